@@ -1,0 +1,190 @@
+# make            compiles the nginx module and the Python loader
+# make run        nginx in the foreground: the demo, or CONF=my.conf
+# make test       everything there is to test; SUITES="unit kafka" some of it
+# make install    DESTDIR= PREFIX=/usr/local
+# make deps       the packages that make and make run need
+#
+# NGINX_BIN=, NGINX_SRC=, PYTHON= choose another nginx, its sources, another
+# CPython; SKIP_DEPS=1 leaves the system's packages alone.
+
+NGINX_BIN ?= /usr/sbin/nginx
+NGINX_SRC ?= /usr/share/nginx/src
+PYTHON    ?= /usr/bin/python3
+PORT      ?= 20000
+CONF      ?=
+PREFIX    ?= /usr/local
+DESTDIR   ?=
+SKIP_DEPS ?=
+
+CFLAGS    ?= -O2 -g
+LDFLAGS   ?=
+STRICT    := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+NGINX_MODULE := build/modules/ngx_http_lua_ffi_module.so
+LOADER       := build/lib/libffi_python3.so
+LOADER_ALIAS := build/lib/libresty_ffi_python.so
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+
+# Replaces $@ in one step: a process that has it open keeps the old file.
+replace = mv -f $@.new $@
+# Touches $@ only where what the recipe wrote differs.
+if_changed = if cmp -s $@.new $@; then rm -f $@.new; else mv -f $@.new $@; fi
+
+.PHONY: all
+all: $(NGINX_MODULE) $(LOADER) $(LOADER_ALIAS)
+
+.PHONY: FORCE
+FORCE:
+
+
+# ---- the nginx module
+
+LUA_SOURCE := build/gen/ffi_lua.h
+
+export NGINX_BIN NGINX_SRC CC CFLAGS LDFLAGS
+
+build/nginx/key: FORCE
+	@scripts/nginx-module configure
+
+$(LUA_SOURCE): lib/resty/ffi.lua scripts/embed
+	@mkdir -p $(@D)
+	scripts/embed ngx_http_lua_ffi_source < $< > $@.new
+	@$(replace)
+
+$(NGINX_MODULE): build/nginx/key $(LUA_SOURCE) \
+                 $(wildcard src/bridge/* src/nginx/* include/*)
+	@mkdir -p $(@D)
+	+scripts/nginx-module build
+	cp build/nginx/objs/$(@F) $@.new
+	@$(replace)
+
+
+# ---- the Python loader
+
+PY_C       := $(wildcard src/python/*.c)
+PY_OBJECTS := $(PY_C:src/python/%.c=build/obj/python/%.o)
+PY_SOURCES := build/gen/bootstrap_py.h
+
+build/gen/python.cflags build/gen/python.ldflags: build/gen/python.%: FORCE
+	@mkdir -p $(@D)
+	@$(PYTHON) scripts/python_config.py $* > $@.new
+	@$(if_changed)
+
+build/gen/%_py.h: resty_ffi/_%.py scripts/embed
+	@mkdir -p $(@D)
+	scripts/embed $*_py < $< > $@.new
+	@$(replace)
+
+build/obj/python/%.o: src/python/%.c build/gen/python.cflags $(PY_SOURCES)
+	@mkdir -p $(@D)
+	$(CC) $(STRICT) -fPIC -fvisibility=hidden -pthread $(CPPFLAGS) \
+	    $(CFLAGS) -MMD -MP -Iinclude -Ibuild/gen @build/gen/python.cflags \
+	    -c $< -o $@
+
+$(LOADER): $(PY_OBJECTS) build/gen/python.ldflags
+	@mkdir -p $(@D)
+	$(CC) -shared -pthread -Wl,-z,nodelete $(CFLAGS) $(LDFLAGS) \
+	    $(PY_OBJECTS) @build/gen/python.ldflags -ldl -o $@.new
+	@$(replace)
+
+$(LOADER_ALIAS): | $(LOADER)
+	ln -sfn $(notdir $(LOADER)) $@
+
+-include $(PY_OBJECTS:.o=.d)
+
+
+# ---- the unit tests of the bridge: plain, and under sanitizers
+
+UNIT        := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+UNIT_COMMON := $(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)) \
+               $(wildcard src/bridge/*.c)
+UNIT_BUILDS := plain asan tsan
+UNIT_TESTS  := $(foreach b,$(UNIT_BUILDS),$(UNIT:%=build/unit/$b/%))
+
+UNIT_plain := -O2
+UNIT_asan  := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_tsan  := -O1 -fsanitize=thread
+
+define unit_rule
+build/unit/$1/%: tests/unit/%.c $$(UNIT_COMMON) \
+                 $$(wildcard src/bridge/*.h include/*.h tests/unit/*.h)
+	@mkdir -p $$(@D)
+	$$(CC) $$(STRICT) -g $$(UNIT_$1) -pthread -Isrc/bridge -Iinclude \
+	    -Itests/unit $$< $$(UNIT_COMMON) -lcmocka -o $$@
+endef
+$(foreach b,$(UNIT_BUILDS),$(eval $(call unit_rule,$b)))
+
+.PHONY: unit
+unit: $(UNIT_TESTS)
+
+
+# ---- the virtual environment: what Python code in nginx sees
+
+VENV        := build/venv
+VENV_PYTHON := $(VENV)/bin/python
+
+$(VENV)/base: build/gen/python.cflags
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/runtime $(VENV)/test $(VENV)/lint: \
+$(VENV)/%: requirements/%.txt requirements/runtime.txt $(VENV)/base
+	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check \
+	    --upgrade -r $<
+	@touch $@
+
+.PHONY: venv
+venv: $(VENV)/runtime
+	@:
+
+
+# ---- what users call
+
+export PORT CONF PYTHON SKIP_DEPS
+
+.PHONY: deps deps-test
+deps:
+	@scripts/deps run
+
+deps-test:
+	@scripts/deps run test
+
+# In this order whatever -j says: before deps there may be no compiler.
+.PHONY: run
+run:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory all venv
+	@exec $(VENV_PYTHON) scripts/run.py
+
+.PHONY: test
+test:
+	@$(MAKE) --no-print-directory deps-test
+	@$(PYTHON) scripts/test.py $(SUITES)
+
+.PHONY: bench
+bench: all venv
+	@if [ -x bench/run ]; then exec bench/run; \
+	else echo "there is no bench/run" >&2; exit 1; fi
+
+.PHONY: install uninstall
+install: all
+	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install install
+
+uninstall:
+	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install uninstall
+
+.PHONY: lint
+lint: $(VENV)/lint build/gen/python.cflags $(LUA_SOURCE)
+	scripts/lint
+
+.PHONY: clean
+clean:
+	rm -rf build

@@ -1,0 +1,254 @@
+"""Serves an nginx.conf in the foreground, with all that it needs to load.
+
+Called by `make run`, which passes NGINX_BIN, CONF and PORT in the
+environment.  The file is served as a copy, in which only main-level and
+http-level directives that it lacks are added; nginx itself says which.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import hashlib
+import os
+import pwd
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build"
+DEMO = ROOT / "conf" / "nginx.conf"
+DEMO_PORT = "20000"
+KAFKA = ("localhost", 9092)
+ENV = ("PYTHONPATH", "VIRTUAL_ENV", "LUA_PATH")
+TEMP = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+DEBIAN_MODULES = Path("/usr/lib/nginx/modules")
+
+TOKEN = re.compile(
+    r"""\#[^\n]* | "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | [;{}]
+    | (?: \\. | \$\{ | [^\s;{}\\] )+""",
+    re.VERBOSE | re.DOTALL,
+)
+REFUSED = re.compile(
+    r'"(\w+)" directive is duplicate'
+    r'|unknown directive "(\w+)"'
+    r'|module "(\w+)" is already loaded'
+)
+
+
+def die(text: str) -> None:
+    sys.exit(f"make run: {text}")
+
+
+def quoted(path: Path | str) -> str:
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def blocks(text: str) -> Iterator[tuple[str, int, int]]:
+    """Name, begin and position behind the brace, of main-level blocks."""
+    depth = 0
+    name, begin = "", -1
+    for match in TOKEN.finditer(text):
+        token = match[0]
+        if token.startswith("#"):
+            continue
+        if token in "{};":
+            if token == "{" and depth == 0:
+                yield name, begin, match.end()
+            depth += {"{": 1, "}": -1, ";": 0}[token]
+            name, begin = "", -1
+        elif begin < 0:
+            name, begin = token, match.start()
+
+
+def with_added(text: str, main: str, http: str) -> str:
+    """No line moves, so nginx's messages name the right ones."""
+    places: dict[int, str] = {}
+    for name, begin, inside in blocks(text):
+        if not places:
+            places[begin] = main + " "
+        if name == "http":
+            places[inside] = " " + http
+            break
+    for place in sorted(places, reverse=True):
+        text = text[:place] + places[place] + text[place:]
+    return text
+
+
+def mirror(source: Path, target: Path, but: str) -> None:
+    """Relative paths of a configuration begin where its file stands."""
+    target.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        for entry in source.iterdir():
+            if entry.name != but:
+                (target / entry.name).symlink_to(entry)
+
+
+class Server:
+    def __init__(self, binary: str, conf: Path, port: str) -> None:
+        self.binary = binary
+        self.conf = conf
+        self.text = conf.read_text()
+        if conf == DEMO:
+            self.text = re.sub(rf"\b{DEMO_PORT}\b", port, self.text)
+        key = hashlib.sha256(f"{conf}:{port}".encode()).hexdigest()[:8]
+        self.home = BUILD / "run" / f"{conf.stem}-{key}"
+        folder = conf.parent
+        self.prefix = folder.parent if folder.name == "conf" else folder
+        tree = self.home / "tree"
+        self.copy = tree / folder.name / conf.name
+
+        shutil.rmtree(tree, ignore_errors=True)
+        mirror(folder.parent, tree, folder.name)
+        mirror(folder, self.copy.parent, conf.name)
+        (self.home / "temp").mkdir(parents=True, exist_ok=True)
+
+        self.main = dict(self._main())
+        self.http = dict(self._http())
+        self.environ = self._environ()
+
+    def _main(self) -> Iterator[tuple[str, str]]:
+        for name in ("ndk_http_module", "ngx_http_lua_module"):
+            yield name, f"load_module {quoted(self._modules(name))};"
+        ours = BUILD / "modules" / "ngx_http_lua_ffi_module.so"
+        yield ours.stem, f"load_module {quoted(ours)};"
+        if os.geteuid() == 0:
+            user = pwd.getpwuid(0).pw_name
+            yield "user", f"user {user} {grp.getgrgid(os.getgid()).gr_name};"
+        yield "daemon", "daemon off;"
+        yield "pid", f"pid {quoted(self.home / 'nginx.pid')};"
+        for name in ENV:
+            yield f"env {name}", f"env {name};"
+
+    def _modules(self, name: str) -> Path:
+        said = self._nginx("-V").stderr
+        path = re.search(r"--modules-path=(\S+)", said)
+        own = Path(path[1]) if path else DEBIAN_MODULES
+        found = own if (own / f"{name}.so").exists() else DEBIAN_MODULES
+        return found / f"{name}.so"
+
+    def _http(self) -> Iterator[tuple[str, str]]:
+        for name in TEMP:
+            directive = f"{name}_temp_path"
+            path = self.home / "temp" / name
+            yield directive, f"{directive} {quoted(path)};"
+        yield "access_log", f"access_log {quoted(self.home / 'access.log')};"
+
+    def _environ(self) -> dict[str, str]:
+        environ = dict(os.environ)
+
+        def put_first(name: str, *paths: Path) -> None:
+            old = os.environ.get(name, "")
+            environ[name] = ":".join([*map(str, paths), *filter(None, [old])])
+
+        own = self.conf.parent
+        put_first("LD_LIBRARY_PATH", BUILD / "lib")
+        put_first("PYTHONPATH", own, ROOT)
+        lua = [own / "?.lua", own / "?" / "init.lua", ROOT / "lib" / "?.lua"]
+        old = os.environ.get("LUA_PATH", ";")
+        environ["LUA_PATH"] = ";".join([*map(str, lua), old, ""])
+        environ["VIRTUAL_ENV"] = str(BUILD / "venv")
+        return environ
+
+    def _nginx(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.binary, *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            env=getattr(self, "environ", None),
+        )
+
+    def command(self) -> list[str]:
+        return ["-e", "stderr", "-p", f"{self.prefix}/", "-c", str(self.copy)]
+
+    def prepare(self) -> None:
+        """Adds what the file lacks, until nginx takes it."""
+        while True:
+            main, http = self.main.values(), self.http.values()
+            self.copy.write_text(
+                with_added(self.text, " ".join(main), " ".join(http))
+            )
+            tested = self._nginx(*self.command(), "-t")
+            if tested.returncode == 0:
+                break
+            refused = REFUSED.search(tested.stderr)
+            name = refused and next(filter(None, refused.groups()))
+            if not name or not (
+                self.main.pop(name, None) or self.http.pop(name, None)
+            ):
+                said = tested.stderr.replace(str(self.copy), str(self.conf))
+                sys.exit(said.rstrip())
+        if re.search(r"^\s*daemon\s+on\s*;", self.text, re.MULTILINE):
+            die(f"{self.conf} says 'daemon on', this runs in the foreground")
+
+    def serve(self) -> None:
+        os.chdir(self.prefix)
+        sys.stdout.flush()
+        os.execve(self.binary, ["nginx", *self.command()], self.environ)
+
+
+def listens(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError):
+        socket.create_connection((host, port), 2).close()
+        return True
+    return False
+
+
+def start_broker(environ: dict[str, str]) -> None:
+    """It dies with this process, which becomes nginx."""
+    host, port = KAFKA
+    broker = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "ffi.devbroker", "--port", str(port)),
+            *("--parent", str(os.getpid())),
+        ],
+        cwd=ROOT,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert broker.stdout
+    if broker.stdout.readline():
+        print(
+            f"no Kafka broker on {host}:{port}: one that keeps everything in"
+            " memory runs there until nginx ends"
+        )
+    else:
+        print(f"no Kafka broker on {host}:{port}, and none could be started")
+
+
+def main() -> None:
+    binary = os.environ.get("NGINX_BIN", "/usr/sbin/nginx")
+    port = os.environ.get("PORT") or DEMO_PORT
+    conf = Path(os.environ.get("CONF") or DEMO).resolve()
+    found = shutil.which(binary)
+    if not found:
+        die(f"there is no nginx at {binary}")
+        return
+    if not conf.is_file():
+        die(f"there is no {conf}")
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        die(f"PORT={port} is no port")
+
+    server = Server(str(Path(found).absolute()), conf, port)
+    server.prepare()
+    if not listens(*KAFKA):
+        start_broker(server.environ)
+    if conf == DEMO:
+        print(f"nginx serves http://localhost:{port}/")
+    else:
+        print(f"nginx serves {conf}")
+    server.serve()
+
+
+if __name__ == "__main__":
+    main()
