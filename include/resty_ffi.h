@@ -1,0 +1,199 @@
+#ifndef RESTY_FFI_H
+#define RESTY_FFI_H
+
+/*
+ * The C interface between nginx's worker and a runtime: a shared library
+ * that answers requests of Lua code on threads of its own.
+ *
+ * A runtime exports libffi_init and finds the functions below in the
+ * process that loads it (dlopen(NULL), or plain undefined symbols).
+ *
+ * All of them may be called from any thread, at any time between
+ * libffi_init and the end of the process, and none of them may be called
+ * from a signal handler.  The `void *` for queues and tasks are handles,
+ * not addresses: one that is stale or invented is noticed, costs one line
+ * in error.log, and touches no memory.  In a child made by fork() every
+ * function does nothing (task_poll returns NULL).
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+
+#if defined(__GNUC__)
+#define RESTY_FFI_API  __attribute__((visibility("default")))
+#else
+#define RESTY_FFI_API
+#endif
+
+
+/* ---- what a library exports ------------------------------------------ */
+
+/*
+ * Starts a runtime; called on nginx's main thread, so it must return soon.
+ * cfg: NUL-terminated, or NULL; freed when the call returns.
+ * tq: the queue of this runtime.
+ * Returns 0 when started; anything else means failed.
+ */
+RESTY_FFI_API int libffi_init(char *cfg, void *tq);
+
+/*
+ * A library that also exports this symbol (its value does not matter)
+ * starts asynchronously: a 0 from libffi_init means "under way", and
+ * ngx_http_lua_ffi_started must follow, once.
+ */
+RESTY_FFI_API extern const int libffi_async;
+
+
+/*
+ * Optional.  Called on nginx's main thread when the worker leaves, after all
+ * runtimes have been unloaded; it must return within timeout_ms.  A library
+ * that exports it stays open.
+ */
+RESTY_FFI_API void libffi_exit(int timeout_ms);
+
+
+/* ---- what every runtime uses ----------------------------------------- */
+
+/*
+ * Blocks until there is a task and returns it; NULL means unloaded: clean
+ * up and leave.  Several threads may poll one queue; each gets its NULL.
+ */
+RESTY_FFI_API void *ngx_http_lua_ffi_task_poll(void *tq);
+
+/*
+ * The request's bytes, with a NUL behind them, owned by the task and valid
+ * until it is answered.  *len, where len is not NULL, becomes their number.
+ * NULL (and *len 0) where the request was nil or tsk is no task.
+ */
+RESTY_FFI_API char *ngx_http_lua_ffi_get_req(void *tsk, int *len);
+
+/*
+ * Ends the task, with any status; any thread may do so, once.
+ * rsp: malloc'ed, taken over whatever happens; or NULL for no body.
+ * rsp_len 0 with a non-NULL rsp: a C string, read up to its NUL or the end
+ * of the allocation; negative: no body, and a line in error.log.
+ */
+RESTY_FFI_API void ngx_http_lua_ffi_respond(void *tsk, int rc, char *rsp,
+    int rsp_len);
+
+
+/* ---- what a fast runtime uses besides -------------------------------- */
+
+/*
+ * Takes up to max tasks at once.  Blocks until there is one, at most
+ * timeout_ms milliseconds (-1: no bound, 0: not at all).  Returns their
+ * number; 0 after the timeout or a kick, or for no reason; -1 when unloaded.
+ * Tasks whose caller has gone, or whose deadline has passed, are left out.
+ */
+RESTY_FFI_API int ngx_http_lua_ffi_poll_batch(void *tq, void **tasks,
+    int max, int timeout_ms);
+
+/*
+ * Ends the task with rsp_len bytes at rsp (NULL: no body), which must stay
+ * as they are until release(arg, delivered) is called, once, on nginx's
+ * thread: it must not block nor call a function of this header other than
+ * ngx_http_lua_ffi_kick.  delivered: 1 where a live coroutine was resumed
+ * with the answer, 0 where it was abandoned.  release may be NULL.  Where
+ * tsk is no task that waits for its answer, release is called at once, on
+ * the calling thread.
+ */
+RESTY_FFI_API void ngx_http_lua_ffi_respond_ref(void *tsk, int rc,
+    const void *rsp, size_t rsp_len, void (*release)(void *arg,
+    int delivered), void *arg);
+
+/*
+ * Ends the task with a copy of rsp_len bytes at rsp; cheaper than the others
+ * below some 150 bytes.  Where memory runs out the answer has no body.
+ */
+RESTY_FFI_API void ngx_http_lua_ffi_respond_copy(void *tsk, int rc,
+    const void *rsp, size_t rsp_len);
+
+/*
+ * The request's bytes for keeps: malloc'ed, with a NUL behind them, the
+ * caller's to free, also after the answer; get_req has none from then on.
+ * Large ones are not copied.
+ */
+RESTY_FFI_API char *ngx_http_lua_ffi_take_req(void *tsk, int *len);
+
+/*
+ * The name of the Lua method, "" for rt(req); *len bytes and a NUL, valid
+ * until the task is answered (len may be NULL).  NULL where tsk is no task.
+ */
+RESTY_FFI_API const char *ngx_http_lua_ffi_method(void *tsk, int *len);
+
+/* When the caller stops waiting: ms of CLOCK_MONOTONIC; 0: never. */
+RESTY_FFI_API int64_t ngx_http_lua_ffi_deadline(void *tsk);
+
+/* 1 where nobody waits for the answer any more, or tsk is no task. */
+RESTY_FFI_API int ngx_http_lua_ffi_cancelled(void *tsk);
+
+/*
+ * Up to max tasks that this runtime has and nobody waits for any more, as
+ * far as that has become known since the last call; they are still to be
+ * answered.  From the first call on, a kick tells of new ones.
+ */
+RESTY_FFI_API int ngx_http_lua_ffi_poll_cancelled(void *tq, void **tasks,
+    int max);
+
+/*
+ * For event loops.  The queue's eventfd, ours to close; -1 on failure.
+ * arm returns 1 where the next task, kick or unload will write to it, 0
+ * where something is there already: poll_batch first, then arm again.
+ */
+RESTY_FFI_API int ngx_http_lua_ffi_eventfd(void *tq);
+RESTY_FFI_API int ngx_http_lua_ffi_arm(void *tq);
+
+/* Makes one blocked poll_batch return 0, or an armed eventfd readable. */
+RESTY_FFI_API void ngx_http_lua_ffi_kick(void *tq);
+
+enum {
+    RESTY_FFI_THREADS         = 0,  /* opts.threads */
+    RESTY_FFI_SWITCH_INTERVAL = 1   /* opts.switch_interval, ms */
+};
+
+/* An option of ngx.load_ffi; missing where it was not given. */
+RESTY_FFI_API double ngx_http_lua_ffi_option(void *tq, int option,
+    double missing);
+
+/* What error.log calls the runtime (copied; at most 63 bytes), once. */
+RESTY_FFI_API void ngx_http_lua_ffi_name(void *tq, const char *name);
+
+/* 1 from the moment the worker process leaves: finish, do not wait. */
+RESTY_FFI_API int ngx_http_lua_ffi_exiting(void);
+
+
+/* ---- starting, and error.log ----------------------------------------- */
+
+/*
+ * Reports the end of an asynchronous start, once.  rc 0: the runtime takes
+ * calls from now on; else the load fails with the text err (copied; len
+ * bytes; may be NULL) and the queue is closed.
+ */
+RESTY_FFI_API void ngx_http_lua_ffi_started(void *tq, int rc,
+    const char *err, int len);
+
+enum {
+    RESTY_FFI_LOG_ERR    = 4,
+    RESTY_FFI_LOG_WARN   = 5,
+    RESTY_FFI_LOG_NOTICE = 6,
+    RESTY_FFI_LOG_INFO   = 7
+};
+
+/*
+ * Writes msg (len bytes, copied, may have several lines) to error.log soon,
+ * on nginx's thread.  Where more than 1 000 lines wait, further ones are
+ * counted and dropped.
+ */
+RESTY_FFI_API void ngx_http_lua_ffi_log(int level, const char *msg, int len);
+
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* RESTY_FFI_H */

@@ -1,0 +1,189 @@
+#include <pthread.h>
+#include <string.h>
+
+#include "resty_ffi.h"
+
+#include "abi.h"
+#include "done.h"
+#include "notices.h"
+#include "queue.h"
+#include "task.h"
+
+
+static void
+misuse(const char *function, void *tsk)
+{
+    bridge_logf(bridge_host(), RESTY_FFI_LOG_ERR,
+                "ffi: %s(%p): not a task that waits for its answer; "
+                "the runtime answered it twice, or made it up", function,
+                tsk);
+}
+
+
+/* a handle is as large as a pointer, on every platform nginx has eventfd on */
+_Static_assert(sizeof(uint64_t) == sizeof(void *), "64-bit only");
+
+
+int
+ngx_http_lua_ffi_poll_batch(void *tq, void **tasks, int max, int timeout_ms)
+{
+    if (max < 1) {
+        return 0;
+    }
+
+    return bridge_poll(bridge_host(), bridge_number(tq),
+                       (uint64_t *) tasks, max,
+                       timeout_ms);
+}
+
+
+void
+ngx_http_lua_ffi_respond_ref(void *tsk, int rc, const void *rsp,
+    size_t rsp_len, void (*release)(void *arg, int delivered), void *arg)
+{
+    if (bridge_host_dead()) {
+        return;
+    }
+
+    if (bridge_task_answer(bridge_host(), bridge_number(tsk), rc, rsp, rsp_len,
+                           release, arg))
+    {
+        return;
+    }
+
+    if (release) {
+        release(arg, 0);
+    }
+
+    misuse("respond_ref", tsk);
+}
+
+
+void
+ngx_http_lua_ffi_respond_copy(void *tsk, int rc, const void *rsp,
+    size_t rsp_len)
+{
+    if (!bridge_host_dead()
+        && !bridge_task_answer_copy(bridge_host(), bridge_number(tsk), rc,
+                                            rsp, rsp_len))
+    {
+        misuse("respond_copy", tsk);
+    }
+}
+
+
+char *
+ngx_http_lua_ffi_take_req(void *tsk, int *len)
+{
+    return bridge_task_take_req(bridge_host(), bridge_number(tsk), len);
+}
+
+
+const char *
+ngx_http_lua_ffi_method(void *tsk, int *len)
+{
+    return bridge_task_method(bridge_host(), bridge_number(tsk), len);
+}
+
+
+int64_t
+ngx_http_lua_ffi_deadline(void *tsk)
+{
+    return bridge_task_deadline(bridge_host(), bridge_number(tsk));
+}
+
+
+int
+ngx_http_lua_ffi_cancelled(void *tsk)
+{
+    return bridge_task_cancelled(bridge_host(), bridge_number(tsk));
+}
+
+
+int
+ngx_http_lua_ffi_poll_cancelled(void *tq, void **tasks, int max)
+{
+    return bridge_host_dead()
+           ? 0 : bridge_notices_take(bridge_host(), bridge_number(tq),
+                                            (uint64_t *) tasks, max);
+}
+
+
+int
+ngx_http_lua_ffi_eventfd(void *tq)
+{
+    return bridge_host_dead()
+           ? -1 : bridge_queue_fd(bridge_host(), bridge_number(tq));
+}
+
+
+int
+ngx_http_lua_ffi_arm(void *tq)
+{
+    return bridge_host_dead()
+           ? 1 : bridge_queue_arm(bridge_host(), bridge_number(tq));
+}
+
+
+void
+ngx_http_lua_ffi_kick(void *tq)
+{
+    if (!bridge_host_dead()) {
+        bridge_kick(bridge_host(), bridge_number(tq));
+    }
+}
+
+
+double
+ngx_http_lua_ffi_option(void *tq, int option, double missing)
+{
+    double           value;
+    bridge_queue_t  *q;
+
+    value = missing;
+
+    q = bridge_queue_pin(bridge_host(), bridge_number(tq));
+    if (q == NULL) {
+        return missing;
+    }
+
+    if (option >= 0 && option < BRIDGE_QUEUE_OPTIONS
+        && q->options[option] == q->options[option])
+    {
+        value = q->options[option];
+    }
+
+    bridge_queue_unpin(q);
+
+    return value;
+}
+
+
+void
+ngx_http_lua_ffi_name(void *tq, const char *name)
+{
+    size_t           len;
+    bridge_queue_t  *q;
+
+    q = bridge_queue_pin(bridge_host(), bridge_number(tq));
+    if (q == NULL) {
+        return;
+    }
+
+    if (!atomic_exchange(&q->naming, true)) {
+        len = strnlen(name, sizeof(q->name) - 1);
+        memcpy(q->name, name, len);
+        q->name[len] = '\0';
+        atomic_store(&q->named, true);
+    }
+
+    bridge_queue_unpin(q);
+}
+
+
+int
+ngx_http_lua_ffi_exiting(void)
+{
+    return atomic_load_explicit(&bridge_host()->exiting,
+                                memory_order_relaxed);
+}

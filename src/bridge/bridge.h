@@ -1,0 +1,72 @@
+#ifndef BRIDGE_H
+#define BRIDGE_H
+
+/*
+ * The hand-over of requests from one host thread to the threads of any
+ * number of runtimes, and of their answers back.
+ *
+ * Ownership without reference counts: the host owns a task before it is
+ * pushed and after it is drained; in between the runtime borrows it and may
+ * touch only its answer.  Memory of tasks and queues is pooled and never
+ * returned, so a stale handle can always be checked.
+ *
+ * "Host thread" below means the one thread that pushes and drains.
+ * No function takes a lock; none blocks except bridge_poll.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#pragma GCC visibility push(hidden)
+
+typedef struct bridge_s        bridge_t;
+typedef struct bridge_task_s   bridge_task_t;
+typedef struct bridge_queue_s  bridge_queue_t;
+typedef struct bridge_line_s   bridge_line_t;
+
+#define BRIDGE_SLOT_BITS   20
+#define BRIDGE_MAX_TASKS   (1u << BRIDGE_SLOT_BITS)
+#define BRIDGE_MAX_QUEUES  4096
+#define BRIDGE_CHUNK       1024
+
+#define BRIDGE_LOG_MAX     1000
+
+struct bridge_s {
+    /* tells the host, from any thread, that drain has something to do */
+    void                    (*wake)(void *arg);
+    void                     *wake_arg;
+
+    _Atomic(bridge_task_t *)  done;
+    _Atomic(bridge_line_t *)  lines;
+    _Atomic uint32_t          nlines;
+    _Atomic uint32_t          lost_lines;
+    _Atomic bool              dead;
+    _Atomic bool              exiting;
+
+    _Atomic(bridge_task_t *)  chunks[BRIDGE_MAX_TASKS / BRIDGE_CHUNK];
+    bridge_task_t            *free_tasks;
+    uint32_t                  ntasks;
+    uint32_t                  live_tasks;
+
+    _Atomic(bridge_queue_t *) queues[BRIDGE_MAX_QUEUES];
+    uint32_t                  nqueues;
+};
+
+/*
+ * Prepares *b, which must be zeroed and outlive every thread that may hold
+ * a handle.  wake is called from runtime threads, only when the first
+ * answer or log line comes after a drain; it must not block.
+ */
+void bridge_init(bridge_t *b, void (*wake)(void *arg), void *arg);
+
+/*
+ * After fork, in the child: from now on no function touches anything, so
+ * that the parent's tasks are answered by the parent alone.
+ */
+void bridge_mark_dead(bridge_t *b);
+
+#pragma GCC visibility pop
+
+#endif /* BRIDGE_H */

@@ -1,0 +1,265 @@
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "handle.h"
+#include "notices.h"
+#include "queue.h"
+#include "task.h"
+#include "word.h"
+
+
+/* cells have room for a consumer that was stopped in mid-pop */
+#define MIN_CELLS  1024
+
+
+bridge_queue_t *
+bridge_queue_new(bridge_t *b, uint32_t limit)
+{
+    uint32_t         i, size;
+    bridge_queue_t  *q;
+
+    size = MIN_CELLS;
+    while (size < limit) {
+        size <<= 1;
+    }
+
+    q = NULL;
+
+    for (i = 0; i < b->nqueues; i++) {
+        q = atomic_load_explicit(&b->queues[i], memory_order_relaxed);
+        if (!q->in_use) {
+            break;
+        }
+    }
+
+    if (i == b->nqueues) {
+        if (i == BRIDGE_MAX_QUEUES) {
+            return NULL;
+        }
+
+        q = calloc(1, sizeof(bridge_queue_t));
+        if (q == NULL) {
+            return NULL;
+        }
+
+        q->slot = i;
+        atomic_init(&q->gen, 1);
+        atomic_init(&q->word, CLOSED);
+        atomic_init(&q->fd, -1);
+        atomic_store_explicit(&b->queues[i], q, memory_order_release);
+        b->nqueues++;
+    }
+
+    q->cells = calloc(size, sizeof(q->cells[0]));
+    if (q->cells == NULL) {
+        return NULL;
+    }
+
+    q->in_use = true;
+    q->stale = false;
+    q->data = NULL;
+    q->tail = 0;
+    q->mask = size - 1;
+    q->limit = limit;
+    q->spin = 0;
+    memset(q->options, 0xff, sizeof(q->options));
+    atomic_store(&q->kicked, false);
+    atomic_store(&q->polled, false);
+    atomic_store(&q->told, false);
+    atomic_store(&q->naming, false);
+    atomic_store(&q->named, false);
+    atomic_store(&q->watched, false);
+    atomic_store(&q->threads, (uint64_t) atomic_load(&q->gen) << 32);
+    atomic_store(&q->start, 0);
+    atomic_store(&q->head, 0);
+    atomic_store(&q->word, 0);
+
+    return q;
+}
+
+
+uint64_t
+bridge_queue_handle(const bridge_queue_t *q)
+{
+    return bridge_handle(BRIDGE_KIND_QUEUE, atomic_load(&q->gen), q->slot);
+}
+
+
+bridge_queue_t *
+bridge_queue_find(bridge_t *b, uint64_t handle)
+{
+    bridge_queue_t  *q;
+
+    if (!bridge_handle_is(handle, BRIDGE_KIND_QUEUE)
+        || bridge_handle_slot(handle) >= BRIDGE_MAX_QUEUES)
+    {
+        return NULL;
+    }
+
+    q = atomic_load_explicit(&b->queues[bridge_handle_slot(handle)],
+                             memory_order_acquire);
+
+    return q && atomic_load(&q->gen) == bridge_handle_gen(handle) ? q : NULL;
+}
+
+
+uint32_t
+bridge_queue_len(const bridge_queue_t *q)
+{
+    return atomic_load_explicit(&q->word, memory_order_relaxed) / WAITING;
+}
+
+
+uint32_t
+bridge_queue_threads(const bridge_queue_t *q)
+{
+    return (uint32_t) atomic_load(&q->threads);
+}
+
+
+bool
+bridge_queue_full(const bridge_queue_t *q)
+{
+    return bridge_queue_len(q) >= q->limit
+           || atomic_load_explicit(&q->cells[q->tail & q->mask],
+                                   memory_order_acquire)
+              != NULL;
+}
+
+
+bool
+bridge_put(bridge_queue_t *q, bridge_task_t *t)
+{
+    uint32_t  w;
+
+    w = atomic_load_explicit(&q->word, memory_order_relaxed);
+
+    if ((w & CLOSED) || bridge_queue_full(q)) {
+        return false;
+    }
+
+    t->queue = bridge_queue_handle(q);
+
+    atomic_store_explicit(&q->cells[q->tail & q->mask], t,
+                          memory_order_relaxed);
+    q->tail++;
+
+    atomic_fetch_add_explicit(&q->word, WAITING, memory_order_release);
+
+    return true;
+}
+
+
+void
+bridge_wake(bridge_queue_t *q)
+{
+    uint32_t  w, want;
+
+    w = atomic_load_explicit(&q->word, memory_order_relaxed);
+
+    do {
+        if (w < WAITING || !(w & (ARMED|SLEEPERS))) {
+            return;
+        }
+
+        want = w & ~ARMED;
+        if (w & SLEEPERS) {
+            want |= WOKEN;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&q->word, &w, want,
+                                                    memory_order_acq_rel,
+                                                    memory_order_relaxed));
+
+    bridge_word_announce(q, w, 1);
+}
+
+
+bool
+bridge_push(bridge_queue_t *q, bridge_task_t *t)
+{
+    if (!bridge_put(q, t)) {
+        return false;
+    }
+
+    bridge_wake(q);
+
+    return true;
+}
+
+
+void
+bridge_queue_close(bridge_queue_t *q)
+{
+    bridge_word_announce(q, atomic_fetch_or(&q->word, CLOSED), INT32_MAX);
+}
+
+
+bool
+bridge_queue_release(bridge_queue_t *q)
+{
+    if (bridge_queue_len(q)) {
+        return false;
+    }
+
+    /* a loop that has not run since the close learns of it by its eventfd */
+
+    if (atomic_load(&q->fd) != -1 && !atomic_load(&q->told)
+        && !(atomic_load(&q->polled) && bridge_queue_threads(q) == 0))
+    {
+        return false;
+    }
+
+    if (!q->stale) {
+        atomic_fetch_add(&q->gen, 1);
+        q->stale = true;
+    }
+
+    /* a thread that came in with the old generation may still look */
+
+    if (atomic_load(&q->inside)) {
+        return false;
+    }
+
+    free(q->cells);
+    q->cells = NULL;
+    q->in_use = false;
+
+    bridge_notices_clear(q);
+
+    if (atomic_load(&q->fd) != -1) {
+        (void) close(atomic_exchange(&q->fd, -1));
+    }
+
+    return true;
+}
+
+
+bridge_queue_t *
+bridge_queue_pin(bridge_t *b, uint64_t handle)
+{
+    bridge_queue_t  *q;
+
+    q = bridge_queue_find(b, handle);
+    if (q == NULL) {
+        return NULL;
+    }
+
+    atomic_fetch_add(&q->inside, 1);
+
+    /* released in between, perhaps, and in use for another runtime */
+
+    if (atomic_load(&q->gen) != bridge_handle_gen(handle)) {
+        bridge_queue_unpin(q);
+        return NULL;
+    }
+
+    return q;
+}
+
+
+void
+bridge_queue_unpin(bridge_queue_t *q)
+{
+    atomic_fetch_sub(&q->inside, 1);
+}

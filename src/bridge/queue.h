@@ -1,0 +1,161 @@
+#ifndef BRIDGE_QUEUE_H
+#define BRIDGE_QUEUE_H
+
+/*
+ * A runtime's request queue: a bounded ring with one producer, the host
+ * thread, and any number of consumers.
+ *
+ * All that consumers and the producer must agree on at once stands in one
+ * 32-bit word, which is also the futex they sleep on:
+ *
+ *     31..12  tasks that wait
+ *     11..3   consumers that sleep (or are about to)
+ *     2       one of them has been woken and has not run yet
+ *     1       armed: a consumer waits on the eventfd instead
+ *     0       closed
+ */
+
+#include "bridge.h"
+
+#pragma GCC visibility push(hidden)
+
+#define BRIDGE_QUEUE_MAX   ((1u << 20) - 1)
+#define BRIDGE_QUEUE_NAME  64
+
+#define BRIDGE_QUEUE_OPTIONS  4
+
+typedef struct bridge_notice_s  bridge_notice_t;
+
+struct bridge_queue_s {
+    _Atomic uint32_t           word;
+    _Atomic uint32_t           head;
+    _Atomic uint32_t           gen;
+    _Atomic uint32_t           inside;   /* threads in bridge_poll */
+    _Atomic uint64_t           threads;  /* their generation, live pollers */
+    _Atomic uint64_t           start;    /* handle of the start task, or 0 */
+    _Atomic int                fd;       /* the eventfd, or -1 */
+    _Atomic(bridge_notice_t *) notices;
+    _Atomic bool               kicked;
+    _Atomic bool               polled;   /* by any thread, ever */
+    _Atomic bool               told;     /* a poll has returned -1 */
+    _Atomic bool               naming;
+    _Atomic bool               watched;  /* somebody takes notices */
+    _Atomic bool               named;    /* name is there to be read */
+    char                       name[BRIDGE_QUEUE_NAME];
+
+    /* set by the host before the queue's handle is given out */
+    uint32_t                   spin;     /* us a poll spins before it sleeps */
+    double                     options[BRIDGE_QUEUE_OPTIONS];
+
+    void                      *data;     /* the host's own */
+    uint32_t                   slot;
+    uint32_t                   tail;
+    uint32_t                   mask;
+    uint32_t                   limit;
+    bool                       in_use;
+    bool                       stale;    /* its handle, as release began */
+    _Atomic(bridge_task_t *)  *cells;
+};
+
+/*
+ * Host thread.  A queue in which at most limit (1..BRIDGE_QUEUE_MAX) tasks
+ * wait; NULL where memory ran out or there are BRIDGE_MAX_QUEUES.
+ */
+bridge_queue_t *bridge_queue_new(bridge_t *b, uint32_t limit);
+
+/* Host thread.  What a runtime is given for the queue. */
+uint64_t bridge_queue_handle(const bridge_queue_t *q);
+
+/*
+ * Any thread.  The queue of a handle, NULL if it is stale.  The result may
+ * be reused for another runtime at any time, so only host code that holds
+ * the queue, and code that checks again, may rely on it.
+ */
+bridge_queue_t *bridge_queue_find(bridge_t *b, uint64_t handle);
+
+/*
+ * Any thread.  The queue of a handle, kept from being released until
+ * bridge_queue_unpin; NULL if the handle is stale.
+ */
+bridge_queue_t *bridge_queue_pin(bridge_t *b, uint64_t handle);
+void bridge_queue_unpin(bridge_queue_t *q);
+
+/* Host thread.  Whether one more task would be refused. */
+bool bridge_queue_full(const bridge_queue_t *q);
+
+/*
+ * Host thread.  Hands t over and wakes nobody, which bridge_wake must do
+ * soon.  false where the queue is full (in the rare case that a consumer was
+ * stopped in mid-pop for a whole turn of the ring, also before its limit) or
+ * closed: t stays the host's then.
+ */
+bool bridge_put(bridge_queue_t *q, bridge_task_t *t);
+
+/*
+ * Host thread.  Wakes a consumer where tasks wait and one sleeps; it wakes
+ * the next one where it leaves something.
+ */
+void bridge_wake(bridge_queue_t *q);
+
+/* Host thread.  Both. */
+bool bridge_push(bridge_queue_t *q, bridge_task_t *t);
+
+/* Host thread.  How many tasks wait. */
+uint32_t bridge_queue_len(const bridge_queue_t *q);
+
+/*
+ * Host thread.  Live threads that have ever polled the queue; also after
+ * its release, until it is reused.
+ */
+uint32_t bridge_queue_threads(const bridge_queue_t *q);
+
+/*
+ * Host thread.  No more pushes; what waits may still be polled, then each
+ * poll ends at once.
+ */
+void bridge_queue_close(bridge_queue_t *q);
+
+/*
+ * Host thread.  Gives a closed queue back for reuse; false while a thread
+ * is in a poll, tasks wait in it, or its eventfd is waited on by a loop that
+ * has not been told: try again later.  Its handle is stale from the first
+ * time on that none of the last two was the case.
+ */
+bool bridge_queue_release(bridge_queue_t *q);
+
+/*
+ * Host thread.  Takes what waits in a queue back from it, as a consumer
+ * would, into the done stack, marked as dropped.  Returns how many.
+ */
+uint32_t bridge_queue_drop(bridge_t *b, bridge_queue_t *q);
+
+/*
+ * Any thread.  Blocks until tasks wait, at most timeout_ms milliseconds
+ * (-1: no bound), and takes up to max of them into handles.
+ * Returns their number; 0 after the timeout, or for no reason; -1 where
+ * the queue is closed and empty, or the handle is stale.
+ */
+int bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
+    int timeout_ms);
+
+/*
+ * Any thread.  Makes one thread that sleeps in a poll return 0, or the
+ * eventfd readable where it is armed.
+ */
+void bridge_kick(bridge_t *b, uint64_t queue);
+
+/*
+ * Any thread.  The queue's eventfd, made at the first call and closed with
+ * the queue; -1 where it cannot be had.
+ */
+int bridge_queue_fd(bridge_t *b, uint64_t queue);
+
+/*
+ * Any thread.  The next push, kick or close writes to the eventfd, once.
+ * false where tasks wait, or the queue is closed: poll first.
+ */
+bool bridge_queue_arm(bridge_t *b, uint64_t queue);
+
+#pragma GCC visibility pop
+
+#endif /* BRIDGE_QUEUE_H */

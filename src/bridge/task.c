@@ -1,0 +1,532 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "done.h"
+#include "handle.h"
+#include "notices.h"
+#include "task.h"
+#include "threads.h"
+
+
+#define GEN_SHIFT  8
+
+
+static inline uint32_t
+state_gen(uint64_t state)
+{
+    return (uint32_t) (state >> GEN_SHIFT);
+}
+
+
+static inline unsigned
+state_phase(uint64_t state)
+{
+    return (unsigned) (state & BRIDGE_TASK_PHASE);
+}
+
+
+/* any thread; the slot's task whatever its generation is */
+static bridge_task_t *
+slot_task(bridge_t *b, uint32_t slot)
+{
+    bridge_task_t  *chunk;
+
+    chunk = atomic_load_explicit(&b->chunks[slot / BRIDGE_CHUNK],
+                                 memory_order_acquire);
+
+    return chunk ? &chunk[slot % BRIDGE_CHUNK] : NULL;
+}
+
+
+static bridge_task_t *
+task_of(bridge_t *b, uint64_t handle, uint64_t *state)
+{
+    bridge_task_t  *t;
+
+    if (!bridge_handle_is(handle, BRIDGE_KIND_TASK)
+        || atomic_load_explicit(&b->dead, memory_order_relaxed))
+    {
+        return NULL;
+    }
+
+    t = slot_task(b, bridge_handle_slot(handle));
+    if (t == NULL) {
+        return NULL;
+    }
+
+    *state = atomic_load_explicit(&t->state, memory_order_acquire);
+
+    return state_gen(*state) == bridge_handle_gen(handle) ? t : NULL;
+}
+
+
+static bridge_task_t *
+add_chunk(bridge_t *b)
+{
+    uint32_t        i;
+    bridge_task_t  *chunk;
+
+    if (b->ntasks == BRIDGE_MAX_TASKS) {
+        return NULL;
+    }
+
+    chunk = calloc(BRIDGE_CHUNK, sizeof(bridge_task_t));
+    if (chunk == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; i < BRIDGE_CHUNK; i++) {
+        chunk[i].slot = b->ntasks + i;
+        chunk[i].next = (i + 1 < BRIDGE_CHUNK) ? &chunk[i + 1] : NULL;
+        atomic_init(&chunk[i].state, (uint64_t) 1 << GEN_SHIFT);
+    }
+
+    atomic_store_explicit(&b->chunks[b->ntasks / BRIDGE_CHUNK], chunk,
+                          memory_order_release);
+    b->ntasks += BRIDGE_CHUNK;
+
+    return chunk;
+}
+
+
+/* in buf where it fits; a NUL stands behind it */
+static char *
+copy_text(char *buf, size_t room, const char *text, size_t len)
+{
+    char  *copy;
+
+    copy = len < room ? buf : malloc(len + 1);
+    if (copy == NULL) {
+        return NULL;
+    }
+
+    /* an answer may be part of the request whose place it takes */
+
+    if (len) {
+        memmove(copy, text, len);
+    }
+
+    copy[len] = '\0';
+
+    return copy;
+}
+
+
+static void
+free_text(char *buf, char *text)
+{
+    if (text != buf) {
+        free(text);
+    }
+}
+
+
+bridge_task_t *
+bridge_task_new(bridge_t *b, const char *req, size_t len,
+    const char *method, size_t method_len)
+{
+    char           *r, *m;
+    bridge_task_t  *t;
+
+    if (b->free_tasks == NULL) {
+        b->free_tasks = add_chunk(b);
+        if (b->free_tasks == NULL) {
+            return NULL;
+        }
+    }
+
+    t = b->free_tasks;
+
+    r = copy_text(t->req_buf, BRIDGE_INLINE_REQ, req, req ? len : 0);
+    if (r == NULL) {
+        return NULL;
+    }
+
+    m = copy_text(t->method_buf, BRIDGE_INLINE_METHOD, method,
+                  method ? method_len : 0);
+    if (m == NULL) {
+        free_text(t->req_buf, r);
+        return NULL;
+    }
+
+    b->free_tasks = t->next;
+    b->live_tasks++;
+
+    t->next = NULL;
+    t->data = NULL;
+    t->deadline = 0;
+    t->queue = 0;
+    t->rc = 0;
+    t->dropped = false;
+    t->rsp = NULL;
+    t->rsp_len = 0;
+    t->release = NULL;
+    atomic_store_explicit(&t->tid, 0, memory_order_relaxed);
+    atomic_store_explicit(&t->req, r, memory_order_relaxed);
+    atomic_store_explicit(&t->req_len, req ? (int) len : -1,
+                          memory_order_relaxed);
+    atomic_store_explicit(&t->method, m, memory_order_relaxed);
+    atomic_store_explicit(&t->method_len, method ? (int) method_len : 0,
+                          memory_order_relaxed);
+    atomic_fetch_or_explicit(&t->state, BRIDGE_TASK_QUEUED,
+                             memory_order_release);
+
+    return t;
+}
+
+
+void
+bridge_task_free(bridge_t *b, bridge_task_t *t, bool delivered)
+{
+    uint64_t  gen;
+
+    if (t->release) {
+        t->release(t->release_arg, delivered);
+        t->release = NULL;
+    }
+
+    gen = state_gen(atomic_load_explicit(&t->state, memory_order_relaxed));
+
+    atomic_store_explicit(&t->state, (uint64_t) (uint32_t) (gen + 1)
+                          << GEN_SHIFT, memory_order_release);
+
+    free_text(t->req_buf,
+              atomic_exchange_explicit(&t->req, NULL, memory_order_relaxed));
+    free_text(t->method_buf,
+              atomic_exchange_explicit(&t->method, NULL,
+                                       memory_order_relaxed));
+
+    t->data = NULL;
+    t->next = b->free_tasks;
+    b->free_tasks = t;
+    b->live_tasks--;
+}
+
+
+uint64_t
+bridge_task_handle(const bridge_task_t *t)
+{
+    return bridge_handle(BRIDGE_KIND_TASK,
+                         state_gen(atomic_load_explicit(&t->state,
+                                                memory_order_relaxed)),
+                         t->slot);
+}
+
+
+uint64_t
+bridge_task_id(const bridge_task_t *t)
+{
+    return bridge_task_handle(t) & BRIDGE_ID_MASK;
+}
+
+
+bridge_task_t *
+bridge_task_find(bridge_t *b, uint64_t id)
+{
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    t = task_of(b, bridge_handle(BRIDGE_KIND_TASK, 0, 0)
+                   | (id & BRIDGE_ID_MASK), &state);
+
+    return t && state_phase(state) != BRIDGE_TASK_FREE ? t : NULL;
+}
+
+
+bridge_task_t *
+bridge_task_at(bridge_t *b, uint32_t slot)
+{
+    return slot_task(b, slot);
+}
+
+
+void
+bridge_task_cancel(bridge_t *b, bridge_task_t *t)
+{
+    uint64_t  old;
+
+    old = atomic_fetch_or_explicit(&t->state, BRIDGE_TASK_CANCEL,
+                                   memory_order_acq_rel);
+
+    if (state_phase(old) == BRIDGE_TASK_POLLED
+        && !(old & BRIDGE_TASK_CANCEL))
+    {
+        bridge_notices_push(b, t->queue, bridge_task_handle(t));
+    }
+}
+
+
+int
+bridge_task_holder(const bridge_task_t *t)
+{
+    uint64_t  state;
+
+    state = atomic_load_explicit(&t->state, memory_order_relaxed);
+
+    return state_phase(state) == BRIDGE_TASK_POLLED
+           ? atomic_load_explicit(&t->tid, memory_order_relaxed) : 0;
+}
+
+
+void
+bridge_task_lend(bridge_task_t *t)
+{
+    uint64_t  state;
+
+    state = atomic_load_explicit(&t->state, memory_order_relaxed);
+
+    atomic_store_explicit(&t->state, (state & ~(uint64_t) BRIDGE_TASK_PHASE)
+                          | BRIDGE_TASK_POLLED, memory_order_release);
+}
+
+
+bool
+bridge_task_take(bridge_t *b, bridge_task_t *t, int64_t now,
+    uint64_t *handle)
+{
+    bool      drop;
+    uint64_t  state, want;
+
+    state = atomic_load_explicit(&t->state, memory_order_acquire);
+    *handle = bridge_handle(BRIDGE_KIND_TASK, state_gen(state), t->slot);
+
+    atomic_store_explicit(&t->tid, bridge_threads_id(), memory_order_relaxed);
+
+    do {
+        drop = (state & BRIDGE_TASK_CANCEL)
+               || (t->deadline && now >= t->deadline);
+        want = (state & ~(uint64_t) BRIDGE_TASK_PHASE)
+               | (drop ? BRIDGE_TASK_ANSWERED : BRIDGE_TASK_POLLED);
+    } while (!atomic_compare_exchange_weak_explicit(&t->state, &state, want,
+                                                    memory_order_acq_rel,
+                                                    memory_order_acquire));
+
+    if (drop) {
+        t->dropped = true;
+        bridge_done_push(b, t);
+    }
+
+    return !drop;
+}
+
+
+/* a task that some thread has and has not answered; NULL if not */
+static bridge_task_t *
+polled_task(bridge_t *b, uint64_t handle, uint64_t *state)
+{
+    bridge_task_t  *t;
+
+    t = task_of(b, handle, state);
+
+    return t && state_phase(*state) == BRIDGE_TASK_POLLED ? t : NULL;
+}
+
+
+char *
+bridge_task_req(bridge_t *b, uint64_t handle, int *len, bool *ok)
+{
+    int             n;
+    char           *req;
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    req = NULL;
+    n = 0;
+
+    t = polled_task(b, handle, &state);
+
+    if (t) {
+        n = atomic_load_explicit(&t->req_len, memory_order_relaxed);
+        if (n >= 0) {
+            req = atomic_load_explicit(&t->req, memory_order_relaxed);
+        }
+    }
+
+    if (len) {
+        *len = n > 0 ? n : 0;
+    }
+
+    if (ok) {
+        *ok = t != NULL;
+    }
+
+    return req;
+}
+
+
+char *
+bridge_task_take_req(bridge_t *b, uint64_t handle, int *len)
+{
+    int             n;
+    char           *req, *copy;
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    copy = NULL;
+
+    req = bridge_task_req(b, handle, &n, NULL);
+    t = polled_task(b, handle, &state);
+
+    if (req == NULL || t == NULL) {
+        goto done;
+    }
+
+    if (req != t->req_buf) {
+        copy = req;
+        atomic_store_explicit(&t->req, NULL, memory_order_relaxed);
+
+    } else {
+        copy = malloc((size_t) n + 1);
+        if (copy == NULL) {
+            goto done;
+        }
+
+        memcpy(copy, req, (size_t) n + 1);
+    }
+
+    atomic_store_explicit(&t->req_len, -1, memory_order_relaxed);
+
+done:
+
+    if (len) {
+        *len = copy ? n : 0;
+    }
+
+    return copy;
+}
+
+
+const char *
+bridge_task_method(bridge_t *b, uint64_t handle, int *len)
+{
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    t = polled_task(b, handle, &state);
+
+    if (len) {
+        *len = t ? atomic_load_explicit(&t->method_len, memory_order_relaxed)
+                 : 0;
+    }
+
+    if (t == NULL) {
+        return NULL;
+    }
+
+    return atomic_load_explicit(&t->method, memory_order_relaxed);
+}
+
+
+int64_t
+bridge_task_deadline(bridge_t *b, uint64_t handle)
+{
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    t = polled_task(b, handle, &state);
+
+    return t ? t->deadline : 0;
+}
+
+
+bool
+bridge_task_cancelled(bridge_t *b, uint64_t handle)
+{
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    t = polled_task(b, handle, &state);
+
+    return t == NULL || (state & BRIDGE_TASK_CANCEL);
+}
+
+
+/*
+ * Makes the calling thread the one that answers; NULL where the task does
+ * not wait for an answer (any more).
+ */
+static bridge_task_t *
+claim(bridge_t *b, uint64_t handle)
+{
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    t = polled_task(b, handle, &state);
+
+    while (t) {
+        if (atomic_compare_exchange_weak_explicit(&t->state, &state,
+                                 state | BRIDGE_TASK_ANSWERED,
+                                 memory_order_acq_rel, memory_order_acquire))
+        {
+            return t;
+        }
+
+        if (state_gen(state) != bridge_handle_gen(handle)
+            || state_phase(state) != BRIDGE_TASK_POLLED)
+        {
+            return NULL;
+        }
+    }
+
+    return NULL;
+}
+
+
+bool
+bridge_task_answer(bridge_t *b, uint64_t handle, int rc, const char *rsp,
+    size_t len, bridge_release_pt release, void *arg)
+{
+    bridge_task_t  *t;
+
+    t = claim(b, handle);
+    if (t == NULL) {
+        return false;
+    }
+
+    t->rc = rc;
+    t->rsp = rsp;
+    t->rsp_len = len;
+    t->release = release;
+    t->release_arg = arg;
+
+    bridge_done_push(b, t);
+
+    return true;
+}
+
+
+void
+bridge_release_free(void *arg, int delivered)
+{
+    (void) delivered;
+    free(arg);
+}
+
+
+bool
+bridge_task_answer_copy(bridge_t *b, uint64_t handle, int rc,
+    const char *rsp, size_t len)
+{
+    char           *copy;
+    bridge_task_t  *t;
+
+    t = claim(b, handle);
+    if (t == NULL) {
+        return false;
+    }
+
+    copy = rsp ? copy_text(t->req_buf, BRIDGE_INLINE_REQ, rsp, len) : NULL;
+
+    t->rc = rc;
+    t->rsp = copy;
+    t->rsp_len = copy ? len : 0;
+
+    if (copy && copy != t->req_buf) {
+        t->release = bridge_release_free;
+        t->release_arg = copy;
+    }
+
+    bridge_done_push(b, t);
+
+    return true;
+}

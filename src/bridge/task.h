@@ -1,0 +1,151 @@
+#ifndef BRIDGE_TASK_H
+#define BRIDGE_TASK_H
+
+/* One request and its answer. */
+
+#include "bridge.h"
+
+#pragma GCC visibility push(hidden)
+
+/* shorter ones, with their NUL, need no allocation */
+#define BRIDGE_INLINE_REQ     160
+#define BRIDGE_INLINE_METHOD  32
+
+/* low byte of bridge_task_t.state; the generation stands above */
+enum {
+    BRIDGE_TASK_FREE     = 0,
+    BRIDGE_TASK_QUEUED   = 1,
+    BRIDGE_TASK_POLLED   = 2,
+    BRIDGE_TASK_ANSWERED = 3,
+    BRIDGE_TASK_PHASE    = 3,
+    BRIDGE_TASK_CANCEL   = 4    /* flag: nobody waits for the answer */
+};
+
+/*
+ * Called once on the host thread when the answer's bytes are no longer
+ * needed.  delivered: whether a caller got them.  Must not block.
+ */
+typedef void (*bridge_release_pt)(void *arg, int delivered);
+
+/* One that frees arg, which malloc gave. */
+void bridge_release_free(void *arg, int delivered);
+
+struct bridge_task_s {
+    _Atomic uint64_t      state;
+    bridge_task_t        *next;     /* in the free list or the done stack */
+    void                 *data;     /* the host's own */
+    uint32_t              slot;
+
+    _Atomic int64_t       deadline; /* ms of CLOCK_MONOTONIC; 0: none */
+    uint64_t              queue;    /* handle of the queue it was pushed to */
+    _Atomic int           tid;      /* the thread that took it; 0: none yet */
+
+    _Atomic int           req_len;  /* -1: the request was nil */
+    _Atomic int           method_len;
+    _Atomic(char *)       req;
+    _Atomic(char *)       method;
+    char                  req_buf[BRIDGE_INLINE_REQ];
+    char                  method_buf[BRIDGE_INLINE_METHOD];
+
+    /* the answer: written by who claimed it, read by the host after drain */
+    int                   rc;
+    bool                  dropped;  /* came back from its queue unanswered */
+    size_t                rsp_len;
+    const char           *rsp;      /* NULL: none */
+    bridge_release_pt     release;
+    void                 *release_arg;
+};
+
+/*
+ * Host thread.  A task with copies of the request (NULL: nil) and of the
+ * method's name (may be NULL), not queued.  NULL where memory or slots
+ * (BRIDGE_MAX_TASKS) ran out.
+ */
+bridge_task_t *bridge_task_new(bridge_t *b, const char *req, size_t len,
+    const char *method, size_t method_len);
+
+/*
+ * Host thread.  Ends a task that is not queued or has been drained; its
+ * handle is stale from now on.  Calls the answer's release.
+ */
+void bridge_task_free(bridge_t *b, bridge_task_t *t, bool delivered);
+
+/*
+ * Host thread.  What a runtime is given for the task; and the part of it
+ * that is exact in a double.
+ */
+uint64_t bridge_task_handle(const bridge_task_t *t);
+uint64_t bridge_task_id(const bridge_task_t *t);
+
+/* Host thread.  The task of a handle or id; NULL if stale. */
+bridge_task_t *bridge_task_find(bridge_t *b, uint64_t id);
+
+/* Host thread.  The task in a slot, free or not; slot < b->ntasks. */
+bridge_task_t *bridge_task_at(bridge_t *b, uint32_t slot);
+
+/*
+ * Host thread.  Nobody waits for the answer any more: a poll passes over
+ * the task; a runtime that has it may ask, and is told where it watches.
+ * It still comes out of a drain.
+ */
+void bridge_task_cancel(bridge_t *b, bridge_task_t *t);
+
+/* Host thread.  The thread that has the task; 0 where none has. */
+int bridge_task_holder(const bridge_task_t *t);
+
+/*
+ * Host thread.  Marks a task that is not queued as taken by a runtime, so
+ * that it may be answered (a start is such a task).
+ */
+void bridge_task_lend(bridge_task_t *t);
+
+/*
+ * Any thread.  Request bytes, owned by the task until it is answered; NULL
+ * and *len 0 (len may be NULL) where it was nil or the handle is not good.
+ * *ok, where not NULL: whether the handle was good.
+ */
+char *bridge_task_req(bridge_t *b, uint64_t handle, int *len, bool *ok);
+
+/*
+ * Any thread.  The same bytes for keeps: malloc'ed, with a NUL behind them,
+ * the caller's; bridge_task_req has none from then on.  NULL also where
+ * memory ran out.
+ */
+char *bridge_task_take_req(bridge_t *b, uint64_t handle, int *len);
+
+/* Any thread.  The method's name, owned by the task; NULL if stale. */
+const char *bridge_task_method(bridge_t *b, uint64_t handle, int *len);
+
+/* Any thread.  The task's deadline; 0: none, or stale. */
+int64_t bridge_task_deadline(bridge_t *b, uint64_t handle);
+
+/* Any thread.  Whether nobody waits for the answer; true if stale. */
+bool bridge_task_cancelled(bridge_t *b, uint64_t handle);
+
+/*
+ * Any thread.  Ends the task: rsp stays as it is until release(arg) is
+ * called on the host thread (release may be NULL).  false: not a task that
+ * waits for an answer (answered already, unknown); nothing is taken over.
+ */
+bool bridge_task_answer(bridge_t *b, uint64_t handle, int rc,
+    const char *rsp, size_t len, bridge_release_pt release, void *arg);
+
+/*
+ * Any thread.  The same with a copy of rsp, which costs no allocation where
+ * it is shorter than BRIDGE_INLINE_REQ: it takes the request's place.  Where
+ * memory runs out the answer has no body.
+ */
+bool bridge_task_answer_copy(bridge_t *b, uint64_t handle, int rc,
+    const char *rsp, size_t len);
+
+/*
+ * For poll.c; the thread that popped t.  Takes it from QUEUED to POLLED;
+ * false where it was cancelled or its deadline has passed (now in ms of
+ * CLOCK_MONOTONIC): it has gone back to the host then.
+ */
+bool bridge_task_take(bridge_t *b, bridge_task_t *t, int64_t now,
+    uint64_t *handle);
+
+#pragma GCC visibility pop
+
+#endif /* BRIDGE_TASK_H */

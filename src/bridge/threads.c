@@ -1,0 +1,133 @@
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "handle.h"
+#include "queue.h"
+#include "threads.h"
+
+
+typedef struct seen_s  seen_t;
+
+struct seen_s {
+    seen_t    *next;
+    bridge_t  *bridge;
+    uint64_t   queue;
+};
+
+
+static pthread_once_t          once = PTHREAD_ONCE_INIT;
+static pthread_key_t           key;
+static _Thread_local uint64_t  last_polled;
+static _Thread_local uint64_t  last_told;
+
+
+static bool
+count(bridge_t *b, uint64_t queue, int n)
+{
+    uint64_t         threads;
+    bridge_queue_t  *q;
+
+    /* found in a poll: the slot is good, whatever its generation is now */
+
+    q = atomic_load_explicit(&b->queues[bridge_handle_slot(queue)],
+                             memory_order_acquire);
+
+    threads = atomic_load(&q->threads);
+
+    do {
+        if (threads >> 32 != bridge_handle_gen(queue)) {
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak(&q->threads, &threads,
+                                           threads + (uint64_t) n));
+
+    if (n > 0) {
+        atomic_store(&q->polled, true);
+    }
+
+    return true;
+}
+
+
+static void
+thread_ends(void *data)
+{
+    seen_t  *s, *next;
+
+    for (s = data; s; s = next) {
+        next = s->next;
+        (void) count(s->bridge, s->queue, -1);
+        free(s);
+    }
+}
+
+
+static void
+make_key(void)
+{
+    (void) pthread_key_create(&key, thread_ends);
+}
+
+
+void
+bridge_threads_note(bridge_t *b, uint64_t queue)
+{
+    seen_t  *s, *first;
+
+    if (last_polled == queue) {
+        return;
+    }
+
+    last_polled = queue;
+
+    pthread_once(&once, make_key);
+
+    first = pthread_getspecific(key);
+
+    for (s = first; s; s = s->next) {
+        if (s->queue == queue) {
+            return;
+        }
+    }
+
+    if (!count(b, queue, 1)) {
+        return;
+    }
+
+    s = malloc(sizeof(seen_t));
+    if (s == NULL) {
+        return;
+    }
+
+    s->next = first;
+    s->bridge = b;
+    s->queue = queue;
+    (void) pthread_setspecific(key, s);
+}
+
+
+int
+bridge_threads_id(void)
+{
+    static _Thread_local int  id;
+
+    if (id == 0) {
+        id = (int) syscall(SYS_gettid);
+    }
+
+    return id;
+}
+
+
+bool
+bridge_threads_told(uint64_t queue)
+{
+    bool  told;
+
+    told = last_told == queue;
+    last_told = queue;
+
+    return told;
+}

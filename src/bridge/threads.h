@@ -1,0 +1,28 @@
+#ifndef BRIDGE_THREADS_H
+#define BRIDGE_THREADS_H
+
+/* Which threads have polled a queue and still live. */
+
+#include "bridge.h"
+
+#pragma GCC visibility push(hidden)
+
+/*
+ * The calling thread, inside a poll of a queue that cannot be released:
+ * counts it as one of the queue's until it ends.  Where memory runs out it
+ * is not counted off again (the queue then seems to have a live thread).
+ */
+void bridge_threads_note(bridge_t *b, uint64_t queue);
+
+/* Any thread.  The kernel's id of the calling thread. */
+int bridge_threads_id(void);
+
+/*
+ * Any thread.  Whether this thread has been told before that this queue is
+ * closed; remembers it.
+ */
+bool bridge_threads_told(uint64_t queue);
+
+#pragma GCC visibility pop
+
+#endif /* BRIDGE_THREADS_H */

@@ -1,0 +1,644 @@
+#include <malloc.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "resty_ffi.h"
+
+#include "abi.h"
+#include "unit.h"
+
+
+static bridge_t        *b;
+static bridge_queue_t  *q;
+static void            *tq;
+
+
+static void *
+pointer(uint64_t handle)
+{
+    return (void *) (uintptr_t) handle;
+}
+
+
+static int
+setup(void **state)
+{
+    (void) state;
+
+    b = bridge_host();
+    q = bridge_queue_new(b, 10);
+    assert_non_null(q);
+    tq = pointer(bridge_queue_handle(q));
+    atomic_store(&unit_wakes, 0);
+
+    return 0;
+}
+
+
+static int
+teardown(void **state)
+{
+    uint32_t  lost;
+
+    (void) state;
+
+    bridge_queue_close(q);
+    assert_true(bridge_queue_release(q));
+    assert_int_equal(b->live_tasks, 0);
+    assert_null(bridge_done_take(b));
+    assert_null(bridge_log_take(b, &lost));
+    assert_int_equal(lost, 0);
+
+    return 0;
+}
+
+
+/* one line waits, and it says so */
+static void
+check_line(const char *what)
+{
+    uint32_t        lost;
+    bridge_line_t  *line;
+
+    line = bridge_log_take(b, &lost);
+    assert_non_null(line);
+    assert_null(line->next);
+    assert_int_equal(line->level, RESTY_FFI_LOG_ERR);
+
+    if (strstr(line->text, what) == NULL) {
+        fail_msg("\"%s\" in \"%s\"", what, line->text);
+    }
+
+    free(line);
+}
+
+
+static void *
+pushed_and_polled(const char *req, size_t len)
+{
+    void           *tsk;
+    bridge_task_t  *t;
+
+    t = unit_task(b, req, len);
+    assert_true(bridge_push(q, t));
+    tsk = ngx_http_lua_ffi_task_poll(tq);
+    assert_ptr_equal(tsk, pointer(bridge_task_handle(t)));
+
+    return tsk;
+}
+
+
+/* the answer that waits must be this one */
+static void
+check_answer(int rc, const char *rsp, size_t len)
+{
+    bridge_task_t  *t;
+
+    t = bridge_done_take(b);
+    assert_non_null(t);
+    assert_null(t->next);
+    assert_int_equal(t->rc, rc);
+    assert_int_equal(t->rsp_len, len);
+
+    if (rsp) {
+        assert_non_null(t->rsp);
+        assert_memory_equal(t->rsp, rsp, len);
+
+    } else {
+        assert_null(t->rsp);
+    }
+
+    bridge_task_free(b, t, true);
+}
+
+
+static char *
+copy(const char *bytes, size_t len)
+{
+    char  *p;
+
+    p = malloc(len);
+    assert_non_null(p);
+
+    return memcpy(p, bytes, len);
+}
+
+
+static void
+test_a_round_trip(void **state)
+{
+    int    len;
+    char  *req;
+    void  *tsk;
+
+    (void) state;
+
+    tsk = pushed_and_polled("a\0b", 3);
+    req = ngx_http_lua_ffi_get_req(tsk, &len);
+    assert_int_equal(len, 3);
+    assert_memory_equal(req, "a\0b", 4);
+    assert_ptr_equal(ngx_http_lua_ffi_get_req(tsk, NULL), req);
+
+    ngx_http_lua_ffi_respond(tsk, -7, copy("x\0y\0", 4), 4);
+    assert_int_equal(atomic_load(&unit_wakes), 1);
+    check_answer(-7, "x\0y\0", 4);
+}
+
+
+static void
+test_a_nil_request_is_no_fault(void **state)
+{
+    int    len;
+    void  *tsk;
+
+    (void) state;
+
+    len = 5;
+    tsk = pushed_and_polled(NULL, 0);
+    assert_null(ngx_http_lua_ffi_get_req(tsk, &len));
+    assert_int_equal(len, 0);
+    assert_null(ngx_http_lua_ffi_get_req(tsk, NULL));
+
+    ngx_http_lua_ffi_respond(tsk, 0, NULL, 0);
+    check_answer(0, NULL, 0);
+}
+
+
+static void
+test_no_body_whatever_its_length(void **state)
+{
+    (void) state;
+
+    ngx_http_lua_ffi_respond(pushed_and_polled("q", 1), 1, NULL, 5);
+    check_answer(1, NULL, 0);
+}
+
+
+static void
+test_length_0_means_a_c_string(void **state)
+{
+    (void) state;
+
+    ngx_http_lua_ffi_respond(pushed_and_polled("q", 1), 0, strdup("hello"),
+                             0);
+    check_answer(0, "hello", 5);
+
+    ngx_http_lua_ffi_respond(pushed_and_polled("q", 1), 0, strdup(""), 0);
+    check_answer(0, "", 0);
+}
+
+
+static void
+test_a_c_string_without_its_nul(void **state)
+{
+    char           *rsp;
+    size_t          usable;
+    bridge_task_t  *t;
+
+    (void) state;
+
+    /* filled to the last byte that belongs to it, there is no NUL at all */
+
+    rsp = malloc(24);
+    assert_non_null(rsp);
+    usable = malloc_usable_size(rsp);
+    memset(rsp, 'x', usable);
+
+    ngx_http_lua_ffi_respond(pushed_and_polled("q", 1), 0, rsp, 0);
+
+    t = bridge_done_take(b);
+    assert_non_null(t);
+    assert_ptr_equal(t->rsp, rsp);
+    assert_int_equal(t->rsp_len, usable);
+    bridge_task_free(b, t, true);
+}
+
+
+static void
+test_a_negative_length(void **state)
+{
+    void  *tsk;
+
+    (void) state;
+
+    tsk = pushed_and_polled("q", 1);
+    ngx_http_lua_ffi_respond(tsk, 3, copy("abc", 3), -1);
+    check_answer(3, NULL, 0);
+    check_line("negative length -1");
+
+    ngx_http_lua_ffi_respond(tsk, 3, copy("abc", 3), -1);
+    check_line("not a task");
+}
+
+
+static void
+test_an_answer_to_no_task(void **state)
+{
+    size_t         i;
+    void          *tsk;
+
+    (void) state;
+
+    tsk = pushed_and_polled("q", 1);
+    ngx_http_lua_ffi_respond(tsk, 0, copy("one", 3), 3);
+    ngx_http_lua_ffi_respond(tsk, 0, copy("two", 3), 3);
+    check_line("answered it twice");
+    check_answer(0, "one", 3);
+
+    void *const  bad[] = { NULL, tq, &tsk, tsk, pointer(UINT64_MAX) };
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        ngx_http_lua_ffi_respond(bad[i], 0, copy("abc", 3), 3);
+        check_line("respond(");
+        ngx_http_lua_ffi_respond(bad[i], 0, strdup("abc"), 0);
+        check_line("respond(");
+        ngx_http_lua_ffi_respond(bad[i], 0, NULL, 0);
+        check_line("respond(");
+    }
+}
+
+
+static void
+test_the_request_of_no_task(void **state)
+{
+    int            len;
+    size_t         i;
+    void          *tsk;
+
+    (void) state;
+
+    tsk = pushed_and_polled("q", 1);
+    ngx_http_lua_ffi_respond(tsk, 0, NULL, 0);
+    check_answer(0, NULL, 0);
+
+    void *const  bad[] = { NULL, tq, &tsk, tsk, pointer(UINT64_MAX) };
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        len = 5;
+        assert_null(ngx_http_lua_ffi_get_req(bad[i], &len));
+        assert_int_equal(len, 0);
+        check_line("get_req(");
+        assert_null(ngx_http_lua_ffi_get_req(bad[i], NULL));
+        check_line("get_req(");
+    }
+}
+
+
+static void *
+poll_until_null(void *arg)
+{
+    void              *tsk;
+    _Atomic uint32_t  *answered;
+
+    answered = arg;
+
+    while ((tsk = ngx_http_lua_ffi_task_poll(tq)) != NULL) {
+        ngx_http_lua_ffi_respond(tsk, 0, NULL, 0);
+        atomic_fetch_add(answered, 1);
+    }
+
+    return NULL;
+}
+
+
+static void
+test_each_poller_gets_its_null(void **state)
+{
+    int               i;
+    uint32_t          back, lost;
+    pthread_t         threads[3];
+    _Atomic uint32_t  answered;
+
+    (void) state;
+
+    atomic_init(&answered, 0);
+
+    for (i = 0; i < 10; i++) {
+        unit_push(b, q, 0);
+    }
+
+    for (i = 0; i < 3; i++) {
+        threads[i] = unit_thread(poll_until_null, &answered);
+    }
+
+    bridge_queue_close(q);
+
+    for (i = 0; i < 3; i++) {
+        unit_join(threads[i]);
+    }
+
+    back = unit_drain(b);
+    assert_int_equal(back, 10);
+    assert_int_equal(atomic_load(&answered), 10);
+    assert_null(bridge_log_take(b, &lost));
+}
+
+
+static void
+test_a_poll_after_the_null(void **state)
+{
+    uint32_t  lost;
+
+    (void) state;
+
+    bridge_queue_close(q);
+    assert_null(ngx_http_lua_ffi_task_poll(tq));
+    assert_null(bridge_log_take(b, &lost));
+
+    assert_null(ngx_http_lua_ffi_task_poll(tq));
+    check_line("polled queue");
+}
+
+
+static void
+test_a_poll_of_no_queue(void **state)
+{
+    size_t       i;
+    void *const  bad[] = { NULL, &i, pointer(UINT64_MAX) };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_null(ngx_http_lua_ffi_task_poll(bad[i]));
+        check_line("not a queue");
+    }
+}
+
+
+static bridge_task_t *
+starting(void)
+{
+    bridge_task_t  *t;
+
+    t = unit_lent(b, NULL, 0);
+    atomic_store(&q->start, bridge_task_handle(t));
+
+    return t;
+}
+
+
+static void
+test_a_start_is_reported_once(void **state)
+{
+    (void) state;
+
+    starting();
+    ngx_http_lua_ffi_started(tq, 0, "ignored", 7);
+    check_answer(0, NULL, 0);
+    assert_int_equal(atomic_load(&q->start), 0);
+
+    ngx_http_lua_ffi_started(tq, 0, NULL, 0);
+    check_line("not a runtime that is starting");
+    ngx_http_lua_ffi_started(tq, 1, "late", 4);
+    check_line("not a runtime that is starting");
+}
+
+
+static void
+test_a_failed_start_says_why(void **state)
+{
+    char  text[] = "why";
+
+    (void) state;
+
+    starting();
+    ngx_http_lua_ffi_started(tq, -1, text, 3);
+    text[0] = '?';
+    check_answer(-1, "why", 3);
+
+    starting();
+    ngx_http_lua_ffi_started(tq, 1, NULL, 3);
+    check_answer(1, NULL, 0);
+
+    starting();
+    ngx_http_lua_ffi_started(tq, 1, text, -1);
+    check_answer(1, NULL, 0);
+}
+
+
+static void
+test_a_start_of_no_queue(void **state)
+{
+    bridge_task_t  *t;
+
+    (void) state;
+
+    t = starting();
+    ngx_http_lua_ffi_started(NULL, 0, NULL, 0);
+    check_line("not a runtime that is starting");
+    ngx_http_lua_ffi_started(pointer(bridge_task_handle(t)), 1, "x", 1);
+    check_line("not a runtime that is starting");
+
+    ngx_http_lua_ffi_started(tq, 0, NULL, 0);
+    check_answer(0, NULL, 0);
+}
+
+
+static _Atomic int  reports;
+
+
+static void *
+report_start(void *arg)
+{
+    (void) arg;
+
+    ngx_http_lua_ffi_started(tq, 1, "text", 4);
+    atomic_fetch_add(&reports, 1);
+
+    return NULL;
+}
+
+
+static void
+test_a_start_reported_by_two_threads(void **state)
+{
+    int        i;
+    pthread_t  threads[2];
+
+    (void) state;
+
+    for (i = 0; i < 200; i++) {
+        starting();
+        threads[0] = unit_thread(report_start, NULL);
+        threads[1] = unit_thread(report_start, NULL);
+        unit_join(threads[0]);
+        unit_join(threads[1]);
+
+        check_answer(1, "text", 4);
+        check_line("not a runtime that is starting");
+    }
+}
+
+
+static void
+test_log_lines(void **state)
+{
+    uint32_t        lost;
+    bridge_line_t  *line;
+
+    (void) state;
+
+    ngx_http_lua_ffi_log(RESTY_FFI_LOG_INFO, NULL, 4);
+    ngx_http_lua_ffi_log(RESTY_FFI_LOG_INFO, "none", 0);
+    ngx_http_lua_ffi_log(RESTY_FFI_LOG_INFO, "none", -1);
+    ngx_http_lua_ffi_log(RESTY_FFI_LOG_INFO, "a\nbcd", 4);
+
+    line = bridge_log_take(b, &lost);
+    assert_non_null(line);
+    assert_null(line->next);
+    assert_int_equal(line->level, RESTY_FFI_LOG_INFO);
+    assert_string_equal(line->text, "a\nbc");
+    free(line);
+}
+
+
+static size_t
+allocated(void)
+{
+    struct mallinfo2  m;
+
+    m = mallinfo2();
+
+    return m.uordblks + m.hblkhd;
+}
+
+
+/* 0, or which of the checks has failed */
+static int
+act_in_child(void *tsk)
+{
+    int     len;
+    char   *rsp;
+    size_t  before;
+
+    len = 5;
+    atomic_store(&unit_wakes, 0);
+
+    if (ngx_http_lua_ffi_task_poll(tq) != NULL) {
+        return 1;
+    }
+
+    if (ngx_http_lua_ffi_task_poll(NULL) != NULL) {
+        return 2;
+    }
+
+    if (ngx_http_lua_ffi_get_req(tsk, &len) != NULL || len != 0) {
+        return 3;
+    }
+
+    before = allocated();
+    rsp = malloc(1000000);
+
+    if (rsp == NULL) {
+        return 4;
+    }
+
+    ngx_http_lua_ffi_respond(tsk, 0, rsp, 1000000);
+
+    if (allocated() != before) {
+        return 5;
+    }
+
+    ngx_http_lua_ffi_started(tq, 0, NULL, 0);
+    ngx_http_lua_ffi_log(RESTY_FFI_LOG_ERR, "x", 1);
+
+    if (bridge_done_take(b) || atomic_load(&b->lines)) {
+        return 6;
+    }
+
+    return atomic_load(&unit_wakes) ? 7 : 0;
+}
+
+
+static void
+test_a_forked_child_does_nothing(void **state)
+{
+    int    status;
+    void  *tsk;
+    pid_t  pid;
+
+    (void) state;
+
+    tsk = pushed_and_polled("q", 1);
+    starting();
+    unit_push(b, q, 0);
+
+    pid = fork();
+
+    if (pid == 0) {
+        _exit(act_in_child(tsk));
+    }
+
+    assert_true(pid > 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+
+    /* the parent goes on */
+
+    ngx_http_lua_ffi_respond(tsk, 0, copy("yes", 3), 3);
+    check_answer(0, "yes", 3);
+    ngx_http_lua_ffi_started(tq, 0, NULL, 0);
+    check_answer(0, NULL, 0);
+    ngx_http_lua_ffi_respond(ngx_http_lua_ffi_task_poll(tq), 0, NULL, 0);
+    check_answer(0, NULL, 0);
+}
+
+
+static void
+test_the_method(void **state)
+{
+    int             len;
+    void           *tsk;
+    bridge_task_t  *t;
+
+    (void) state;
+
+    t = bridge_task_new(b, "q", 1, "upper", 5);
+    assert_non_null(t);
+    assert_true(bridge_push(q, t));
+    tsk = ngx_http_lua_ffi_task_poll(tq);
+
+    assert_string_equal(ngx_http_lua_ffi_method(tsk, &len), "upper");
+    assert_int_equal(len, 5);
+    assert_string_equal(ngx_http_lua_ffi_method(tsk, NULL), "upper");
+
+    ngx_http_lua_ffi_respond(tsk, 0, NULL, 0);
+    assert_null(ngx_http_lua_ffi_method(tsk, NULL));
+    assert_null(ngx_http_lua_ffi_method(tsk, &len));
+    assert_int_equal(len, 0);
+    check_answer(0, NULL, 0);
+}
+
+
+#define test(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        test(test_a_round_trip),
+        test(test_the_method),
+        test(test_a_nil_request_is_no_fault),
+        test(test_no_body_whatever_its_length),
+        test(test_length_0_means_a_c_string),
+        test(test_a_c_string_without_its_nul),
+        test(test_a_negative_length),
+        test(test_an_answer_to_no_task),
+        test(test_the_request_of_no_task),
+        test(test_each_poller_gets_its_null),
+        test(test_a_poll_after_the_null),
+        test(test_a_poll_of_no_queue),
+        test(test_a_start_is_reported_once),
+        test(test_a_failed_start_says_why),
+        test(test_a_start_of_no_queue),
+        test(test_a_start_reported_by_two_threads),
+        test(test_log_lines),
+        test(test_a_forked_child_does_nothing),
+    };
+
+    bridge_host_init(unit_wake, NULL);
+
+    return cmocka_run_group_tests_name("abi", tests, NULL, NULL);
+}

@@ -1,0 +1,556 @@
+#include "unit.h"
+
+
+static bridge_t  *b;
+
+
+static int
+setup(void **state)
+{
+    (void) state;
+    b = unit_bridge();
+    return 0;
+}
+
+
+static int
+teardown(void **state)
+{
+    (void) state;
+    unit_bridge_free(b);
+    return 0;
+}
+
+
+static bridge_queue_t *
+queue(uint32_t limit)
+{
+    bridge_queue_t  *q;
+
+    q = bridge_queue_new(b, limit);
+    assert_non_null(q);
+
+    return q;
+}
+
+
+/* polls without waiting and answers; how many there were, or -1 */
+static int
+serve(uint64_t handle, int max)
+{
+    int       i, n;
+    uint64_t  h[64];
+
+    n = bridge_poll(b, handle, h, max, 0);
+
+    for (i = 0; i < n; i++) {
+        assert_true(unit_answer(b, h[i], 0));
+    }
+
+    return n;
+}
+
+
+static void
+finish(bridge_queue_t *q)
+{
+    bridge_queue_close(q);
+    assert_true(bridge_queue_release(q));
+}
+
+
+static void
+test_first_in_first_out_in_batches(void **state)
+{
+    int              i, n;
+    uint64_t         h[8], handle;
+    uintptr_t        next;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(10);
+    handle = bridge_queue_handle(q);
+
+    for (next = 0; next < 10; next++) {
+        unit_push(b, q, next);
+    }
+
+    for (next = 0; next < 10; /* void */) {
+        n = bridge_poll(b, handle, h, 4, -1);
+        assert_int_equal(n, next < 8 ? 4 : 2);
+
+        for (i = 0; i < n; i++) {
+            assert_ptr_equal(bridge_task_find(b, h[i])->data, next++);
+            assert_true(unit_answer(b, h[i], 0));
+        }
+    }
+
+    assert_int_equal(bridge_queue_len(q), 0);
+    assert_int_equal(unit_drain(b), 10);
+    finish(q);
+}
+
+
+static void
+test_an_empty_queue_times_out(void **state)
+{
+    uint64_t         h;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(1);
+    assert_int_equal(bridge_poll(b, bridge_queue_handle(q), &h, 1, 0), 0);
+    assert_int_equal(bridge_poll(b, bridge_queue_handle(q), &h, 1, 20), 0);
+    assert_int_equal(unit_sleepers(q), 0);
+
+    unit_push(b, q, 0);
+    assert_int_equal(serve(bridge_queue_handle(q), 1), 1);
+    assert_int_equal(unit_drain(b), 1);
+    finish(q);
+}
+
+
+static void
+check_limit(uint32_t limit)
+{
+    uint32_t         i, round;
+    bridge_task_t   *extra;
+    bridge_queue_t  *q;
+
+    q = queue(limit);
+    extra = unit_task(b, NULL, 0);
+
+    for (round = 0; round < 3; round++) {
+
+        for (i = 0; i < limit; i++) {
+            assert_false(bridge_queue_full(q));
+            assert_int_equal(bridge_queue_len(q), i);
+            unit_push(b, q, i);
+        }
+
+        assert_true(bridge_queue_full(q));
+        assert_false(bridge_push(q, extra));
+
+        assert_int_equal(serve(bridge_queue_handle(q), 1), 1);
+        unit_push(b, q, limit);
+        assert_true(bridge_queue_full(q));
+        assert_false(bridge_push(q, extra));
+
+        assert_int_equal(bridge_queue_drop(b, q), limit);
+        assert_int_equal(unit_drain(b), limit + 1);
+    }
+
+    bridge_task_free(b, extra, false);
+    finish(q);
+}
+
+
+static void
+test_the_limit_is_exact(void **state)
+{
+    (void) state;
+
+    check_limit(1);
+    check_limit(3);
+    check_limit(1023);
+    check_limit(1024);
+    check_limit(1025);
+    check_limit(3000);
+}
+
+
+static void
+test_a_closed_queue_gives_what_it_has(void **state)
+{
+    uint64_t         handle;
+    bridge_task_t   *late;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(10);
+    handle = bridge_queue_handle(q);
+    late = unit_task(b, NULL, 0);
+
+    unit_push(b, q, 0);
+    unit_push(b, q, 1);
+    bridge_queue_close(q);
+    assert_false(bridge_push(q, late));
+
+    assert_int_equal(serve(handle, 1), 1);
+    assert_int_equal(serve(handle, 1), 1);
+    assert_int_equal(serve(handle, 1), -1);
+    assert_int_equal(serve(handle, 1), -1);
+
+    bridge_task_free(b, late, false);
+    assert_int_equal(unit_drain(b), 2);
+    assert_true(bridge_queue_release(q));
+}
+
+
+static void
+test_garbage_queues(void **state)
+{
+    size_t           i;
+    uint64_t         h, good;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(1);
+    good = bridge_queue_handle(q);
+    unit_push(b, q, 0);
+
+    const uint64_t  bad[] = {
+        0, 1, UINT64_MAX, (uint64_t) (uintptr_t) q, good & BRIDGE_ID_MASK,
+        good + (UINT64_C(1) << BRIDGE_SLOT_BITS), good + 1,
+        bridge_handle(BRIDGE_KIND_QUEUE, 1, BRIDGE_MAX_QUEUES),
+        bridge_handle(BRIDGE_KIND_QUEUE, 1, BRIDGE_MAX_TASKS - 1),
+        bridge_handle(BRIDGE_KIND_TASK, 1, 0)
+    };
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(bridge_poll(b, bad[i], &h, 1, -1), -1);
+        assert_null(bridge_queue_find(b, bad[i]));
+        assert_null(bridge_queue_pin(b, bad[i]));
+    }
+
+    assert_int_equal(atomic_load(&q->inside), 0);
+    assert_int_equal(serve(good, 1), 1);
+    assert_int_equal(unit_drain(b), 1);
+    finish(q);
+}
+
+
+static void
+test_cancelled_tasks_are_passed_over(void **state)
+{
+    int              i, n;
+    uint64_t         h[8];
+    bridge_task_t   *t;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(10);
+
+    for (i = 0; i < 10; i++) {
+        t = unit_push(b, q, (uintptr_t) i);
+
+        if (i != 4 && i != 5) {
+            bridge_task_cancel(b, t);
+        }
+    }
+
+    n = bridge_poll(b, bridge_queue_handle(q), h, 8, 0);
+    assert_int_equal(n, 2);
+
+    for (i = 0; i < n; i++) {
+        assert_ptr_equal(bridge_task_find(b, h[i])->data, 4 + i);
+        assert_true(unit_answer(b, h[i], 0));
+    }
+
+    assert_int_equal(serve(bridge_queue_handle(q), 8), 0);
+    assert_int_equal(unit_drain(b), 10);
+    finish(q);
+}
+
+
+static void
+test_a_poll_goes_on_behind_a_cancelled_task(void **state)
+{
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(10);
+    bridge_task_cancel(b, unit_push(b, q, 0));
+    bridge_task_cancel(b, unit_push(b, q, 1));
+    unit_push(b, q, 2);
+
+    assert_int_equal(serve(bridge_queue_handle(q), 1), 1);
+    assert_int_equal(unit_drain(b), 3);
+    finish(q);
+}
+
+
+static void
+test_a_task_past_its_deadline_is_passed_over(void **state)
+{
+    int              i;
+    bridge_task_t   *t, *next;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(10);
+    unit_push(b, q, 0)->deadline = 1;
+    unit_push(b, q, 1)->deadline = INT64_MAX;
+    unit_push(b, q, 2);
+
+    assert_int_equal(serve(bridge_queue_handle(q), 3), 2);
+
+    for (i = 0, t = bridge_done_take(b); t; t = next, i++) {
+        next = t->next;
+        assert_int_equal(t->dropped, t->data == NULL);
+        bridge_task_free(b, t, false);
+    }
+
+    assert_int_equal(i, 3);
+    finish(q);
+}
+
+
+static void
+test_drop_takes_back_what_waits(void **state)
+{
+    uint32_t         n;
+    bridge_task_t   *t, *next;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(10);
+    unit_push(b, q, 0);
+    unit_push(b, q, 1);
+    bridge_task_cancel(b, unit_push(b, q, 2));
+    assert_int_equal(serve(bridge_queue_handle(q), 1), 1);
+    assert_int_equal(unit_drain(b), 1);
+
+    bridge_queue_close(q);
+    assert_false(bridge_queue_release(q));
+    assert_int_equal(bridge_queue_drop(b, q), 2);
+    assert_int_equal(bridge_queue_drop(b, q), 0);
+
+    n = 1;
+
+    for (t = bridge_done_take(b); t; t = next) {
+        next = t->next;
+        assert_ptr_equal(t->data, n++);
+        assert_null(t->rsp);
+        assert_true(t->dropped);
+        bridge_task_free(b, t, false);
+    }
+
+    assert_int_equal(n, 3);
+    assert_true(bridge_queue_release(q));
+}
+
+
+static void
+test_a_released_queue_is_reused(void **state)
+{
+    uint64_t         old, h;
+    bridge_queue_t  *q, *again, *other;
+
+    (void) state;
+
+    q = queue(5);
+    other = queue(5);
+    old = bridge_queue_handle(q);
+    assert_true(old != bridge_queue_handle(other));
+    finish(q);
+    assert_int_equal(bridge_poll(b, old, &h, 1, -1), -1);
+
+    again = queue(2000);
+    assert_ptr_equal(again, q);
+    assert_true(bridge_queue_handle(again) != old);
+    unit_push(b, again, 0);
+
+    assert_int_equal(bridge_poll(b, old, &h, 1, -1), -1);
+    assert_null(bridge_queue_find(b, old));
+    assert_int_equal(bridge_queue_len(again), 1);
+    assert_int_equal(serve(bridge_queue_handle(again), 1), 1);
+
+    assert_int_equal(unit_drain(b), 1);
+    finish(again);
+    finish(other);
+}
+
+
+static void
+test_a_queue_in_use_is_not_released(void **state)
+{
+    uint64_t         old;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(5);
+    old = bridge_queue_handle(q);
+    assert_ptr_equal(bridge_queue_pin(b, old), q);
+    bridge_queue_close(q);
+
+    assert_false(bridge_queue_release(q));
+    assert_false(bridge_queue_release(q));
+    assert_ptr_not_equal(queue(5), q);
+    assert_null(bridge_queue_pin(b, old));
+
+    bridge_queue_unpin(q);
+    assert_true(bridge_queue_release(q));
+    assert_ptr_equal(queue(5), q);
+}
+
+
+static void
+test_there_is_a_last_queue(void **state)
+{
+    uint32_t         i;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    for (i = 0; i < BRIDGE_MAX_QUEUES; i++) {
+        q = queue(1);
+    }
+
+    assert_null(bridge_queue_new(b, 1));
+    finish(q);
+    assert_ptr_equal(bridge_queue_new(b, 1), q);
+}
+
+
+static void
+test_a_dead_bridge_has_no_queue(void **state)
+{
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(1);
+    unit_push(b, q, 0);
+    bridge_mark_dead(b);
+    assert_int_equal(serve(bridge_queue_handle(q), 1), -1);
+
+    b->dead = false;
+    assert_int_equal(bridge_queue_drop(b, q), 1);
+    assert_int_equal(unit_drain(b), 1);
+    finish(q);
+}
+
+
+typedef struct {
+    uint64_t  queue;
+    int       timeout;
+    int       got;
+} sleeper_t;
+
+
+static void *
+sleep_in_poll(void *arg)
+{
+    uint64_t    h;
+    sleeper_t  *s;
+
+    s = arg;
+    s->got = bridge_poll(b, s->queue, &h, 1, s->timeout);
+
+    if (s->got == 1) {
+        (void) unit_answer(b, h, 0);
+    }
+
+    return NULL;
+}
+
+
+static void
+test_a_close_ends_every_poll(void **state)
+{
+    int              i;
+    pthread_t        threads[8];
+    sleeper_t        s[8];
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(1);
+
+    for (i = 0; i < 8; i++) {
+        s[i].queue = bridge_queue_handle(q);
+        s[i].timeout = i & 1 ? -1 : 600000;
+        threads[i] = unit_thread(sleep_in_poll, &s[i]);
+    }
+
+    unit_until(unit_sleepers(q) == 8);
+    assert_int_equal(bridge_queue_threads(q), 8);
+    bridge_queue_close(q);
+
+    for (i = 0; i < 8; i++) {
+        unit_join(threads[i]);
+        assert_int_equal(s[i].got, -1);
+    }
+
+    assert_true(bridge_queue_release(q));
+}
+
+
+#define CROWD  511
+
+
+/* as many sleepers as the word can count */
+static void
+test_one_more_than_can_sleep(void **state)
+{
+    int               i;
+    uint64_t          h;
+    bridge_queue_t   *q;
+    static pthread_t  threads[CROWD];
+    static sleeper_t  s[CROWD];
+
+    (void) state;
+
+    q = queue(CROWD);
+
+    for (i = 0; i < CROWD; i++) {
+        s[i].queue = bridge_queue_handle(q);
+        s[i].timeout = -1;
+        threads[i] = unit_thread(sleep_in_poll, &s[i]);
+    }
+
+    unit_until(unit_sleepers(q) == CROWD);
+    assert_int_equal(bridge_poll(b, s[0].queue, &h, 1, 5), 0);
+    assert_int_equal(bridge_poll(b, s[0].queue, &h, 1, 0), 0);
+    assert_int_equal(bridge_queue_len(q), 0);
+
+    for (i = 0; i < CROWD; i++) {
+        unit_push(b, q, 0);
+    }
+
+    for (i = 0; i < CROWD; i++) {
+        unit_join(threads[i]);
+        assert_int_equal(s[i].got, 1);
+    }
+
+    assert_int_equal(unit_drain(b), CROWD);
+    finish(q);
+}
+
+
+#define test(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        test(test_first_in_first_out_in_batches),
+        test(test_an_empty_queue_times_out),
+        test(test_the_limit_is_exact),
+        test(test_a_closed_queue_gives_what_it_has),
+        test(test_garbage_queues),
+        test(test_cancelled_tasks_are_passed_over),
+        test(test_a_poll_goes_on_behind_a_cancelled_task),
+        test(test_a_task_past_its_deadline_is_passed_over),
+        test(test_drop_takes_back_what_waits),
+        test(test_a_released_queue_is_reused),
+        test(test_a_queue_in_use_is_not_released),
+        test(test_there_is_a_last_queue),
+        test(test_a_dead_bridge_has_no_queue),
+        test(test_a_close_ends_every_poll),
+        test(test_one_more_than_can_sleep),
+    };
+
+    return cmocka_run_group_tests_name("queue", tests, NULL, NULL);
+}

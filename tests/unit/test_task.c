@@ -1,0 +1,421 @@
+#include "unit.h"
+
+
+static bridge_t  *b;
+
+
+static int
+setup(void **state)
+{
+    (void) state;
+    b = unit_bridge();
+    return 0;
+}
+
+
+static int
+teardown(void **state)
+{
+    (void) state;
+    unit_bridge_free(b);
+    return 0;
+}
+
+
+static void
+finish(bridge_task_t *t)
+{
+    assert_true(unit_answer(b, bridge_task_handle(t), 0));
+    assert_int_equal(unit_drain(b), 1);
+}
+
+
+static void
+check_request(const char *bytes, size_t n)
+{
+    int             len;
+    bool            ok;
+    char           *req;
+    bridge_task_t  *t;
+
+    t = unit_lent(b, bytes, n);
+    req = bridge_task_req(b, bridge_task_handle(t), &len, &ok);
+
+    assert_true(ok);
+    assert_non_null(req);
+    assert_ptr_not_equal(req, bytes);
+    assert_true(req != t->req_buf || n < sizeof(t->req_buf));
+    assert_int_equal(len, n);
+    assert_memory_equal(req, bytes, n);
+    assert_int_equal(req[n], '\0');
+
+    assert_ptr_equal(bridge_task_req(b, bridge_task_handle(t), NULL, NULL),
+                     req);
+    finish(t);
+}
+
+
+static void
+test_request_is_a_copy_with_a_nul_behind(void **state)
+{
+    size_t  n;
+    char   *bytes;
+
+    (void) state;
+
+    check_request("", 0);
+    check_request("hello", 5);
+    check_request("a\0b\0", 4);
+
+    for (n = BRIDGE_INLINE_REQ - 2; n < BRIDGE_INLINE_REQ + 2; n++) {
+        bytes = malloc(n);
+        assert_non_null(bytes);
+        memset(bytes, 'x', n);
+        check_request(bytes, n);
+        free(bytes);
+    }
+}
+
+
+static void
+test_nil_request(void **state)
+{
+    int             len;
+    bool            ok;
+    bridge_task_t  *t;
+
+    (void) state;
+
+    len = 7;
+    ok = false;
+    t = unit_lent(b, NULL, 0);
+
+    assert_null(bridge_task_req(b, bridge_task_handle(t), &len, &ok));
+    assert_int_equal(len, 0);
+    assert_true(ok);
+    finish(t);
+}
+
+
+static void
+test_nothing_of_the_last_use_is_left(void **state)
+{
+    bridge_task_t  *t, *again;
+
+    (void) state;
+
+    t = unit_lent(b, "q", 1);
+    t->data = &b;
+    bridge_task_cancel(b, t);
+    assert_true(bridge_task_answer(b, bridge_task_handle(t), 9, "abc", 3,
+                                   NULL, NULL));
+    assert_int_equal(unit_drain(b), 1);
+
+    again = unit_lent(b, NULL, 0);
+    assert_ptr_equal(again, t);
+    assert_null(again->data);
+    assert_null(again->rsp);
+    assert_int_equal(again->rsp_len, 0);
+    assert_int_equal(again->rc, 0);
+    assert_int_equal(atomic_load(&again->state) & BRIDGE_TASK_CANCEL, 0);
+    finish(again);
+}
+
+
+static void
+test_a_handle_is_stale_once_freed(void **state)
+{
+    uint64_t        h, h2;
+    bridge_task_t  *t;
+
+    (void) state;
+
+    t = unit_lent(b, "q", 1);
+    h = bridge_task_handle(t);
+
+    assert_ptr_equal(bridge_task_find(b, h), t);
+    assert_ptr_equal(bridge_task_find(b, h & BRIDGE_ID_MASK), t);
+    finish(t);
+
+    assert_null(bridge_task_find(b, h));
+    assert_null(bridge_task_find(b, h & BRIDGE_ID_MASK));
+
+    t = unit_lent(b, "q", 1);
+    h2 = bridge_task_handle(t);
+
+    assert_int_equal(bridge_handle_slot(h2), bridge_handle_slot(h));
+    assert_true(h2 != h);
+    assert_false(unit_answer(b, h, 0));
+    assert_null(bridge_task_req(b, h, NULL, NULL));
+    finish(t);
+}
+
+
+static void
+test_a_handle_is_no_canonical_address(void **state)
+{
+    uint64_t        h;
+    bridge_task_t  *t;
+
+    (void) state;
+
+    t = unit_lent(b, "q", 1);
+    h = bridge_task_handle(t);
+
+    /* x86-64 with five levels of page tables has the widest: 57 bits */
+    assert_true(h >> 56 != 0 && h >> 56 != 0xff);
+    assert_true((uint64_t) (double) (h & BRIDGE_ID_MASK)
+                == (h & BRIDGE_ID_MASK));
+    finish(t);
+}
+
+
+static void
+test_the_generation_wraps(void **state)
+{
+    uint64_t        h;
+    bridge_task_t  *t;
+
+    (void) state;
+
+    t = unit_lent(b, "q", 1);
+    finish(t);
+    atomic_store(&t->state, (uint64_t) UINT32_MAX << 8);
+
+    assert_ptr_equal(unit_lent(b, "q", 1), t);
+    h = bridge_task_handle(t);
+    assert_int_equal(bridge_handle_gen(h), UINT32_MAX);
+    assert_ptr_equal(bridge_task_find(b, h), t);
+    finish(t);
+    assert_null(bridge_task_find(b, h));
+
+    assert_ptr_equal(unit_lent(b, "q", 1), t);
+    assert_int_equal(bridge_handle_gen(bridge_task_handle(t)), 0);
+    assert_false(unit_answer(b, h, 0));
+    finish(t);
+}
+
+
+static void
+test_garbage_handles(void **state)
+{
+    int             len;
+    bool            ok;
+    size_t          i;
+    uint64_t        h, bad[9];
+    bridge_task_t  *t;
+
+    (void) state;
+
+    t = unit_lent(b, "q", 1);
+    h = bridge_task_handle(t);
+
+    bad[0] = 0;
+    bad[1] = 1;
+    bad[2] = UINT64_MAX;
+    bad[3] = (uint64_t) (uintptr_t) t;
+    bad[4] = h & BRIDGE_ID_MASK;
+    bad[5] = h + (UINT64_C(1) << BRIDGE_SLOT_BITS);
+    bad[6] = h ^ (UINT64_C(3) << 52);
+    bad[7] = bridge_handle(BRIDGE_KIND_TASK, 1, BRIDGE_MAX_TASKS - 1);
+    bad[8] = bridge_handle(BRIDGE_KIND_TASK, 1, BRIDGE_CHUNK - 1);
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        len = 7;
+        ok = true;
+        assert_null(bridge_task_req(b, bad[i], &len, &ok));
+        assert_false(ok);
+        assert_int_equal(len, 0);
+        assert_false(unit_answer(b, bad[i], 0));
+    }
+
+    assert_null(bridge_done_take(b));
+    finish(t);
+}
+
+
+static void
+test_each_slot_is_given_out_once(void **state)
+{
+    uint32_t        i;
+    bridge_task_t  *t[BRIDGE_CHUNK + 2];
+
+    (void) state;
+
+    for (i = 0; i < BRIDGE_CHUNK + 2; i++) {
+        t[i] = unit_task(b, NULL, 0);
+        assert_null(t[i]->data);
+        t[i]->data = t[i];
+        assert_ptr_equal(bridge_task_find(b, bridge_task_handle(t[i])), t[i]);
+    }
+
+    assert_int_equal(b->live_tasks, BRIDGE_CHUNK + 2);
+    assert_int_equal(b->ntasks, 2 * BRIDGE_CHUNK);
+
+    for (i = 0; i < BRIDGE_CHUNK + 2; i++) {
+        bridge_task_free(b, t[i], false);
+    }
+
+    assert_int_equal(b->live_tasks, 0);
+}
+
+
+static void
+test_no_slot_is_left(void **state)
+{
+    (void) state;
+
+    b->ntasks = BRIDGE_MAX_TASKS;
+    assert_null(bridge_task_new(b, "q", 1, NULL, 0));
+    b->ntasks = 0;
+    assert_int_equal(b->live_tasks, 0);
+}
+
+
+static void
+check_taken(size_t n)
+{
+    int             len;
+    char           *taken, bytes[500];
+    bridge_task_t  *t;
+
+    memset(bytes, 'x', sizeof(bytes));
+    t = unit_lent(b, bytes, n);
+
+    taken = bridge_task_take_req(b, bridge_task_handle(t), &len);
+    assert_non_null(taken);
+    assert_int_equal(len, n);
+    assert_null(bridge_task_req(b, bridge_task_handle(t), &len, NULL));
+    assert_int_equal(len, 0);
+    assert_null(bridge_task_take_req(b, bridge_task_handle(t), NULL));
+    finish(t);
+
+    assert_memory_equal(taken, bytes, n);
+    assert_int_equal(taken[n], '\0');
+    free(taken);
+
+    t = unit_lent(b, bytes, n);
+    taken = bridge_task_take_req(b, bridge_task_handle(t), NULL);
+    assert_memory_equal(taken, bytes, n);
+    free(taken);
+    finish(t);
+}
+
+
+static void
+test_a_request_for_keeps(void **state)
+{
+    (void) state;
+
+    check_taken(0);
+    check_taken(5);
+    check_taken(500);
+}
+
+
+static void
+test_the_method(void **state)
+{
+    int             len;
+    char            name[300];
+    size_t          n;
+    uint64_t        h;
+    const char     *method;
+    bridge_task_t  *t;
+
+    (void) state;
+
+    memset(name, 'm', sizeof(name));
+
+    for (n = 0; n <= sizeof(name); n += 15) {
+        t = bridge_task_new(b, "q", 1, name, n);
+        bridge_task_lend(t);
+        h = bridge_task_handle(t);
+
+        method = bridge_task_method(b, h, &len);
+        assert_non_null(method);
+        assert_int_equal(len, n);
+        assert_memory_equal(method, name, n);
+        assert_int_equal(method[n], '\0');
+
+        finish(t);
+        assert_null(bridge_task_method(b, h, &len));
+        assert_int_equal(len, 0);
+    }
+
+    t = unit_lent(b, "q", 1);
+    assert_string_equal(bridge_task_method(b, bridge_task_handle(t), &len),
+                        "");
+    finish(t);
+}
+
+
+static void
+test_take_passes_over_a_cancelled_task(void **state)
+{
+    uint64_t        h;
+    bridge_task_t  *t;
+
+    (void) state;
+
+    t = unit_task(b, "q", 1);
+    assert_true(bridge_task_take(b, t, 0, &h));
+    assert_true(h == bridge_task_handle(t));
+    bridge_task_cancel(b, t);
+    assert_non_null(bridge_task_req(b, h, NULL, NULL));
+    finish(t);
+
+    t = unit_task(b, "q", 1);
+    bridge_task_cancel(b, t);
+    assert_false(bridge_task_take(b, t, 0, &h));
+    assert_false(unit_answer(b, bridge_task_handle(t), 0));
+    assert_int_equal(unit_drain(b), 1);
+}
+
+
+static void
+test_a_dead_bridge_knows_no_task(void **state)
+{
+    bool            ok;
+    uint64_t        h;
+    bridge_task_t  *t;
+
+    (void) state;
+
+    t = unit_lent(b, "q", 1);
+    h = bridge_task_handle(t);
+    bridge_mark_dead(b);
+
+    assert_null(bridge_task_req(b, h, NULL, &ok));
+    assert_false(ok);
+    assert_false(unit_answer(b, h, 0));
+    assert_null(bridge_done_take(b));
+
+    bridge_task_free(b, t, false);
+}
+
+
+#define test(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        test(test_request_is_a_copy_with_a_nul_behind),
+        test(test_nil_request),
+        test(test_nothing_of_the_last_use_is_left),
+        test(test_a_handle_is_stale_once_freed),
+        test(test_a_handle_is_no_canonical_address),
+        test(test_the_generation_wraps),
+        test(test_garbage_handles),
+        test(test_each_slot_is_given_out_once),
+        test(test_no_slot_is_left),
+        test(test_a_request_for_keeps),
+        test(test_the_method),
+        test(test_take_passes_over_a_cancelled_task),
+        test(test_a_dead_bridge_knows_no_task),
+    };
+
+    return cmocka_run_group_tests_name("task", tests, NULL, NULL);
+}

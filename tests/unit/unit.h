@@ -1,0 +1,192 @@
+#ifndef UNIT_H
+#define UNIT_H
+
+/* What the unit tests of the bridge have in common. */
+
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "done.h"
+#include "handle.h"
+#include "notices.h"
+#include "queue.h"
+#include "task.h"
+#include "threads.h"
+
+
+/* how often the bridge has asked for a drain */
+static _Atomic uint32_t  unit_wakes;
+
+
+static inline void
+unit_wake(void *arg)
+{
+    (void) arg;
+    atomic_fetch_add(&unit_wakes, 1);
+}
+
+
+static inline bridge_t *
+unit_bridge(void)
+{
+    bridge_t  *b;
+
+    b = calloc(1, sizeof(bridge_t));
+    assert_non_null(b);
+
+    atomic_store(&unit_wakes, 0);
+    bridge_init(b, unit_wake, NULL);
+
+    return b;
+}
+
+
+/* once no thread is left that holds a handle */
+static inline void
+unit_bridge_free(bridge_t *b)
+{
+    uint32_t  i;
+
+    assert_int_equal(b->live_tasks, 0);
+    assert_null(bridge_done_take(b));
+
+    for (i = 0; i < BRIDGE_MAX_TASKS / BRIDGE_CHUNK; i++) {
+        free(b->chunks[i]);
+    }
+
+    for (i = 0; i < b->nqueues; i++) {
+        free(b->queues[i]->cells);
+        free(b->queues[i]);
+    }
+
+    free(b);
+}
+
+
+static inline pthread_t
+unit_thread(void *(*run)(void *arg), void *arg)
+{
+    pthread_t       thread;
+    pthread_attr_t  attr;
+
+    assert_int_equal(pthread_attr_init(&attr), 0);
+    assert_int_equal(pthread_attr_setstacksize(&attr, 256 * 1024), 0);
+    assert_int_equal(pthread_create(&thread, &attr, run, arg), 0);
+    pthread_attr_destroy(&attr);
+
+    return thread;
+}
+
+
+static inline void
+unit_join(pthread_t thread)
+{
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+
+static inline void
+unit_pause(int tries)
+{
+    struct timespec  ts = { 0, 500000 };
+
+    if (tries < 200) {
+        sched_yield();
+        return;
+    }
+
+    nanosleep(&ts, NULL);
+}
+
+
+/* fails where cond has not come true for a long time */
+#define unit_until(cond)                                                      \
+    do {                                                                      \
+        int  tries_;                                                          \
+                                                                              \
+        for (tries_ = 0; !(cond); tries_++) {                                 \
+            assert_true(tries_ < 20000);                                      \
+            unit_pause(tries_);                                               \
+        }                                                                     \
+    } while (0)
+
+
+static inline uint32_t
+unit_sleepers(bridge_queue_t *q)
+{
+    return atomic_load(&q->word) >> 3 & 511;
+}
+
+
+static inline bridge_task_t *
+unit_task(bridge_t *b, const char *req, size_t len)
+{
+    bridge_task_t  *t;
+
+    t = bridge_task_new(b, req, len, NULL, 0);
+    assert_non_null(t);
+
+    return t;
+}
+
+
+/* one that a runtime may answer */
+static inline bridge_task_t *
+unit_lent(bridge_t *b, const char *req, size_t len)
+{
+    bridge_task_t  *t;
+
+    t = unit_task(b, req, len);
+    bridge_task_lend(t);
+
+    return t;
+}
+
+
+/* a task whose data is n, in the queue */
+static inline bridge_task_t *
+unit_push(bridge_t *b, bridge_queue_t *q, uintptr_t n)
+{
+    bridge_task_t  *t;
+
+    t = unit_task(b, "x", 1);
+    t->data = (void *) n;
+    assert_true(bridge_push(q, t));
+
+    return t;
+}
+
+
+static inline bool
+unit_answer(bridge_t *b, uint64_t task, int rc)
+{
+    return bridge_task_answer(b, task, rc, NULL, 0, NULL, NULL);
+}
+
+
+/* frees what has been answered; how many */
+static inline uint32_t
+unit_drain(bridge_t *b)
+{
+    uint32_t        n;
+    bridge_task_t  *t, *next;
+
+    n = 0;
+
+    for (t = bridge_done_take(b); t; t = next) {
+        next = t->next;
+        bridge_task_free(b, t, true);
+        n++;
+    }
+
+    return n;
+}
+
+#endif /* UNIT_H */
