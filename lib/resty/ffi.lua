@@ -1,0 +1,278 @@
+-- The Lua API: argument checks, and what a runtime object is.
+--
+-- This file is compiled into the nginx module, which runs it with one
+-- argument: `core`, the functions in C. Ids in Lua are numbers that the C
+-- side checks, so an object that outlives its runtime is harmless.
+
+local core = ...
+
+local type = type
+local error = error
+local setmetatable = setmetatable
+local rawequal = rawequal
+local sub = string.sub
+local format = string.format
+
+local submit = core.submit
+local wait = core.wait
+local take = core.take
+
+
+local _M = { _VERSION = core.version }
+
+local mt = {}
+
+-- where the id stands: no method name can reach it
+local ID = 1
+
+
+local function bad_arg(n, name, expected, value)
+    error(format("bad argument #%d to '%s' (%s expected, got %s)", n, name,
+                 expected, type(value)), 3)
+end
+
+
+local function call(self, name, req, opts)
+    if type(self) ~= "table" or not rawequal(getmetatable(self), mt) then
+        error(format("calling '%s' needs the runtime: use ':', not '.'",
+                     name or "call"), 2)
+    end
+
+    if req ~= nil and type(req) ~= "string" then
+        bad_arg(1, name or "call", "string or nil", req)
+    end
+
+    local timeout
+
+    if opts ~= nil then
+        if type(opts) ~= "table" then
+            bad_arg(2, name or "call", "table or nil", opts)
+        end
+
+        timeout = opts.timeout
+
+        if timeout ~= nil and (type(timeout) ~= "number" or timeout < 0) then
+            error("opts.timeout must be a number of milliseconds, 0 for "
+                  .. "none", 2)
+        end
+    end
+
+    local task, err = submit(self[ID], req, name, timeout)
+    if not task then
+        return false, err
+    end
+
+    wait()
+
+    return take(task)
+end
+
+
+local reserved = {}
+
+
+-- rt:__unload()
+--
+-- No new call is taken; those that wait are still answered; then the runtime
+-- sees the end of its queue. Returns true, also the second time.
+function reserved.__unload(self)
+    core.unload(self[ID])
+    return true
+end
+
+
+local function new_method(methods, name)
+    if type(name) ~= "string" then
+        return nil
+    end
+
+    if sub(name, 1, 2) == "__" then
+        return reserved[name]
+    end
+
+    local function method(self, req, opts)
+        return call(self, name, req, opts)
+    end
+
+    methods[name] = method
+
+    return method
+end
+
+
+-- weak: names may come from a request, and must not stay for ever
+mt.__index = setmetatable({}, { __mode = "v", __index = new_method })
+
+
+function mt.__call(self, req, opts)
+    return call(self, nil, req, opts)
+end
+
+
+function mt.__newindex()
+    error("a runtime cannot be written to", 2)
+end
+
+
+mt.__metatable = nil
+
+
+-- one object a runtime, in this VM; found again by lib and cfg without asking
+-- for more than whether it is still there
+local runtimes = setmetatable({}, { __mode = "v" })
+local by_lib = {}
+
+
+local NIL = {}
+
+
+local function known(lib, cfg)
+    local by_cfg = by_lib[lib]
+    local rt = by_cfg and by_cfg[cfg or NIL]
+
+    return rt and core.alive(rt[ID]) and rt
+end
+
+
+local function remember(lib, cfg, id)
+    local rt = runtimes[id]
+    if not rt then
+        rt = setmetatable({ id }, mt)
+        runtimes[id] = rt
+    end
+
+    local by_cfg = by_lib[lib]
+    if not by_cfg then
+        by_cfg = setmetatable({}, { __mode = "v" })
+        by_lib[lib] = by_cfg
+    end
+
+    by_cfg[cfg or NIL] = rt
+
+    return rt
+end
+
+
+-- the opts of load_ffi: name, type, and what a number is
+local options = {
+    { "max_queue", "number", "an integer from 1 to 1048575" },
+    { "is_global", "boolean" },
+    { "unpin", "boolean" },
+    { "timeout", "number", "a number of milliseconds, 0 for none" },
+    { "spin", "number", "a number of microseconds" },
+    { "threads", "number", "an integer from 1 to 256" },
+    { "switch_interval", "number", "above 0 and at most 10000 ms" },
+}
+
+
+local function check_load(lib, cfg, opts)
+    if type(lib) ~= "string" then
+        return "lib must be a string, got " .. type(lib)
+    end
+
+    if cfg ~= nil and type(cfg) ~= "string" then
+        return "cfg must be a string or nil, got " .. type(cfg)
+    end
+
+    if opts == nil then
+        return
+    end
+
+    if type(opts) ~= "table" then
+        return "opts must be a table or nil, got " .. type(opts)
+    end
+
+    for i = 1, #options do
+        local name, expected, what = unpack(options[i])
+        local value = opts[name]
+
+        if value ~= nil and type(value) ~= expected then
+            return format("opts.%s must be %s, got %s", name,
+                          what or "a " .. expected, type(value))
+        end
+    end
+
+    local max = opts.max_queue
+
+    if max and not (max >= 1 and max <= 1048575 and max % 1 == 0) then
+        return "opts.max_queue must be " .. options[1][3]
+    end
+
+    if opts.timeout and not (opts.timeout >= 0) then
+        return "opts.timeout must be " .. options[4][3]
+    end
+
+    if opts.spin and not (opts.spin >= 0 and opts.spin <= 1000000) then
+        return "opts.spin must be " .. options[5][3] .. ", up to 1000000"
+    end
+
+    local n = opts.threads
+
+    if n and not (n >= 1 and n <= 256 and n % 1 == 0) then
+        return "opts.threads must be " .. options[6][3]
+    end
+
+    local interval = opts.switch_interval
+
+    if interval and not (interval > 0 and interval <= 10000) then
+        return "opts.switch_interval must be " .. options[7][3]
+    end
+end
+
+
+-- rt, err = ngx.load_ffi(lib, cfg, opts)
+--
+-- lib:  absolute path, file name, or short name ("ffi_python3").
+-- cfg:  string or nil, for the library.
+-- opts: max_queue (requests, 65536), is_global (false), unpin (false),
+--       timeout (milliseconds, the directive ffi_timeout; 0 for none),
+--       spin (microseconds a runtime's thread looks for the next request
+--       before it sleeps, 0), threads (of a Python handler, what its
+--       @serve says), switch_interval (milliseconds between Python threads,
+--       for the whole process, 5).
+--
+-- Returns the runtime of these arguments in this worker, or nil and why
+-- not. Waits for the start: the coroutine where it can yield, else the
+-- worker.
+local function load_ffi(lib, cfg, opts)
+    local err = check_load(lib, cfg, opts)
+    if err then
+        return nil, err
+    end
+
+    local rt = known(lib, cfg)
+    if rt then
+        return rt
+    end
+
+    opts = opts or {}
+
+    while true do
+        local id, reason, task = core.load(lib, cfg, opts.max_queue,
+                                           opts.is_global, opts.unpin,
+                                           opts.timeout, opts.spin,
+                                           opts.threads,
+                                           opts.switch_interval)
+        if id then
+            return remember(lib, cfg, id)
+        end
+
+        if not task then
+            return nil, reason
+        end
+
+        wait()
+
+        local ok, rc, text = take(task)
+        if not ok then
+            return nil, type(rc) == "string" and rc
+                        or text or "the library could not start"
+        end
+    end
+end
+
+
+_M.load = load_ffi
+ngx.load_ffi = load_ffi
+
+return _M

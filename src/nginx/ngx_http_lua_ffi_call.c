@@ -1,0 +1,284 @@
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include <lua.h>
+
+#include "abi.h"
+#include "ngx_http_lua_ffi_call.h"
+#include "ngx_http_lua_ffi_event.h"
+#include "ngx_http_lua_ffi_host.h"
+#include "ngx_http_lua_ffi_runtime.h"
+#include "ngx_http_lua_ffi_waiter.h"
+
+
+static void ngx_http_lua_ffi_answered(bridge_task_t *t);
+static void ngx_http_lua_ffi_log_timeout(bridge_task_t *t);
+static int64_t ngx_http_lua_ffi_now(void);
+
+
+ngx_int_t
+ngx_http_lua_ffi_can_wait(lua_State *L, ngx_http_request_t *r, u_char *err,
+    size_t *errlen)
+{
+    ngx_int_t                   rc;
+    ngx_http_lua_ffi_waiter_t  *w;
+
+    w = ngx_http_lua_ffi_get_waiter();
+    if (w == NULL) {
+        *errlen = ngx_snprintf(err, *errlen, "no memory") - err;
+        return NGX_ERROR;
+    }
+
+    /* an empty semaphore that is not waited for: just the phase's check */
+
+    rc = ngx_http_lua_ffi_sema_wait(r, w->sem, 0, err, errlen);
+
+    ngx_http_lua_ffi_free_waiter(w);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (!lua_isyieldable(L)) {
+        *errlen = ngx_snprintf(err, *errlen,
+                               "cannot yield here: inside require, a "
+                               "metamethod, a comparison function or "
+                               "another C function")
+                  - err;
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
+    ngx_msec_t ms, u_char *err, size_t *errlen)
+{
+    ngx_int_t                   rc;
+    ngx_queue_t                *waiters;
+    ngx_http_lua_ffi_waiter_t  *w;
+
+    if (ngx_http_lua_ffi_waits_ended()) {
+        *errlen = ngx_snprintf(err, *errlen, "shutting down") - err;
+        return NGX_ERROR;
+    }
+
+    if (!lua_isyieldable(L)) {
+        return ngx_http_lua_ffi_can_wait(L, r, err, errlen);
+    }
+
+    w = ngx_http_lua_ffi_get_waiter();
+    waiters = ngx_http_lua_ffi_request_waiters(r);
+
+    if (w == NULL || waiters == NULL) {
+        if (w) {
+            ngx_http_lua_ffi_free_waiter(w);
+        }
+
+        *errlen = ngx_snprintf(err, *errlen, "no memory") - err;
+        return NGX_ERROR;
+    }
+
+    /* a timer also where there is no deadline: it is what keeps a worker
+     * that quits from leaving before the answer */
+
+    if (ms == 0 || ms > NGX_MAX_INT32_VALUE) {
+        ms = NGX_MAX_INT32_VALUE;
+    }
+
+    if (ms < NGX_MAX_INT32_VALUE) {
+        t->deadline = ngx_http_lua_ffi_now() + (int64_t) ms;
+    }
+
+    rc = ngx_http_lua_ffi_sema_wait(r, w->sem, (int) ms, err, errlen);
+
+    if (rc != NGX_AGAIN) {
+        if (rc != NGX_ERROR) {
+            *errlen = ngx_snprintf(err, *errlen, "semaphore is not empty")
+                      - err;
+        }
+
+        ngx_http_lua_ffi_free_waiter(w);
+        return NGX_ERROR;
+    }
+
+    w->done.handler = ngx_http_lua_ffi_answered;
+    w->done.waits = 1;
+    w->task = t;
+    w->answered = 0;
+    w->taking = 0;
+    w->ended = 0;
+    t->data = w;
+
+    ngx_queue_insert_tail(waiters, &w->queue);
+
+    return NGX_OK;
+}
+
+
+int
+ngx_http_lua_ffi_take(lua_State *L, uint64_t id)
+{
+    int                         n;
+    bridge_task_t              *t;
+    ngx_http_lua_ffi_waiter_t  *w;
+
+    t = bridge_task_find(bridge_host(), id);
+    w = t ? t->data : NULL;
+
+    if (w == NULL) {
+        lua_pushboolean(L, 0);
+        lua_pushliteral(L, "aborted");
+        return 2;
+    }
+
+    if (!w->answered) {
+
+        /* an answer that is there wins against the deadline */
+
+        w->taking = 1;
+        ngx_http_lua_ffi_event_drain();
+    }
+
+    if (!w->answered) {
+        lua_pushboolean(L, 0);
+
+        if (w->ended) {
+            lua_pushliteral(L, "shutting down");
+
+        } else {
+            ngx_http_lua_ffi_log_timeout(t);
+            lua_pushliteral(L, "timeout");
+        }
+
+        bridge_task_cancel(bridge_host(), t);
+        t->data = NULL;
+
+        ngx_queue_remove(&w->queue);
+        ngx_http_lua_ffi_free_waiter(w);
+
+        return 2;
+    }
+
+    if (t->dropped) {
+        lua_pushboolean(L, 0);
+
+        if (t->deadline && ngx_http_lua_ffi_now() >= t->deadline) {
+            lua_pushliteral(L, "timeout");
+
+        } else {
+            lua_pushliteral(L, "the runtime has ended");
+        }
+
+        n = 2;
+        goto done;
+    }
+
+    lua_pushboolean(L, t->rc == 0);
+
+    n = 1;
+
+    if (t->rc != 0) {
+        lua_pushinteger(L, t->rc);
+        n++;
+    }
+
+    /* may throw for want of memory: the sweep ends the task then */
+
+    if (t->rsp) {
+        lua_pushlstring(L, t->rsp, t->rsp_len);
+        n++;
+    }
+
+done:
+
+    ngx_queue_remove(&w->queue);
+    ngx_http_lua_ffi_free_waiter(w);
+    bridge_task_free(bridge_host(), t, 1);
+
+    return n;
+}
+
+
+static void
+ngx_http_lua_ffi_answered(bridge_task_t *t)
+{
+    ngx_http_lua_ffi_waiter_t  *w;
+
+    w = t->data;
+
+    w->answered = 1;
+
+    if (!w->taking) {
+
+        if (ngx_http_lua_ffi_sema_count(w->sem) == 0) {
+
+            /* killed: nobody waits on the semaphore any more */
+
+            ngx_queue_remove(&w->queue);
+            ngx_http_lua_ffi_free_waiter(w);
+            bridge_task_free(bridge_host(), t, 0);
+            return;
+        }
+
+        ngx_http_lua_ffi_sema_post(w->sem, 1);
+    }
+
+    ngx_queue_remove(&w->queue);
+    ngx_http_lua_ffi_sweep_later(w);
+}
+
+
+static void
+ngx_http_lua_ffi_log_timeout(bridge_task_t *t)
+{
+    int                          tid;
+    ssize_t                      n;
+    ngx_fd_t                     fd;
+    ngx_str_t                    name;
+    u_char                       path[64], comm[32];
+    ngx_http_lua_ffi_runtime_t  *rt;
+
+    rt = ngx_http_lua_ffi_runtime(t->queue);
+    tid = bridge_task_holder(t);
+
+    if (rt == NULL || tid == 0 || rt->logged_timeout == ngx_time()) {
+        return;
+    }
+
+    rt->logged_timeout = ngx_time();
+    name = ngx_http_lua_ffi_runtime_name(rt);
+
+    ngx_sprintf(path, "/proc/self/task/%d/comm%Z", tid);
+    n = 0;
+
+    fd = ngx_open_file(path, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+    if (fd != NGX_INVALID_FILE) {
+        n = ngx_read_fd(fd, comm, sizeof(comm));
+        (void) ngx_close_file(fd);
+    }
+
+    while (n > 0 && comm[n - 1] == '\n') {
+        n--;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "lua ffi: a call to \"%V\" got no answer before its "
+                  "deadline: thread %d \"%*s\" took it",
+                  &name, tid, (size_t) ngx_max(n, 0), comm);
+}
+
+
+static int64_t
+ngx_http_lua_ffi_now(void)
+{
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}

@@ -1,0 +1,43 @@
+#ifndef _NGX_HTTP_LUA_FFI_CALL_H_INCLUDED_
+#define _NGX_HTTP_LUA_FFI_CALL_H_INCLUDED_
+
+/* A call: a coroutine waits for a task, and takes its answer. */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <lua.h>
+
+#include "task.h"
+
+#pragma GCC visibility push(hidden)
+
+
+/*
+ * Lets the running coroutine of r wait for t, at most ms milliseconds (0: no
+ * bound).  Where this succeeds t must be pushed, and the coroutine must yield
+ * before anything else happens and then call take.  Else NGX_ERROR, with the
+ * reason in err (*errlen bytes of room; becomes its length), and t is still
+ * the caller's.
+ */
+ngx_int_t ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r,
+    bridge_task_t *t, ngx_msec_t ms, u_char *err, size_t *errlen);
+
+/*
+ * After the coroutine was resumed: pushes what a call returns (one to three
+ * values) and ends the task, or gives it up where no answer has come.
+ * Returns the number of values.
+ */
+int ngx_http_lua_ffi_take(lua_State *L, uint64_t id);
+
+/*
+ * Whether r's coroutine L could wait here; else NGX_ERROR with the reason.
+ */
+ngx_int_t ngx_http_lua_ffi_can_wait(lua_State *L, ngx_http_request_t *r,
+    u_char *err, size_t *errlen);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_HTTP_LUA_FFI_CALL_H_INCLUDED_ */

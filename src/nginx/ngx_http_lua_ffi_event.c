@@ -1,0 +1,283 @@
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include <malloc.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include "abi.h"
+#include "done.h"
+#include "ngx_http_lua_ffi_event.h"
+#include "ngx_http_lua_ffi_signal.h"
+#include "ngx_http_lua_ffi_waiter.h"
+
+
+/* nginx cuts a log entry at 2048 bytes, its own prefix included */
+#define NGX_HTTP_LUA_FFI_LOG_CHUNK  1800
+
+
+/* free memory below this stays with the worker */
+#define NGX_HTTP_LUA_FFI_KEEP_BELOW  (4 * 1024 * 1024)
+
+
+static void ngx_http_lua_ffi_wake(void *arg);
+static void ngx_http_lua_ffi_event_handler(ngx_event_t *ev);
+static void ngx_http_lua_ffi_bound_waits(void);
+static void ngx_http_lua_ffi_write_log(bridge_t *b);
+static void ngx_http_lua_ffi_write_line(bridge_line_t *line);
+
+
+static ngx_connection_t  *ngx_http_lua_ffi_conn;
+static ngx_fd_t           ngx_http_lua_ffi_fd = -1;
+
+
+ngx_int_t
+ngx_http_lua_ffi_event_init(void)
+{
+    int                fd;
+    ngx_connection_t  *c;
+
+    if (ngx_http_lua_ffi_fd != -1) {
+        return NGX_OK;
+    }
+
+    fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
+    if (fd == -1) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, ngx_errno,
+                      "lua ffi: eventfd() failed");
+        return NGX_ERROR;
+    }
+
+    c = ngx_get_connection(fd, ngx_cycle->log);
+    if (c == NULL) {
+        goto failed;
+    }
+
+    c->log = ngx_cycle->log;
+    c->read->log = ngx_cycle->log;
+    c->read->handler = ngx_http_lua_ffi_event_handler;
+
+    /* not a client's: shutdown timer and exit checks pass over it */
+    c->read->channel = 1;
+
+    /* called, with c->close, when the worker begins to quit */
+    c->idle = 1;
+
+    if (ngx_add_event(c->read, NGX_READ_EVENT, NGX_CLEAR_EVENT) != NGX_OK) {
+        ngx_free_connection(c);
+        c->fd = (ngx_socket_t) -1;
+        goto failed;
+    }
+
+    ngx_http_lua_ffi_conn = c;
+    ngx_http_lua_ffi_fd = fd;
+
+    bridge_host_init(ngx_http_lua_ffi_wake, NULL);
+
+    /*
+     * Bodies are copied from thread to thread, and at the defaults (128 KiB)
+     * nearly each of their buffers goes back to the kernel to be faulted in
+     * again for the next one.
+     */
+
+    (void) mallopt(M_MMAP_THRESHOLD, NGX_HTTP_LUA_FFI_KEEP_BELOW);
+    (void) mallopt(M_TRIM_THRESHOLD, 2 * NGX_HTTP_LUA_FFI_KEEP_BELOW);
+    ngx_http_lua_ffi_signals_init();
+
+    if (ngx_exiting) {
+        ngx_http_lua_ffi_bound_waits();
+    }
+
+    return NGX_OK;
+
+failed:
+
+    if (close(fd) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
+                      "lua ffi: close() failed");
+    }
+
+    return NGX_ERROR;
+}
+
+
+ngx_uint_t
+ngx_http_lua_ffi_event_ready(void)
+{
+    return ngx_http_lua_ffi_conn != NULL;
+}
+
+
+void
+ngx_http_lua_ffi_event_done(void)
+{
+    ngx_connection_t  *c;
+
+    c = ngx_http_lua_ffi_conn;
+
+    if (c) {
+
+        /*
+         * The descriptor stays open: a runtime's thread may still write to
+         * it, and must not hit one that was opened in its place.
+         */
+
+        ngx_free_connection(c);
+        c->fd = (ngx_socket_t) -1;
+        ngx_http_lua_ffi_conn = NULL;
+    }
+}
+
+
+/* any thread */
+static void
+ngx_http_lua_ffi_wake(void *arg)
+{
+    ssize_t   n;
+    uint64_t  one;
+
+    (void) arg;
+
+    one = 1;
+
+    do {
+        n = write(ngx_http_lua_ffi_fd, &one, sizeof(one));
+    } while (n == -1 && errno == EINTR);
+}
+
+
+static void
+ngx_http_lua_ffi_event_handler(ngx_event_t *ev)
+{
+    ngx_connection_t  *c;
+
+    c = ev->data;
+
+    if (c->close) {
+        c->close = 0;
+        ngx_http_lua_ffi_bound_waits();
+    }
+
+    ngx_http_lua_ffi_event_drain();
+}
+
+
+static void
+ngx_http_lua_ffi_bound_waits(void)
+{
+    ngx_core_conf_t  *ccf;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(ngx_cycle->conf_ctx,
+                                           ngx_core_module);
+
+    if (ccf->shutdown_timeout) {
+        ngx_http_lua_ffi_end_waits_after(ccf->shutdown_timeout);
+    }
+}
+
+
+void
+ngx_http_lua_ffi_event_drain(void)
+{
+    bridge_t                 *b;
+    bridge_task_t            *t, *next;
+    ngx_http_lua_ffi_done_t  *done;
+
+    b = bridge_host();
+
+    ngx_http_lua_ffi_write_log(b);
+
+    for (t = bridge_done_take(b); t; t = next) {
+        next = t->next;
+        done = t->data;
+
+        if (done == NULL) {
+            bridge_task_free(b, t, 0);
+            continue;
+        }
+
+        done->handler(t);
+    }
+}
+
+
+void
+ngx_http_lua_ffi_event_wait(ngx_msec_t ms)
+{
+    uint64_t       n;
+    struct pollfd  pfd;
+
+    pfd.fd = ngx_http_lua_ffi_fd;
+    pfd.events = POLLIN;
+
+    if (poll(&pfd, 1, (int) ngx_min(ms, NGX_MAX_INT32_VALUE)) == 1) {
+
+        /* nginx's loop never reads it (it is edge-triggered); poll needs it */
+
+        if (read(pfd.fd, &n, sizeof(n)) == -1 && ngx_errno != NGX_EAGAIN) {
+            ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
+                          "lua ffi: read() from eventfd failed");
+        }
+    }
+
+    ngx_http_lua_ffi_event_drain();
+}
+
+
+static void
+ngx_http_lua_ffi_write_log(bridge_t *b)
+{
+    uint32_t        lost;
+    bridge_line_t  *line, *next;
+
+    if (atomic_load_explicit(&b->lines, memory_order_relaxed) == NULL) {
+        return;
+    }
+
+    for (line = bridge_log_take(b, &lost); line; line = next) {
+        next = line->next;
+        ngx_http_lua_ffi_write_line(line);
+        free(line);
+    }
+
+    if (lost) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "lua ffi: %uD more lines from runtimes were dropped",
+                      lost);
+    }
+}
+
+
+static void
+ngx_http_lua_ffi_write_line(bridge_line_t *line)
+{
+    char        *p, *last, *end;
+    ngx_uint_t   level;
+
+    level = (ngx_uint_t) ngx_max(NGX_LOG_ERR,
+                                 ngx_min(line->level, NGX_LOG_INFO));
+    last = line->text + line->len;
+
+    while (last > line->text && last[-1] == '\n') {
+        last--;
+    }
+
+    for (p = line->text; p < last; p = end) {
+        end = last;
+
+        if (end - p > NGX_HTTP_LUA_FFI_LOG_CHUNK) {
+            end = p + NGX_HTTP_LUA_FFI_LOG_CHUNK;
+
+            while (end > p && end[-1] != '\n') {
+                end--;
+            }
+
+            if (end == p) {
+                end = p + NGX_HTTP_LUA_FFI_LOG_CHUNK;
+            }
+        }
+
+        ngx_log_error(level, ngx_cycle->log, 0, "%*s", (size_t) (end - p), p);
+    }
+}

@@ -1,0 +1,53 @@
+#ifndef _NGX_HTTP_LUA_FFI_EVENT_H_INCLUDED_
+#define _NGX_HTTP_LUA_FFI_EVENT_H_INCLUDED_
+
+/* The eventfd in nginx's loop, and what it brings: answers and log lines. */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "bridge.h"
+#include "task.h"
+
+#pragma GCC visibility push(hidden)
+
+
+/*
+ * bridge_task_t.data points to one of these, first in its own struct, or is
+ * NULL where nobody waits.  The handler owns the drained task.
+ */
+typedef struct {
+    void                     (*handler)(bridge_task_t *t);
+    ngx_uint_t                 waits;       /* a ngx_http_lua_ffi_waiter_t */
+} ngx_http_lua_ffi_done_t;
+
+
+/*
+ * Makes this process one that can call runtimes: eventfd, bridge, SIGCHLD.
+ * Does nothing the second time.  NGX_ERROR where there is no connection or
+ * descriptor left.
+ */
+ngx_int_t ngx_http_lua_ffi_event_init(void);
+
+/* Whether this process has been made one. */
+ngx_uint_t ngx_http_lua_ffi_event_ready(void);
+
+/*
+ * Hands each answer that has come to its handler, and writes the lines for
+ * error.log.  Resumes no coroutine: that happens in posted events.
+ */
+void ngx_http_lua_ffi_event_drain(void);
+
+/*
+ * Sleeps until something has come, at most ms milliseconds, and drains.
+ * Holds up the worker: only for loads that cannot yield, and for exits.
+ */
+void ngx_http_lua_ffi_event_wait(ngx_msec_t ms);
+
+/* In exit_process, once no answer is of interest any more. */
+void ngx_http_lua_ffi_event_done(void);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_HTTP_LUA_FFI_EVENT_H_INCLUDED_ */

@@ -1,0 +1,141 @@
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <dlfcn.h>
+
+#include "ngx_http_lua_ffi_library.h"
+
+
+/* each keeps its library open */
+#define NGX_HTTP_LUA_FFI_MAX_EXITS  16
+
+
+typedef void (*ngx_http_lua_ffi_exit_pt)(int timeout_ms);
+
+
+static void ngx_http_lua_ffi_remember_exit(void *library);
+
+
+static ngx_http_lua_ffi_exit_pt
+    ngx_http_lua_ffi_exits[NGX_HTTP_LUA_FFI_MAX_EXITS];
+static ngx_uint_t                ngx_http_lua_ffi_nexits;
+
+
+void *
+ngx_http_lua_ffi_library_open(ngx_str_t *lib, ngx_uint_t is_global,
+    u_char *err, size_t *errlen)
+{
+    int      flags;
+    void    *library;
+    size_t   room;
+    u_char  *last;
+    u_char   name[NGX_MAX_PATH];
+
+    room = *errlen;
+
+    if (lib->len == 0) {
+        *errlen = ngx_snprintf(err, room, "lib is empty") - err;
+        return NULL;
+    }
+
+    if (ngx_strlchr(lib->data, lib->data + lib->len, '/')) {
+
+        if (lib->data[0] != '/') {
+            *errlen = ngx_snprintf(err, room, "lib must be a name, or an "
+                                   "absolute path: \"%V\"", lib)
+                      - err;
+            return NULL;
+        }
+
+        last = ngx_snprintf(name, sizeof(name), "%V%Z", lib);
+
+    } else if (ngx_strlchr(lib->data, lib->data + lib->len,
+                           '.'))
+    {
+        last = ngx_snprintf(name, sizeof(name), "%V%Z", lib);
+
+    } else {
+        last = ngx_snprintf(name, sizeof(name), "lib%V.so%Z", lib);
+    }
+
+    if (last[-1] != '\0') {
+        *errlen = ngx_snprintf(err, room, "lib is too long") - err;
+        return NULL;
+    }
+
+    flags = RTLD_NOW | (is_global ? RTLD_GLOBAL : RTLD_LOCAL);
+
+    library = dlopen((char *) name, flags);
+    if (library == NULL) {
+        *errlen = ngx_snprintf(err, room, "%s", dlerror()) - err;
+    }
+
+    return library;
+}
+
+
+ngx_http_lua_ffi_init_pt
+ngx_http_lua_ffi_library_init(void *library, u_char *err, size_t *errlen)
+{
+    ngx_http_lua_ffi_init_pt  init;
+
+    init = (ngx_http_lua_ffi_init_pt) dlsym(library, "libffi_init");
+
+    if (init == NULL) {
+        *errlen = ngx_snprintf(err, *errlen, "%s", dlerror()) - err;
+        return NULL;
+    }
+
+    ngx_http_lua_ffi_remember_exit(library);
+
+    return init;
+}
+
+
+ngx_uint_t
+ngx_http_lua_ffi_library_async(void *library)
+{
+    return dlsym(library, "libffi_async") != NULL;
+}
+
+
+static void
+ngx_http_lua_ffi_remember_exit(void *library)
+{
+    Dl_info                   info;
+    ngx_uint_t                i;
+    ngx_http_lua_ffi_exit_pt  leave;
+
+    leave = (ngx_http_lua_ffi_exit_pt) dlsym(library, "libffi_exit");
+
+    if (leave == NULL
+        || ngx_http_lua_ffi_nexits == NGX_HTTP_LUA_FFI_MAX_EXITS)
+    {
+        return;
+    }
+
+    for (i = 0; i < ngx_http_lua_ffi_nexits; i++) {
+        if (ngx_http_lua_ffi_exits[i] == leave) {
+            return;
+        }
+    }
+
+    /* one more reference, never given back */
+
+    if (dladdr((void *) leave, &info)
+        && dlopen(info.dli_fname, RTLD_NOW|RTLD_NOLOAD))
+    {
+        ngx_http_lua_ffi_exits[ngx_http_lua_ffi_nexits++] = leave;
+    }
+}
+
+
+void
+ngx_http_lua_ffi_libraries_exit(ngx_msec_t ms)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < ngx_http_lua_ffi_nexits; i++) {
+        ngx_http_lua_ffi_exits[i]((int) ngx_min(ms, NGX_MAX_INT32_VALUE));
+    }
+}

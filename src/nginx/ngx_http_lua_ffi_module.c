@@ -1,0 +1,197 @@
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "ngx_http_lua_ffi_event.h"
+#include "ngx_http_lua_ffi_lua.h"
+#include "ngx_http_lua_ffi_module.h"
+#include "ngx_http_lua_ffi_runtime.h"
+#include "ngx_http_lua_ffi_waiter.h"
+
+
+/* the master kills a worker about 1.5 s after -s stop */
+#define NGX_HTTP_LUA_FFI_STOP_TIMEOUT  500
+
+
+static ngx_int_t ngx_http_lua_ffi_init(ngx_conf_t *cf);
+static void *ngx_http_lua_ffi_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_lua_ffi_init_main_conf(ngx_conf_t *cf, void *conf);
+static void *ngx_http_lua_ffi_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_lua_ffi_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+static void ngx_http_lua_ffi_exit_process(ngx_cycle_t *cycle);
+static void ngx_http_lua_ffi_leave(int status, void *data);
+
+
+static ngx_command_t  ngx_http_lua_ffi_commands[] = {
+
+    { ngx_string("ffi_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_lua_ffi_loc_conf_t, timeout),
+      NULL },
+
+    { ngx_string("ffi_load_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_lua_ffi_loc_conf_t, load_timeout),
+      NULL },
+
+    { ngx_string("ffi_exit_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_lua_ffi_main_conf_t, exit_timeout),
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_lua_ffi_module_ctx = {
+    ngx_http_lua_ffi_init,                 /* preconfiguration */
+    NULL,                                  /* postconfiguration */
+
+    ngx_http_lua_ffi_create_main_conf,     /* create main configuration */
+    ngx_http_lua_ffi_init_main_conf,       /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_lua_ffi_create_loc_conf,      /* create location configuration */
+    ngx_http_lua_ffi_merge_loc_conf        /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_lua_ffi_module = {
+    NGX_MODULE_V1,
+    &ngx_http_lua_ffi_module_ctx,          /* module context */
+    ngx_http_lua_ffi_commands,             /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    ngx_http_lua_ffi_exit_process,         /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_int_t
+ngx_http_lua_ffi_init(ngx_conf_t *cf)
+{
+    return ngx_http_lua_ffi_preload(cf);
+}
+
+
+static void *
+ngx_http_lua_ffi_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_lua_ffi_main_conf_t  *fmcf;
+
+    fmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_lua_ffi_main_conf_t));
+    if (fmcf == NULL) {
+        return NULL;
+    }
+
+    fmcf->exit_timeout = NGX_CONF_UNSET_MSEC;
+
+    return fmcf;
+}
+
+
+static char *
+ngx_http_lua_ffi_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_lua_ffi_main_conf_t  *fmcf = conf;
+
+    (void) cf;
+
+    ngx_conf_init_msec_value(fmcf->exit_timeout, 5000);
+
+    return NGX_CONF_OK;
+}
+
+
+static void *
+ngx_http_lua_ffi_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_lua_ffi_loc_conf_t  *flcf;
+
+    flcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_lua_ffi_loc_conf_t));
+    if (flcf == NULL) {
+        return NULL;
+    }
+
+    flcf->timeout = NGX_CONF_UNSET_MSEC;
+    flcf->load_timeout = NGX_CONF_UNSET_MSEC;
+
+    return flcf;
+}
+
+
+static char *
+ngx_http_lua_ffi_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_lua_ffi_loc_conf_t  *prev = parent;
+    ngx_http_lua_ffi_loc_conf_t  *conf = child;
+
+    (void) cf;
+
+    ngx_conf_merge_msec_value(conf->timeout, prev->timeout, 60000);
+    ngx_conf_merge_msec_value(conf->load_timeout, prev->load_timeout, 60000);
+
+    return NGX_CONF_OK;
+}
+
+
+static void
+ngx_http_lua_ffi_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_msec_t                     ms;
+    ngx_http_lua_ffi_main_conf_t  *fmcf;
+
+    if (!ngx_http_lua_ffi_event_ready()) {
+        return;
+    }
+
+    ms = NGX_HTTP_LUA_FFI_STOP_TIMEOUT;
+
+    if (!ngx_terminate) {
+        fmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                                   ngx_http_lua_ffi_module);
+        if (fmcf) {
+            ms = fmcf->exit_timeout;
+        }
+    }
+
+    ngx_http_lua_ffi_unload_all(ms);
+    ngx_http_lua_ffi_waiters_done();
+    ngx_http_lua_ffi_event_done();
+
+    /*
+     * Threads of runtimes may still run: they must not see the destructors
+     * of exit().  Registered last, this is called first.
+     */
+
+    if (on_exit(ngx_http_lua_ffi_leave, NULL) != 0) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
+                      "lua ffi: on_exit() failed");
+    }
+}
+
+
+static void
+ngx_http_lua_ffi_leave(int status, void *data)
+{
+    (void) data;
+
+    _exit(status);
+}

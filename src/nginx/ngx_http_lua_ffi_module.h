@@ -1,0 +1,32 @@
+#ifndef _NGX_HTTP_LUA_FFI_MODULE_H_INCLUDED_
+#define _NGX_HTTP_LUA_FFI_MODULE_H_INCLUDED_
+
+/*
+ * Everything in this folder runs on the worker's main thread; only the
+ * bridge's wake callback (in _event.c) is called from others.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#pragma GCC visibility push(hidden)
+
+
+typedef struct {
+    ngx_msec_t                 timeout;       /* 0: none */
+    ngx_msec_t                 load_timeout;  /* 0: none */
+} ngx_http_lua_ffi_loc_conf_t;
+
+
+typedef struct {
+    ngx_msec_t                 exit_timeout;
+} ngx_http_lua_ffi_main_conf_t;
+
+#pragma GCC visibility pop
+
+
+extern ngx_module_t  ngx_http_lua_ffi_module;
+
+
+#endif /* _NGX_HTTP_LUA_FFI_MODULE_H_INCLUDED_ */

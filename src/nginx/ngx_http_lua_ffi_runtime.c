@@ -1,0 +1,436 @@
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <dlfcn.h>
+
+#include "abi.h"
+#include "handle.h"
+#include "ngx_http_lua_ffi_library.h"
+#include "ngx_http_lua_ffi_runtime.h"
+#include "ngx_http_lua_ffi_start.h"
+#include "ngx_http_lua_ffi_wake.h"
+
+
+static ngx_http_lua_ffi_runtime_t *ngx_http_lua_ffi_find(
+    ngx_http_lua_ffi_load_t *load, void *library);
+static ngx_http_lua_ffi_runtime_t *ngx_http_lua_ffi_create(
+    ngx_http_lua_ffi_load_t *load, void *library);
+static void ngx_http_lua_ffi_sweep_closing(void);
+static void ngx_http_lua_ffi_free(ngx_http_lua_ffi_runtime_t *rt);
+
+
+static ngx_queue_t  ngx_http_lua_ffi_live;
+static ngx_queue_t  ngx_http_lua_ffi_closing;
+static ngx_uint_t   ngx_http_lua_ffi_exiting;
+
+
+ngx_http_lua_ffi_runtime_t *
+ngx_http_lua_ffi_load(ngx_http_lua_ffi_load_t *load, u_char *err,
+    size_t *errlen)
+{
+    int                          rc;
+    char                        *cfg;
+    void                        *library, *tq;
+    size_t                       room;
+    bridge_task_t               *start;
+    ngx_http_lua_ffi_init_pt     init;
+    ngx_http_lua_ffi_runtime_t  *rt;
+
+    room = *errlen;
+
+    if (ngx_http_lua_ffi_exiting) {
+        *errlen = ngx_snprintf(err, room, "shutting down") - err;
+        return NULL;
+    }
+
+    if (ngx_http_lua_ffi_live.next == NULL) {
+        ngx_queue_init(&ngx_http_lua_ffi_live);
+        ngx_queue_init(&ngx_http_lua_ffi_closing);
+    }
+
+    rt = ngx_http_lua_ffi_find(load, NULL);
+    if (rt) {
+        return rt;
+    }
+
+    if (ngx_http_lua_ffi_event_init() != NGX_OK) {
+        *errlen = ngx_snprintf(err, room, "no connection or descriptor left "
+                               "(see worker_connections)")
+                  - err;
+        return NULL;
+    }
+
+    ngx_http_lua_ffi_sweep_closing();
+
+    library = ngx_http_lua_ffi_library_open(&load->lib, load->is_global, err,
+                                            errlen);
+    if (library == NULL) {
+        return NULL;
+    }
+
+    /* another name of the same file */
+
+    rt = ngx_http_lua_ffi_find(load, library);
+    if (rt) {
+        (void) dlclose(library);
+        return rt;
+    }
+
+    init = ngx_http_lua_ffi_library_init(library, err, errlen);
+    if (init == NULL) {
+        (void) dlclose(library);
+        return NULL;
+    }
+
+    rt = ngx_http_lua_ffi_create(load, library);
+    if (rt == NULL) {
+        *errlen = ngx_snprintf(err, room, "no memory, or %d runtimes",
+                               BRIDGE_MAX_QUEUES)
+                  - err;
+        (void) dlclose(library);
+        return NULL;
+    }
+
+    cfg = NULL;
+
+    if (load->has_cfg) {
+        cfg = ngx_alloc(load->cfg.len + 1, ngx_cycle->log);
+        if (cfg == NULL) {
+            *errlen = ngx_snprintf(err, room, "no memory") - err;
+            ngx_http_lua_ffi_close(rt, NGX_HTTP_LUA_FFI_FAILED);
+            return NULL;
+        }
+
+        ngx_memcpy(cfg, load->cfg.data, load->cfg.len);
+        cfg[load->cfg.len] = '\0';
+    }
+
+    tq = (void *) (uintptr_t) bridge_queue_handle(rt->requests);
+
+    rc = init(cfg, tq);
+
+    if (cfg) {
+        ngx_free(cfg);
+    }
+
+    if (rc == 0 && ngx_http_lua_ffi_library_async(library)) {
+        return rt;
+    }
+
+    /* decided now: nobody is asked for a report any more */
+
+    start = bridge_task_find(bridge_host(),
+                             atomic_exchange(&rt->requests->start, 0));
+    if (start) {
+        bridge_task_free(bridge_host(), start, 0);
+        rt->reported = 1;
+
+    } else {
+        ngx_http_lua_ffi_event_drain();
+    }
+
+    if (rc == 0 && rt->state != NGX_HTTP_LUA_FFI_FAILED) {
+        rt->state = NGX_HTTP_LUA_FFI_READY;
+        return rt;
+    }
+
+    *errlen = ngx_snprintf(err, room, "%V: libffi_init returned %d",
+                           &load->lib, rc)
+              - err;
+
+    if (rt->state != NGX_HTTP_LUA_FFI_FAILED) {
+        ngx_http_lua_ffi_close(rt, NGX_HTTP_LUA_FFI_FAILED);
+    }
+
+    return NULL;
+}
+
+
+static ngx_http_lua_ffi_runtime_t *
+ngx_http_lua_ffi_find(ngx_http_lua_ffi_load_t *load, void *library)
+{
+    ngx_queue_t                 *q;
+    ngx_http_lua_ffi_runtime_t  *rt;
+
+    for (q = ngx_queue_head(&ngx_http_lua_ffi_live);
+         q != ngx_queue_sentinel(&ngx_http_lua_ffi_live);
+         q = ngx_queue_next(q))
+    {
+        rt = ngx_queue_data(q, ngx_http_lua_ffi_runtime_t, queue);
+
+        if (rt->has_cfg != load->has_cfg
+            || rt->cfg.len != load->cfg.len
+            || ngx_memcmp(rt->cfg.data, load->cfg.data, rt->cfg.len) != 0)
+        {
+            continue;
+        }
+
+        if (library ? rt->library == library
+                    : (rt->lib.len == load->lib.len
+                       && ngx_memcmp(rt->lib.data, load->lib.data,
+                                     rt->lib.len)
+                          == 0))
+        {
+            return rt;
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_http_lua_ffi_runtime_t *
+ngx_http_lua_ffi_create(ngx_http_lua_ffi_load_t *load, void *library)
+{
+    bridge_task_t               *start;
+    ngx_http_lua_ffi_runtime_t  *rt;
+
+    rt = ngx_calloc(sizeof(ngx_http_lua_ffi_runtime_t), ngx_cycle->log);
+    if (rt == NULL) {
+        return NULL;
+    }
+
+    ngx_queue_init(&rt->loaders);
+
+    if (ngx_http_lua_ffi_dup(&rt->lib, load->lib.data, load->lib.len)
+        != NGX_OK
+        || ngx_http_lua_ffi_dup(&rt->cfg, load->cfg.data, load->cfg.len)
+           != NGX_OK)
+    {
+        goto failed;
+    }
+
+    start = bridge_task_new(bridge_host(), NULL, 0, NULL, 0);
+    if (start == NULL) {
+        goto failed;
+    }
+
+    rt->requests = bridge_queue_new(bridge_host(), load->max_queue);
+    if (rt->requests == NULL) {
+        bridge_task_free(bridge_host(), start, 0);
+        goto failed;
+    }
+
+    rt->started.handler = ngx_http_lua_ffi_start_done;
+    rt->state = NGX_HTTP_LUA_FFI_STARTING;
+    rt->library = library;
+    rt->timeout = load->timeout;
+    rt->has_cfg = load->has_cfg;
+    rt->unpin = load->unpin;
+
+    start->data = rt;
+    bridge_task_lend(start);
+
+    rt->requests->data = rt;
+    rt->requests->spin = (uint32_t) load->spin;
+    ngx_memcpy(rt->requests->options, load->options,
+               sizeof(rt->requests->options));
+    atomic_store(&rt->requests->start, bridge_task_handle(start));
+
+    ngx_queue_insert_tail(&ngx_http_lua_ffi_live, &rt->queue);
+
+    return rt;
+
+failed:
+
+    ngx_http_lua_ffi_free(rt);
+
+    return NULL;
+}
+
+
+uint64_t
+ngx_http_lua_ffi_runtime_id(ngx_http_lua_ffi_runtime_t *rt)
+{
+    return bridge_queue_handle(rt->requests) & BRIDGE_ID_MASK;
+}
+
+
+ngx_http_lua_ffi_runtime_t *
+ngx_http_lua_ffi_runtime(uint64_t id)
+{
+    bridge_queue_t  *queue;
+
+    queue = bridge_queue_find(bridge_host(),
+                              bridge_handle(BRIDGE_KIND_QUEUE, 0, 0)
+                              | (id & BRIDGE_ID_MASK));
+
+    return queue ? queue->data : NULL;
+}
+
+
+ngx_str_t
+ngx_http_lua_ffi_runtime_name(ngx_http_lua_ffi_runtime_t *rt)
+{
+    ngx_str_t  name;
+
+    if (!atomic_load(&rt->requests->named)) {
+        return rt->lib;
+    }
+
+    name.data = (u_char *) rt->requests->name;
+    name.len = ngx_strlen(name.data);
+
+    return name;
+}
+
+
+void
+ngx_http_lua_ffi_unload(ngx_http_lua_ffi_runtime_t *rt)
+{
+    ngx_http_lua_ffi_close(rt, NGX_HTTP_LUA_FFI_UNLOADED);
+}
+
+
+void
+ngx_http_lua_ffi_close(ngx_http_lua_ffi_runtime_t *rt,
+    ngx_http_lua_ffi_state_e state)
+{
+    rt->state = state;
+    rt->requests->data = NULL;
+
+    ngx_http_lua_ffi_wake_now();
+    bridge_queue_close(rt->requests);
+
+    ngx_queue_remove(&rt->queue);
+    ngx_queue_insert_tail(&ngx_http_lua_ffi_closing, &rt->queue);
+}
+
+
+/*
+ * A queue is given back when nobody is in it; a library, where that was
+ * asked for, when in addition each thread that polled has ended.
+ */
+static void
+ngx_http_lua_ffi_sweep_closing(void)
+{
+    uint32_t                     threads;
+    ngx_uint_t                   polled;
+    ngx_queue_t                 *q, *next;
+    ngx_http_lua_ffi_runtime_t  *rt;
+
+    for (q = ngx_queue_head(&ngx_http_lua_ffi_closing);
+         q != ngx_queue_sentinel(&ngx_http_lua_ffi_closing);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        rt = ngx_queue_data(q, ngx_http_lua_ffi_runtime_t, queue);
+
+        threads = bridge_queue_threads(rt->requests);
+
+        /* a thread that has not polled yet may be about to */
+
+        polled = atomic_load(&rt->requests->polled);
+
+        if (polled && threads == 0) {
+            (void) bridge_queue_drop(bridge_host(), rt->requests);
+        }
+
+        if (!rt->reported
+            || (rt->unpin && threads)
+            || !bridge_queue_release(rt->requests))
+        {
+            continue;
+        }
+
+        if (rt->unpin && polled && dlclose(rt->library) != 0) {
+            ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                          "lua ffi: dlclose() of \"%V\" failed: %s",
+                          &rt->lib, dlerror());
+        }
+
+        ngx_queue_remove(&rt->queue);
+        ngx_http_lua_ffi_free(rt);
+    }
+}
+
+
+void
+ngx_http_lua_ffi_unload_all(ngx_msec_t ms)
+{
+    uint32_t                     threads;
+    ngx_msec_t                   waited;
+    ngx_queue_t                 *q;
+    ngx_http_lua_ffi_runtime_t  *rt;
+
+    ngx_http_lua_ffi_exiting = 1;
+    atomic_store(&bridge_host()->exiting, true);
+
+    if (ngx_http_lua_ffi_live.next == NULL) {
+        return;
+    }
+
+    while (!ngx_queue_empty(&ngx_http_lua_ffi_live)) {
+        q = ngx_queue_head(&ngx_http_lua_ffi_live);
+        rt = ngx_queue_data(q, ngx_http_lua_ffi_runtime_t, queue);
+        ngx_http_lua_ffi_close(rt, NGX_HTTP_LUA_FFI_UNLOADED);
+    }
+
+    /* nobody tells when a thread has ended */
+
+    for (waited = 0; /* void */ ; waited += 5) {
+        threads = 0;
+
+        for (q = ngx_queue_head(&ngx_http_lua_ffi_closing);
+             q != ngx_queue_sentinel(&ngx_http_lua_ffi_closing);
+             q = ngx_queue_next(q))
+        {
+            rt = ngx_queue_data(q, ngx_http_lua_ffi_runtime_t, queue);
+            threads += bridge_queue_threads(rt->requests);
+        }
+
+        if (threads == 0 || waited >= ms) {
+            break;
+        }
+
+        ngx_msleep(5);
+        ngx_http_lua_ffi_event_drain();
+    }
+
+    ngx_http_lua_ffi_event_drain();
+
+    if (threads) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "lua ffi: %uD threads of runtimes have not ended "
+                      "within %M ms of the unload; leaving without them",
+                      threads, ms);
+    }
+
+    ngx_http_lua_ffi_libraries_exit(ngx_max(ms - waited, ms / 4));
+    ngx_http_lua_ffi_event_drain();
+}
+
+
+ngx_int_t
+ngx_http_lua_ffi_dup(ngx_str_t *dst, u_char *data, size_t len)
+{
+    dst->data = ngx_alloc(len + 1, ngx_cycle->log);
+    if (dst->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(dst->data, data, len);
+    dst->data[len] = '\0';
+    dst->len = len;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_lua_ffi_free(ngx_http_lua_ffi_runtime_t *rt)
+{
+    if (rt->lib.data) {
+        ngx_free(rt->lib.data);
+    }
+
+    if (rt->cfg.data) {
+        ngx_free(rt->cfg.data);
+    }
+
+    if (rt->err.data) {
+        ngx_free(rt->err.data);
+    }
+
+    ngx_free(rt);
+}

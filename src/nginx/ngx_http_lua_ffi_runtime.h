@@ -1,0 +1,97 @@
+#ifndef _NGX_HTTP_LUA_FFI_RUNTIME_H_INCLUDED_
+#define _NGX_HTTP_LUA_FFI_RUNTIME_H_INCLUDED_
+
+/*
+ * The worker's runtimes.  They are the process's and not a Lua VM's: with
+ * lua_code_cache off there is a VM for each request.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_http_lua_ffi_event.h"
+#include "queue.h"
+
+#pragma GCC visibility push(hidden)
+
+
+#define NGX_HTTP_LUA_FFI_ERR_LEN  2048
+
+
+typedef enum {
+    NGX_HTTP_LUA_FFI_STARTING = 0,
+    NGX_HTTP_LUA_FFI_READY,
+    NGX_HTTP_LUA_FFI_FAILED,
+    NGX_HTTP_LUA_FFI_UNLOADED
+} ngx_http_lua_ffi_state_e;
+
+
+typedef struct {
+    ngx_str_t                  lib;
+    ngx_str_t                  cfg;
+    ngx_uint_t                 max_queue;
+    ngx_msec_t                 timeout;      /* NGX_CONF_UNSET_MSEC: none */
+    ngx_uint_t                 spin;         /* us */
+    double                     options[BRIDGE_QUEUE_OPTIONS];  /* or NaN */
+    unsigned                   has_cfg:1;
+    unsigned                   is_global:1;
+    unsigned                   unpin:1;
+} ngx_http_lua_ffi_load_t;
+
+
+typedef struct {
+    ngx_http_lua_ffi_done_t    started;      /* first: of the start task */
+    ngx_queue_t                queue;        /* live, or closing */
+    ngx_queue_t                quiet;        /* with calls to wake it for */
+    ngx_uint_t                 ncalls;       /* their number */
+    ngx_queue_t                loaders;      /* tasks that wait for a start */
+    ngx_http_lua_ffi_state_e   state;
+    bridge_queue_t            *requests;
+    void                      *library;      /* one reference of dlopen's */
+    ngx_str_t                  lib;          /* as first asked for */
+    ngx_str_t                  cfg;
+    ngx_str_t                  err;          /* why it FAILED */
+    ngx_msec_t                 timeout;
+    time_t                     logged_full;
+    time_t                     logged_timeout;
+    unsigned                   has_cfg:1;
+    unsigned                   unpin:1;
+    unsigned                   reported:1;   /* the start task has come back */
+} ngx_http_lua_ffi_runtime_t;
+
+
+/*
+ * The runtime of these arguments: the one that is there, or a new one, READY
+ * or STARTING.  NULL with the reason in err (*errlen bytes of room; becomes
+ * its length).  load's strings are copied.
+ */
+ngx_http_lua_ffi_runtime_t *ngx_http_lua_ffi_load(
+    ngx_http_lua_ffi_load_t *load, u_char *err, size_t *errlen);
+
+/* A runtime's id in Lua, exact in a double; and the READY one of an id. */
+uint64_t ngx_http_lua_ffi_runtime_id(ngx_http_lua_ffi_runtime_t *rt);
+ngx_http_lua_ffi_runtime_t *ngx_http_lua_ffi_runtime(uint64_t id);
+
+/* What error.log calls rt. */
+ngx_str_t ngx_http_lua_ffi_runtime_name(ngx_http_lua_ffi_runtime_t *rt);
+
+/* No more calls; what waits is answered, then its pollers see NULL. */
+void ngx_http_lua_ffi_unload(ngx_http_lua_ffi_runtime_t *rt);
+
+/*
+ * In exit_process: unloads all and waits until every thread that polled has
+ * ended, at most ms milliseconds.  Loads fail from now on.
+ */
+void ngx_http_lua_ffi_unload_all(ngx_msec_t ms);
+
+/* For _start.c: takes rt out of service in a state that is final. */
+void ngx_http_lua_ffi_close(ngx_http_lua_ffi_runtime_t *rt,
+    ngx_http_lua_ffi_state_e state);
+
+/* A copy for ngx_free, with a NUL behind it. */
+ngx_int_t ngx_http_lua_ffi_dup(ngx_str_t *dst, u_char *data, size_t len);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_HTTP_LUA_FFI_RUNTIME_H_INCLUDED_ */

@@ -1,0 +1,324 @@
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include "abi.h"
+#include "ngx_http_lua_ffi_module.h"
+#include "ngx_http_lua_ffi_waiter.h"
+
+
+#define NGX_HTTP_LUA_FFI_MAX_FREE  4096
+
+
+/* one cleanup a request, not one a call */
+typedef struct {
+    ngx_queue_t                 waiters;
+} ngx_http_lua_ffi_ctx_t;
+
+
+static void ngx_http_lua_ffi_request_cleanup(void *data);
+static void ngx_http_lua_ffi_post_sweep(void);
+static void ngx_http_lua_ffi_sweep(ngx_event_t *ev);
+static void ngx_http_lua_ffi_destroy_waiters(ngx_queue_t *waiters);
+static void ngx_http_lua_ffi_end_waits(ngx_event_t *ev);
+static ngx_http_lua_ffi_waiter_t *ngx_http_lua_ffi_waiter_at(uint32_t slot);
+
+
+static ngx_queue_t   ngx_http_lua_ffi_free_waiters;
+static ngx_uint_t    ngx_http_lua_ffi_nfree;
+static ngx_queue_t   ngx_http_lua_ffi_swept;
+static ngx_queue_t   ngx_http_lua_ffi_spent;
+static ngx_event_t   ngx_http_lua_ffi_sweep_event;
+static ngx_event_t   ngx_http_lua_ffi_end_event;
+static ngx_uint_t    ngx_http_lua_ffi_ended;
+
+static ngx_connection_t  ngx_http_lua_ffi_no_conn;
+
+
+ngx_http_lua_ffi_waiter_t *
+ngx_http_lua_ffi_get_waiter(void)
+{
+    char                       *errmsg;
+    ngx_queue_t                *q;
+    ngx_http_lua_ffi_waiter_t  *w;
+
+    if (ngx_http_lua_ffi_free_waiters.next == NULL) {
+        ngx_queue_init(&ngx_http_lua_ffi_free_waiters);
+    }
+
+    if (!ngx_queue_empty(&ngx_http_lua_ffi_free_waiters)) {
+        q = ngx_queue_head(&ngx_http_lua_ffi_free_waiters);
+        ngx_queue_remove(q);
+        ngx_http_lua_ffi_nfree--;
+
+        return ngx_queue_data(q, ngx_http_lua_ffi_waiter_t, queue);
+    }
+
+    w = ngx_calloc(sizeof(ngx_http_lua_ffi_waiter_t), ngx_cycle->log);
+    if (w == NULL) {
+        return NULL;
+    }
+
+    if (ngx_http_lua_ffi_sema_new(&w->sem, 0, &errmsg) != NGX_OK) {
+        ngx_free(w);
+        return NULL;
+    }
+
+    return w;
+}
+
+
+void
+ngx_http_lua_ffi_free_waiter(ngx_http_lua_ffi_waiter_t *w)
+{
+    /* a semaphore that was posted in vain would not wait the next time */
+
+    if (ngx_http_lua_ffi_sema_count(w->sem) != 0
+        || ngx_http_lua_ffi_nfree == NGX_HTTP_LUA_FFI_MAX_FREE)
+    {
+        /* the semaphore's handler, which may be running, looks at it again */
+
+        ngx_http_lua_ffi_post_sweep();
+        ngx_queue_insert_tail(&ngx_http_lua_ffi_spent, &w->queue);
+        return;
+    }
+
+    ngx_queue_insert_head(&ngx_http_lua_ffi_free_waiters, &w->queue);
+    ngx_http_lua_ffi_nfree++;
+}
+
+
+ngx_queue_t *
+ngx_http_lua_ffi_request_waiters(ngx_http_request_t *r)
+{
+    ngx_http_cleanup_t      *cln;
+    ngx_http_lua_ffi_ctx_t  *ctx;
+
+    r = r->main;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_lua_ffi_module);
+    if (ctx) {
+        return &ctx->waiters;
+    }
+
+    /* an internal redirect has cleared the context, or there was none */
+
+    for (cln = r->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_lua_ffi_request_cleanup) {
+            ctx = cln->data;
+            break;
+        }
+    }
+
+    if (ctx == NULL) {
+        cln = ngx_http_cleanup_add(r, sizeof(ngx_http_lua_ffi_ctx_t));
+        if (cln == NULL) {
+            return NULL;
+        }
+
+        cln->handler = ngx_http_lua_ffi_request_cleanup;
+
+        ctx = cln->data;
+        ngx_queue_init(&ctx->waiters);
+    }
+
+    ngx_http_set_ctx(r, ctx, ngx_http_lua_ffi_module);
+
+    return &ctx->waiters;
+}
+
+
+static void
+ngx_http_lua_ffi_request_cleanup(void *data)
+{
+    ngx_queue_t                *q;
+    ngx_http_lua_ffi_ctx_t     *ctx;
+    ngx_http_lua_ffi_waiter_t  *w;
+
+    ctx = data;
+
+    while (!ngx_queue_empty(&ctx->waiters)) {
+        q = ngx_queue_head(&ctx->waiters);
+        ngx_queue_remove(q);
+
+        w = ngx_queue_data(q, ngx_http_lua_ffi_waiter_t, queue);
+
+        bridge_task_cancel(bridge_host(), w->task);
+
+        /* the lua module's own cleanup comes next and needs the semaphore */
+
+        ngx_http_lua_ffi_sweep_later(w);
+    }
+}
+
+
+void
+ngx_http_lua_ffi_sweep_later(ngx_http_lua_ffi_waiter_t *w)
+{
+    ngx_http_lua_ffi_post_sweep();
+    ngx_queue_insert_tail(&ngx_http_lua_ffi_swept, &w->queue);
+}
+
+
+static void
+ngx_http_lua_ffi_post_sweep(void)
+{
+    if (ngx_http_lua_ffi_swept.next == NULL) {
+        ngx_queue_init(&ngx_http_lua_ffi_swept);
+        ngx_queue_init(&ngx_http_lua_ffi_spent);
+        ngx_http_lua_ffi_sweep_event.handler = ngx_http_lua_ffi_sweep;
+        ngx_http_lua_ffi_sweep_event.log = ngx_cycle->log;
+    }
+
+    /* behind all semaphores that have been posted so far */
+
+    if (ngx_http_lua_ffi_sweep_event.posted) {
+        ngx_delete_posted_event((&ngx_http_lua_ffi_sweep_event));
+    }
+
+    ngx_post_event((&ngx_http_lua_ffi_sweep_event), &ngx_posted_events);
+}
+
+
+static void
+ngx_http_lua_ffi_sweep(ngx_event_t *ev)
+{
+    ngx_queue_t                *q;
+    bridge_task_t              *t;
+    ngx_http_lua_ffi_waiter_t  *w;
+
+    while (!ngx_queue_empty(&ngx_http_lua_ffi_swept)) {
+        q = ngx_queue_head(&ngx_http_lua_ffi_swept);
+        ngx_queue_remove(q);
+
+        w = ngx_queue_data(q, ngx_http_lua_ffi_waiter_t, queue);
+        t = w->task;
+
+        t->data = NULL;
+
+        if (w->answered) {
+            bridge_task_free(bridge_host(), t, 0);
+        }
+
+        ngx_http_lua_ffi_free_waiter(w);
+    }
+
+    ngx_http_lua_ffi_destroy_waiters(&ngx_http_lua_ffi_spent);
+
+    if (ev->posted) {
+        ngx_delete_posted_event(ev);
+    }
+}
+
+
+static void
+ngx_http_lua_ffi_destroy_waiters(ngx_queue_t *waiters)
+{
+    ngx_queue_t                *q;
+    ngx_http_lua_ffi_waiter_t  *w;
+
+    while (!ngx_queue_empty(waiters)) {
+        q = ngx_queue_head(waiters);
+        ngx_queue_remove(q);
+
+        w = ngx_queue_data(q, ngx_http_lua_ffi_waiter_t, queue);
+
+        ngx_http_lua_ffi_sema_gc(w->sem);
+        ngx_free(w);
+    }
+}
+
+
+void
+ngx_http_lua_ffi_end_waits_after(ngx_msec_t ms)
+{
+    ngx_event_t  *ev;
+
+    ev = &ngx_http_lua_ffi_end_event;
+
+    if (ev->timer_set) {
+        return;
+    }
+
+    /* debug messages of timers look into a connection */
+    ngx_http_lua_ffi_no_conn.fd = (ngx_socket_t) -1;
+
+    ev->handler = ngx_http_lua_ffi_end_waits;
+    ev->data = &ngx_http_lua_ffi_no_conn;
+    ev->log = ngx_cycle->log;
+    ev->cancelable = 1;
+
+    ngx_add_timer(ev, ms);
+}
+
+
+static void
+ngx_http_lua_ffi_end_waits(ngx_event_t *ev)
+{
+    uint32_t                    slot;
+    ngx_http_lua_ffi_waiter_t  *w;
+
+    (void) ev;
+
+    ngx_http_lua_ffi_ended = 1;
+
+    for (slot = 0; slot < bridge_host()->ntasks; slot++) {
+        w = ngx_http_lua_ffi_waiter_at(slot);
+
+        if (w && !w->answered && ngx_http_lua_ffi_sema_count(w->sem) < 0) {
+            w->ended = 1;
+            ngx_http_lua_ffi_sema_post(w->sem, 1);
+        }
+    }
+}
+
+
+ngx_uint_t
+ngx_http_lua_ffi_waits_ended(void)
+{
+    return ngx_http_lua_ffi_ended;
+}
+
+
+/* NULL where nobody waits for the task in the slot */
+static ngx_http_lua_ffi_waiter_t *
+ngx_http_lua_ffi_waiter_at(uint32_t slot)
+{
+    bridge_task_t              *t;
+    ngx_http_lua_ffi_waiter_t  *w;
+
+    t = bridge_task_at(bridge_host(), slot);
+    w = t->data;
+
+    /* a start task has a runtime in this place */
+
+    return w && w->done.waits ? w : NULL;
+}
+
+
+void
+ngx_http_lua_ffi_waiters_done(void)
+{
+    uint32_t                    slot;
+    ngx_http_lua_ffi_waiter_t  *w;
+
+    for (slot = 0; slot < bridge_host()->ntasks; slot++) {
+        w = ngx_http_lua_ffi_waiter_at(slot);
+
+        if (w) {
+            w->task->data = NULL;
+            ngx_http_lua_ffi_sema_gc(w->sem);
+            ngx_free(w);
+        }
+    }
+
+    if (ngx_http_lua_ffi_free_waiters.next) {
+        ngx_http_lua_ffi_destroy_waiters(&ngx_http_lua_ffi_free_waiters);
+        ngx_http_lua_ffi_nfree = 0;
+    }
+
+    if (ngx_http_lua_ffi_swept.next) {
+        ngx_http_lua_ffi_destroy_waiters(&ngx_http_lua_ffi_spent);
+    }
+}

@@ -1,0 +1,27 @@
+#ifndef _NGX_HTTP_LUA_FFI_WAKE_H_INCLUDED_
+#define _NGX_HTTP_LUA_FFI_WAKE_H_INCLUDED_
+
+/* When runtimes are woken for the calls that wait in their queues. */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_http_lua_ffi_runtime.h"
+
+#pragma GCC visibility push(hidden)
+
+
+/*
+ * Wakes the runtime for what has been put into its queue when nginx has
+ * handled the events at hand, or after some more calls: a wake-up is a
+ * system call, and one does for all.
+ */
+void ngx_http_lua_ffi_wake_later(ngx_http_lua_ffi_runtime_t *rt);
+
+/* Wakes all that are to be woken: before the worker blocks. */
+void ngx_http_lua_ffi_wake_now(void);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_HTTP_LUA_FFI_WAKE_H_INCLUDED_ */
