@@ -1,0 +1,72 @@
+"""The part of resty_ffi that is built into libffi_python3.
+
+A task or a queue is an int here: its handle.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from typing import Any, final
+
+from resty_ffi import Call as AnyCall
+from resty_ffi import Error
+
+_Handler = Callable[..., Any]
+
+def current() -> Call | None:
+    """The call this thread answers, if any."""
+
+def deadline(task: int, /) -> float | None:
+    """When the caller stops waiting, in time.monotonic() seconds."""
+
+def exiting() -> bool:
+    """Whether the worker process is about to leave."""
+
+def log(level: int, text: str, /) -> None:
+    """Write to nginx's error.log; levels as in resty_ffi.h."""
+
+def name(tq: int, name: str, /) -> None:
+    """What error.log and the system call the runtime and this thread."""
+
+def option(tq: int, option: int, missing: float, /) -> float:
+    """An option of ngx.load_ffi; missing where it was not given."""
+
+@final
+class Call:
+    @property
+    def method(self) -> str: ...
+    @property
+    def deadline(self) -> float | None: ...
+    @property
+    def cancelled(self) -> bool: ...
+    def on_delivered(self, callback: Callable[[bool], object], /) -> None: ...
+    def _answer(self, value: object, /) -> None: ...
+    def _fail(self, exception: BaseException, /) -> None: ...
+
+class Runtime:
+    """Takes the tasks of a queue and has handlers answer them."""
+
+    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    submit: Callable[[int], object]
+    @property
+    def tasks(self) -> dict[int, asyncio.Task[None]]: ...
+    def __new__(
+        cls,
+        tq: int,
+        name: str,
+        handler: _Handler | None,
+        methods: dict[str, _Handler] | None,
+        coroutines: frozenset[_Handler],
+        error_type: type[Error],
+        describe: Callable[[BaseException], str],
+        run: Callable[..., Coroutine[Any, Any, None]],
+        call_var: ContextVar[AnyCall],
+        view: bool,
+    ) -> Runtime: ...
+    def serve(self, batch: int, patience: float, /) -> None: ...
+    def accept(self, limit: int, /) -> int: ...
+    def answer(self, task: int, /) -> None: ...
+    def cancelled(self) -> list[int]: ...
+    def drop(self, task: int, /) -> None: ...
+    def fileno(self) -> int: ...
+    def collect(self) -> int: ...

@@ -1,0 +1,178 @@
+#include "builtin.h"
+
+#include <limits.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+
+#include "resty_ffi.h"
+
+#include "call.h"
+#include "runtime.h"
+
+
+PyDoc_STRVAR(log_doc,
+"log(level: int, text: str, /) -> None\n\n"
+"Write to nginx's error.log; levels as in resty_ffi.h (4 err … 7 info).");
+
+static PyObject *
+builtin_log(PyObject *self, PyObject *args)
+{
+    int          level;
+    PyObject    *text, *bytes;
+    Py_ssize_t   len;
+
+    (void) self;
+
+    if (!PyArg_ParseTuple(args, "iU:log", &level, &text)) {
+        return NULL;
+    }
+
+    bytes = PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+    if (bytes == NULL) {
+        return NULL;
+    }
+
+    len = PyBytes_GET_SIZE(bytes);
+    ngx_http_lua_ffi_log(level, PyBytes_AS_STRING(bytes),
+                         len < INT_MAX ? (int) len : INT_MAX);
+    Py_DECREF(bytes);
+
+    Py_RETURN_NONE;
+}
+
+
+PyDoc_STRVAR(option_doc,
+"option(tq: int, which: int, missing: float, /) -> float\n\n"
+"An option of ngx.load_ffi; `which` as in resty_ffi.h.");
+
+static PyObject *
+builtin_option(PyObject *self, PyObject *args)
+{
+    int                  which;
+    double               missing;
+    unsigned long long   tq;
+
+    (void) self;
+
+    if (!PyArg_ParseTuple(args, "Kid:option", &tq, &which, &missing)) {
+        return NULL;
+    }
+
+    return PyFloat_FromDouble(
+               ngx_http_lua_ffi_option((void *) (uintptr_t) tq, which,
+                                       missing));
+}
+
+
+PyDoc_STRVAR(deadline_doc,
+"deadline(task: int, /) -> float | None\n\n"
+"When a task's caller stops waiting, in time.monotonic() seconds.");
+
+static PyObject *
+builtin_deadline(PyObject *self, PyObject *number)
+{
+    void     *task;
+    int64_t   ms;
+
+    (void) self;
+
+    task = PyLong_AsVoidPtr(number);
+    if (task == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+
+    ms = ngx_http_lua_ffi_deadline(task);
+    if (ms == 0) {
+        Py_RETURN_NONE;
+    }
+
+    return PyFloat_FromDouble((double) ms / 1000);
+}
+
+
+PyDoc_STRVAR(name_doc,
+"name(tq: int, name: str, /) -> None\n\n"
+"What error.log calls the runtime; and the running thread, in ps and top.");
+
+static PyObject *
+builtin_name(PyObject *self, PyObject *args)
+{
+    const char          *name;
+    unsigned long long   tq;
+
+    (void) self;
+
+    if (!PyArg_ParseTuple(args, "Ks:name", &tq, &name)) {
+        return NULL;
+    }
+
+    ngx_http_lua_ffi_name((void *) (uintptr_t) tq, name);
+    (void) prctl(PR_SET_NAME, name);
+
+    Py_RETURN_NONE;
+}
+
+
+PyDoc_STRVAR(exiting_doc,
+"exiting() -> bool\n\nWhether the worker process is about to leave.");
+
+static PyObject *
+builtin_exiting(PyObject *self, PyObject *unused)
+{
+    (void) self;
+    (void) unused;
+
+    return PyBool_FromLong(ngx_http_lua_ffi_exiting());
+}
+
+
+static int
+builtin_exec(PyObject *module)
+{
+    int        rc;
+    PyObject  *type;
+
+    type = runtime_type_new();
+    if (type == NULL) {
+        return -1;
+    }
+
+    rc = PyModule_AddType(module, (PyTypeObject *) type);
+    Py_DECREF(type);
+
+    return rc;
+}
+
+
+static PyMethodDef  methods[] = {
+    { "current", call_current, METH_NOARGS,
+      "current() -> Call | None\n\nThe call this thread answers, if any." },
+    { "deadline", builtin_deadline, METH_O, deadline_doc },
+    { "exiting", builtin_exiting, METH_NOARGS, exiting_doc },
+    { "name", builtin_name, METH_VARARGS, name_doc },
+    { "option", builtin_option, METH_VARARGS, option_doc },
+    { "log", builtin_log, METH_VARARGS, log_doc },
+    { NULL, NULL, 0, NULL }
+};
+
+
+static PyModuleDef_Slot  slots[] = {
+    { Py_mod_exec, builtin_exec },
+    { 0, NULL }
+};
+
+
+static PyModuleDef  module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_resty_ffi",
+    .m_doc = "The part of resty_ffi that is built into libffi_python3.",
+    .m_methods = methods,
+    .m_slots = slots,
+};
+
+
+PyMODINIT_FUNC
+builtin_init(void)
+{
+    return PyModuleDef_Init(&module);
+}

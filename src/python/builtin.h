@@ -1,0 +1,10 @@
+#ifndef PYTHON_BUILTIN_H
+#define PYTHON_BUILTIN_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* The module `_resty_ffi`, for PyImport_AppendInittab. */
+PyMODINIT_FUNC builtin_init(void);
+
+#endif /* PYTHON_BUILTIN_H */

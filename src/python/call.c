@@ -1,0 +1,246 @@
+#include "call.h"
+
+#include <structmember.h>
+
+#include "resty_ffi.h"
+
+#include "interpreter.h"
+#include "runtime.h"
+
+
+typedef struct {
+    runtime_t  *runtime;
+    void       *task;
+    call_t     *call;
+} current_t;
+
+
+static _Thread_local current_t  current;
+
+
+call_t *
+call_new(PyTypeObject *type, runtime_t *runtime, void *task)
+{
+    call_t  *call;
+
+    call = (call_t *) type->tp_alloc(type, 0);
+    if (call == NULL) {
+        return NULL;
+    }
+
+    Py_INCREF(runtime);
+    call->runtime = runtime;
+    call->task = task;
+
+    return call;
+}
+
+
+void
+call_enter(runtime_t *runtime, void *task)
+{
+    current.runtime = runtime;
+    current.task = task;
+    current.call = NULL;
+}
+
+
+call_t *
+call_leave(void)
+{
+    current.runtime = NULL;
+    return current.call;
+}
+
+
+PyObject *
+call_current(PyObject *module, PyObject *unused)
+{
+    (void) module;
+    (void) unused;
+
+    if (current.runtime == NULL) {
+        Py_RETURN_NONE;
+    }
+
+    if (current.call == NULL) {
+        current.call = call_new(current.runtime->call_type, current.runtime,
+                                current.task);
+        if (current.call == NULL) {
+            return NULL;
+        }
+    }
+
+    Py_INCREF(current.call);
+
+    return (PyObject *) current.call;
+}
+
+
+static int
+call_traverse(call_t *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->runtime);
+    Py_VISIT(self->callbacks);
+    return 0;
+}
+
+
+static int
+call_clear(call_t *self)
+{
+    Py_CLEAR(self->runtime);
+    Py_CLEAR(self->callbacks);
+    return 0;
+}
+
+
+static void
+call_dealloc(call_t *self)
+{
+    PyTypeObject  *type = Py_TYPE(self);
+
+    PyObject_GC_UnTrack(self);
+    (void) call_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+
+static PyObject *
+get_method(call_t *self, void *closure)
+{
+    int          len;
+    const char  *name;
+
+    (void) closure;
+
+    name = ngx_http_lua_ffi_method(self->task, &len);
+
+    return PyUnicode_DecodeUTF8(name ? name : "", len, "surrogateescape");
+}
+
+
+static PyObject *
+get_deadline(call_t *self, void *closure)
+{
+    int64_t  ms;
+
+    (void) closure;
+
+    ms = ngx_http_lua_ffi_deadline(self->task);
+    if (ms == 0) {
+        Py_RETURN_NONE;
+    }
+
+    return PyFloat_FromDouble((double) ms / 1000);
+}
+
+
+static PyObject *
+get_cancelled(call_t *self, void *closure)
+{
+    (void) closure;
+
+    return PyBool_FromLong(ngx_http_lua_ffi_cancelled(self->task));
+}
+
+
+static PyObject *
+on_delivered(call_t *self, PyObject *callback)
+{
+    if (!PyCallable_Check(callback)) {
+        return PyErr_Format(PyExc_TypeError, "callback must be callable, "
+                            "not %.100s", Py_TYPE(callback)->tp_name);
+    }
+
+    if (self->callbacks == NULL) {
+        self->callbacks = PyList_New(0);
+        if (self->callbacks == NULL) {
+            return NULL;
+        }
+    }
+
+    if (PyList_Append(self->callbacks, callback) == -1) {
+        return NULL;
+    }
+
+    Py_RETURN_NONE;
+}
+
+
+static PyObject *
+answer(call_t *self, PyObject *value)
+{
+    interpreter_end_child();
+    runtime_answer(self->runtime, self->task, value, self->callbacks);
+    Py_CLEAR(self->callbacks);
+    Py_RETURN_NONE;
+}
+
+
+static PyObject *
+fail(call_t *self, PyObject *exception)
+{
+    interpreter_end_child();
+
+    if (!PyExceptionInstance_Check(exception)) {
+        PyErr_SetString(PyExc_TypeError, "not an exception");
+        return NULL;
+    }
+
+    runtime_fail(self->runtime, self->task, exception, self->callbacks);
+    Py_CLEAR(self->callbacks);
+    Py_RETURN_NONE;
+}
+
+
+static PyGetSetDef  getset[] = {
+    { "method", (getter) get_method, NULL,
+      "The Lua method's name; \"\" for rt(req).", NULL },
+    { "deadline", (getter) get_deadline, NULL,
+      "When the caller stops waiting, in time.monotonic() seconds, or None.",
+      NULL },
+    { "cancelled", (getter) get_cancelled, NULL,
+      "Whether nobody waits for the answer any more.", NULL },
+    { NULL, NULL, NULL, NULL, NULL }
+};
+
+
+static PyMethodDef  methods[] = {
+    { "on_delivered", (PyCFunction) on_delivered, METH_O,
+      "on_delivered(callback, /) -> None\n\nHave callback(delivered: bool) "
+      "called once the answer's fate is known." },
+    { "_answer", (PyCFunction) answer, METH_O,
+      "Answer with what the handler returned." },
+    { "_fail", (PyCFunction) fail, METH_O,
+      "Answer with what the handler raised." },
+    { NULL, NULL, 0, NULL }
+};
+
+
+static PyType_Slot  slots[] = {
+    { Py_tp_dealloc, call_dealloc },
+    { Py_tp_traverse, call_traverse },
+    { Py_tp_clear, call_clear },
+    { Py_tp_getset, getset },
+    { Py_tp_methods, methods },
+    { 0, NULL }
+};
+
+
+static PyType_Spec  spec = {
+    .name = "_resty_ffi.Call",
+    .basicsize = sizeof(call_t),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = slots,
+};
+
+
+PyObject *
+call_type_new(void)
+{
+    return PyType_FromSpec(&spec);
+}

@@ -1,0 +1,43 @@
+#ifndef PYTHON_CALL_H
+#define PYTHON_CALL_H
+
+/*
+ * `_resty_ffi.Call`: what a handler can ask about the call it answers, and
+ * how an asynchronous one is answered.
+ */
+
+#include <stdint.h>
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+typedef struct runtime_s  runtime_t;
+
+typedef struct {
+    PyObject_HEAD
+    runtime_t  *runtime;        /* a reference */
+    void       *task;
+    PyObject   *callbacks;      /* list or NULL */
+} call_t;
+
+/* GIL held.  A new reference, or NULL with an exception set. */
+PyObject *call_type_new(void);
+
+/*
+ * GIL held.  The call of a task this thread has; a new reference, or NULL
+ * with an exception set.
+ */
+call_t *call_new(PyTypeObject *type, runtime_t *runtime, void *task);
+
+/*
+ * GIL held.  Says which call the running thread is in, for call_current,
+ * until call_leave, which returns the Call that was asked for in between (a
+ * reference), or NULL.  They do not nest.
+ */
+void call_enter(runtime_t *runtime, void *task);
+call_t *call_leave(void);
+
+/* The method `_resty_ffi.current`. */
+PyObject *call_current(PyObject *module, PyObject *unused);
+
+#endif /* PYTHON_CALL_H */

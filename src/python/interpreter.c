@@ -1,0 +1,315 @@
+#include "interpreter.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "resty_ffi.h"
+
+#include "builtin.h"
+
+#include "bootstrap_py.h"
+
+
+static pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t   changed = PTHREAD_COND_INITIALIZER;
+static enum { NOT_STARTED, STARTING, RUNNING, FAILED } phase;
+static char             error[512];
+static PyObject        *bootstrap;
+static bool             left;
+static bool             in_child;
+
+
+static void note_child(void);
+
+
+/*
+ * LuaJIT and nginx may have loaded us locally; C extensions expect Python's
+ * symbols in the global scope.
+ */
+static void
+promote_libpython(void)
+{
+    Dl_info  info;
+
+    if (dladdr((void *) Py_InitializeFromConfig, &info) && info.dli_fname) {
+        (void) dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
+    }
+}
+
+
+/* a virtual environment is found by its python's path */
+static const char *
+find_executable(char *buf, size_t size)
+{
+    int          n;
+    const char  *venv;
+
+    venv = getenv("VIRTUAL_ENV");
+
+    if (venv && *venv) {
+        n = snprintf(buf, size, "%s/bin/python", venv);
+
+        if (n > 0 && (size_t) n < size && access(buf, X_OK) == 0) {
+            return buf;
+        }
+    }
+
+    return RESTY_FFI_PYTHON;
+}
+
+
+static PyStatus
+initialize(void)
+{
+    char        path[PATH_MAX];
+    PyStatus    status;
+    PyConfig    config;
+    const char *executable;
+
+    PyConfig_InitPythonConfig(&config);
+
+    config.install_signal_handlers = 0;
+    config.parse_argv = 0;
+    config.buffered_stdio = 0;
+
+    executable = find_executable(path, sizeof(path));
+
+    status = PyConfig_SetBytesString(&config, &config.executable, executable);
+    if (PyStatus_Exception(status)) {
+        goto done;
+    }
+
+    status = PyConfig_SetBytesString(&config, &config.program_name,
+                                     executable);
+    if (PyStatus_Exception(status)) {
+        goto done;
+    }
+
+    status = Py_InitializeFromConfig(&config);
+
+done:
+
+    PyConfig_Clear(&config);
+
+    return status;
+}
+
+
+static PyObject *
+run_bootstrap(void)
+{
+    PyObject  *code, *module;
+
+    module = NULL;
+
+    code = Py_CompileString((const char *) bootstrap_py,
+                            "<resty_ffi bootstrap>", Py_file_input);
+    if (code) {
+        module = PyImport_ExecCodeModule("_resty_ffi_bootstrap", code);
+        Py_DECREF(code);
+    }
+
+    return module;
+}
+
+
+static void
+set_phase(int value)
+{
+    pthread_mutex_lock(&lock);
+    phase = value;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+
+/* Python's main thread: it only has to be there */
+static void *
+main_thread(void *arg)
+{
+    PyStatus  status;
+
+    (void) arg;
+
+    promote_libpython();
+    (void) pthread_atfork(NULL, NULL, note_child);
+
+    if (PyImport_AppendInittab("_resty_ffi", builtin_init) == -1) {
+        snprintf(error, sizeof(error), "cannot start Python: no memory");
+        set_phase(FAILED);
+        return NULL;
+    }
+
+    status = initialize();
+
+    if (PyStatus_Exception(status)) {
+        snprintf(error, sizeof(error), "cannot start Python: %s: %s",
+                 status.func ? status.func : "Python",
+                 status.err_msg ? status.err_msg : "exit requested");
+        set_phase(FAILED);
+        return NULL;
+    }
+
+    bootstrap = run_bootstrap();
+    if (bootstrap == NULL) {
+        PyErr_Print();
+        snprintf(error, sizeof(error), "cannot start Python: its standard "
+                 "library does not work: see error.log");
+        (void) PyEval_SaveThread();
+        set_phase(FAILED);
+        return NULL;
+    }
+
+    (void) PyEval_SaveThread();
+    set_phase(RUNNING);
+
+    for ( ;; ) {
+        pause();
+    }
+
+    return NULL;
+}
+
+
+const char *
+interpreter_start(void)
+{
+    pthread_t  tid;
+
+    pthread_mutex_lock(&lock);
+
+    if (phase == NOT_STARTED) {
+        phase = STARTING;
+
+        if (pthread_create(&tid, NULL, main_thread, NULL) == 0) {
+            pthread_detach(tid);
+
+        } else {
+            phase = FAILED;
+            snprintf(error, sizeof(error),
+                     "cannot start Python: no thread to be had");
+        }
+    }
+
+    while (phase == STARTING) {
+        pthread_cond_wait(&changed, &lock);
+    }
+
+    pthread_mutex_unlock(&lock);
+
+    return phase == RUNNING ? NULL : error;
+}
+
+
+static void
+note_child(void)
+{
+    in_child = true;
+}
+
+
+void
+interpreter_end_child(void)
+{
+    if (in_child) {
+        _exit(0);
+    }
+}
+
+
+static void *
+exit_thread(void *arg)
+{
+    PyObject          *result;
+    PyGILState_STATE   state;
+
+    (void) arg;
+
+    state = interpreter_attach();
+
+    result = PyObject_CallMethod(bootstrap, "leave", NULL);
+    if (result == NULL) {
+        PyErr_Print();
+    }
+
+    Py_XDECREF(result);
+    interpreter_detach(state);
+
+    pthread_mutex_lock(&lock);
+    left = true;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+
+    return NULL;
+}
+
+
+void
+interpreter_exit(int timeout_ms)
+{
+    static const char  late[] =
+        "ffi_python3: atexit callbacks have not ended in time; the worker "
+        "leaves without them";
+
+    int               rc;
+    pthread_t         tid;
+    struct timespec   end;
+
+    pthread_mutex_lock(&lock);
+
+    if (phase != RUNNING
+        || pthread_create(&tid, NULL, exit_thread, NULL) != 0)
+    {
+        pthread_mutex_unlock(&lock);
+        return;
+    }
+
+    pthread_detach(tid);
+
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += timeout_ms / 1000;
+    end.tv_nsec += (long) (timeout_ms % 1000) * 1000000;
+
+    if (end.tv_nsec >= 1000000000) {
+        end.tv_sec++;
+        end.tv_nsec -= 1000000000;
+    }
+
+    for (rc = 0; !left && rc == 0; /* void */) {
+        rc = pthread_cond_timedwait(&changed, &lock, &end);
+    }
+
+    if (!left) {
+        ngx_http_lua_ffi_log(RESTY_FFI_LOG_WARN, late, sizeof(late) - 1);
+    }
+
+    pthread_mutex_unlock(&lock);
+}
+
+
+PyGILState_STATE
+interpreter_attach(void)
+{
+    return PyGILState_Ensure();
+}
+
+
+void
+interpreter_detach(PyGILState_STATE state)
+{
+    PyGILState_Release(state);
+}
+
+
+PyObject *
+interpreter_bootstrap(void)
+{
+    Py_INCREF(bootstrap);
+    return bootstrap;
+}

@@ -1,0 +1,47 @@
+#ifndef PYTHON_INTERPRETER_H
+#define PYTHON_INTERPRETER_H
+
+/*
+ * The one interpreter of the process.  It is started by the first load and
+ * lives as long as the process: never finalized, never started again.
+ */
+
+#include <stdbool.h>
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/*
+ * Any thread that does not hold the GIL.  Starts the interpreter where it
+ * has not been, on a thread of its own that stays Python's main thread.
+ * NULL, or why it could not start: a string that is never freed.
+ */
+const char *interpreter_start(void);
+
+/*
+ * A thread that does not hold the GIL.  Runs what atexit has registered and
+ * flushes Python's files, on a thread of its own; goes on without it, and
+ * says so in error.log, after timeout_ms milliseconds.
+ */
+void interpreter_exit(int timeout_ms);
+
+/*
+ * In a child that a handler has forked and that comes back from it: ends the
+ * child, which has no business in the worker's loops.  Else does nothing.
+ */
+void interpreter_end_child(void);
+
+/*
+ * Attaches the calling thread to the interpreter and takes the GIL, and the
+ * reverse; they nest.
+ */
+PyGILState_STATE interpreter_attach(void);
+void interpreter_detach(PyGILState_STATE state);
+
+/*
+ * GIL held, interpreter started.  The module of resty_ffi/_bootstrap.py,
+ * compiled into this library; a new reference.
+ */
+PyObject *interpreter_bootstrap(void);
+
+#endif /* PYTHON_INTERPRETER_H */

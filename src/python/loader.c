@@ -1,0 +1,143 @@
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "resty_ffi.h"
+
+#include "cfg.h"
+#include "interpreter.h"
+
+
+/* import and init may take seconds, and are not nginx's business */
+const int  libffi_async = 1;
+
+
+typedef struct {
+    void   *tq;
+    cfg_t   cfg;
+    char    text[];
+} start_t;
+
+
+static void
+report(void *tq, const char *err)
+{
+    ngx_http_lua_ffi_started(tq, err != NULL, err,
+                             err ? (int) strlen(err) : 0);
+}
+
+
+/* GIL held; err is the text for Lua, or None */
+static void
+report_object(void *tq, PyObject *err)
+{
+    const char  *text;
+
+    if (err == Py_None) {
+        report(tq, NULL);
+        return;
+    }
+
+    text = err && PyUnicode_Check(err) ? PyUnicode_AsUTF8(err) : NULL;
+
+    if (PyErr_Occurred()) {
+        PyErr_Print();
+    }
+
+    report(tq, text ? text : "ffi_python3: internal error: see error.log");
+}
+
+
+static void *
+start_thread(void *arg)
+{
+    start_t           *s = arg;
+    PyObject          *bootstrap, *err;
+    const char        *failed;
+    PyGILState_STATE   state;
+
+    failed = interpreter_start();
+    if (failed) {
+        char  text[600];
+
+        snprintf(text, sizeof(text), "ffi_python3: %s", failed);
+        report(s->tq, text);
+        free(s);
+        return NULL;
+    }
+
+    state = interpreter_attach();
+
+    bootstrap = interpreter_bootstrap();
+
+    err = PyObject_CallMethod(bootstrap, "start", "zsisKKy",
+                              s->cfg.directory, s->cfg.module,
+                              (int) s->cfg.fresh, s->cfg.function,
+                              (unsigned long long) (uintptr_t) s->cfg.config,
+                              (unsigned long long) (uintptr_t) s->tq,
+                              s->cfg.config);
+
+    report_object(s->tq, err);
+
+    Py_XDECREF(err);
+    Py_DECREF(bootstrap);
+
+    interpreter_detach(state);
+    free(s);
+
+    return NULL;
+}
+
+
+/* nginx's thread */
+void
+libffi_exit(int timeout_ms)
+{
+    interpreter_exit(timeout_ms);
+}
+
+
+/* nginx's thread */
+int
+libffi_init(char *cfg, void *tq)
+{
+    char         text[128];
+    size_t       size;
+    start_t     *s;
+    pthread_t    tid;
+    const char  *wrong;
+
+    size = cfg ? strlen(cfg) + 1 : 0;
+
+    s = malloc(sizeof(start_t) + size);
+    if (s == NULL) {
+        return -1;
+    }
+
+    s->tq = tq;
+
+    if (cfg) {
+        memcpy(s->text, cfg, size);
+    }
+
+    wrong = cfg_parse(&s->cfg, cfg ? s->text : NULL);
+    if (wrong) {
+        snprintf(text, sizeof(text),
+                 "ffi_python3: cfg must be \"module,function[,config]\": %s",
+                 wrong);
+        report(tq, text);
+        free(s);
+        return 0;
+    }
+
+    if (pthread_create(&tid, NULL, start_thread, s) != 0) {
+        report(tq, "ffi_python3: no thread to be had");
+        free(s);
+        return 0;
+    }
+
+    pthread_detach(tid);
+
+    return 0;
+}

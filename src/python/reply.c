@@ -1,0 +1,309 @@
+#include "reply.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "resty_ffi.h"
+
+
+/* below this a copy costs less than a reference's way there and back */
+#define COPY_BELOW    160
+
+/* from here on a reference is worth a wake-up to give it back at once */
+#define EAGER_FROM    65536
+
+#define MAX_FREE      1024
+
+
+typedef struct reply_s  reply_t;
+
+struct reply_s {
+    reply_t     *next;
+    replies_t   *owner;
+    PyObject    *object;        /* NULL: none, or view */
+    PyObject    *callbacks;     /* a list, or NULL */
+    Py_buffer    view;          /* view.obj NULL: none */
+    bool         eager;
+    bool         delivered;
+};
+
+
+struct replies_s {
+    _Atomic(reply_t *)  back;           /* pushed by nginx's thread */
+    void               *tq;
+
+    /* guarded by the GIL */
+    reply_t            *free;
+    Py_ssize_t          nfree;
+    Py_ssize_t          outstanding;
+    bool                closed;
+};
+
+
+replies_t *
+replies_new(void *tq)
+{
+    replies_t  *replies;
+
+    replies = calloc(1, sizeof(replies_t));
+    if (replies) {
+        replies->tq = tq;
+    }
+
+    return replies;
+}
+
+
+static void
+free_if_done(replies_t *replies)
+{
+    reply_t  *reply, *next;
+
+    if (!replies->closed || replies->outstanding) {
+        return;
+    }
+
+    for (reply = replies->free; reply; reply = next) {
+        next = reply->next;
+        free(reply);
+    }
+
+    free(replies);
+}
+
+
+void
+replies_close(replies_t *replies)
+{
+    replies->closed = true;
+    replies_collect(replies);
+}
+
+
+Py_ssize_t
+replies_outstanding(const replies_t *replies)
+{
+    return replies->outstanding;
+}
+
+
+static void
+call_back(PyObject *callbacks, bool delivered)
+{
+    Py_ssize_t   i;
+    PyObject    *result;
+
+    for (i = 0; i < PyList_GET_SIZE(callbacks); i++) {
+        result = PyObject_CallOneArg(PyList_GET_ITEM(callbacks, i),
+                                     delivered ? Py_True : Py_False);
+        if (result == NULL) {
+            PyErr_WriteUnraisable(PyList_GET_ITEM(callbacks, i));
+        }
+
+        Py_XDECREF(result);
+    }
+}
+
+
+static void
+put_back(replies_t *replies, reply_t *reply)
+{
+    replies->outstanding--;
+
+    if (replies->nfree == MAX_FREE) {
+        free(reply);
+        return;
+    }
+
+    reply->next = replies->free;
+    replies->free = reply;
+    replies->nfree++;
+}
+
+
+void
+replies_collect(replies_t *replies)
+{
+    reply_t   *reply, *next;
+    PyObject  *type, *value, *traceback;
+
+    reply = NULL;
+
+    if (atomic_load_explicit(&replies->back, memory_order_relaxed)) {
+        reply = atomic_exchange_explicit(&replies->back, NULL,
+                                         memory_order_acquire);
+    }
+
+    if (reply) {
+        PyErr_Fetch(&type, &value, &traceback);
+
+        for ( /* void */ ; reply; reply = next) {
+            PyObject   *object = reply->object;
+            PyObject   *callbacks = reply->callbacks;
+            Py_buffer   view = reply->view;
+            bool        delivered = reply->delivered;
+
+            next = reply->next;
+
+            /* what is called here may send replies of its own */
+
+            put_back(replies, reply);
+
+            if (callbacks) {
+                call_back(callbacks, delivered);
+                Py_DECREF(callbacks);
+            }
+
+            Py_XDECREF(object);
+
+            if (view.obj) {
+                PyBuffer_Release(&view);
+            }
+        }
+
+        PyErr_Restore(type, value, traceback);
+    }
+
+    free_if_done(replies);
+}
+
+
+/* nginx's thread, or (refused) the one that sends */
+static void
+release(void *arg, int delivered)
+{
+    bool        eager;
+    void       *tq;
+    reply_t    *reply = arg, *head;
+    replies_t  *owner = reply->owner;
+
+    /* the last one back may take the list with it */
+
+    tq = owner->tq;
+    eager = reply->eager;
+    reply->delivered = delivered != 0;
+
+    head = atomic_load_explicit(&owner->back, memory_order_relaxed);
+
+    do {
+        reply->next = head;
+    } while (!atomic_compare_exchange_weak_explicit(&owner->back, &head,
+                                                    reply,
+                                                    memory_order_release,
+                                                    memory_order_relaxed));
+
+    if (eager) {
+        ngx_http_lua_ffi_kick(tq);
+    }
+}
+
+
+static reply_t *
+reply_new(replies_t *replies)
+{
+    reply_t  *reply;
+
+    reply = replies->free;
+
+    if (reply) {
+        replies->free = reply->next;
+        replies->nfree--;
+
+    } else {
+        reply = malloc(sizeof(reply_t));
+        if (reply == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+    }
+
+    reply->owner = replies;
+    reply->object = NULL;
+    reply->callbacks = NULL;
+    reply->view.obj = NULL;
+
+    replies->outstanding++;
+
+    return reply;
+}
+
+
+int
+reply_send(replies_t *replies, void *task, int rc, PyObject *value,
+    PyObject *callbacks)
+{
+    reply_t     *reply;
+    Py_buffer    view;
+    Py_ssize_t   len;
+    const char  *bytes;
+
+    view.obj = NULL;
+    bytes = NULL;
+    len = 0;
+
+    if (PyBytes_Check(value)) {
+        bytes = PyBytes_AS_STRING(value);
+        len = PyBytes_GET_SIZE(value);
+
+    } else if (PyUnicode_Check(value)) {
+        bytes = PyUnicode_AsUTF8AndSize(value, &len);
+        if (bytes == NULL) {
+            return -1;
+        }
+
+    } else if (PyObject_CheckBuffer(value)) {
+        if (PyObject_GetBuffer(value, &view, PyBUF_SIMPLE) == -1) {
+            return -1;
+        }
+
+        bytes = view.buf ? view.buf : "";
+        len = view.len;
+
+    } else if (value != Py_None) {
+        PyErr_SetNone(PyExc_TypeError);
+        return -1;
+    }
+
+    if (callbacks == NULL && len < COPY_BELOW) {
+
+        if (bytes) {
+            ngx_http_lua_ffi_respond_copy(task, rc, bytes, (size_t) len);
+
+        } else {
+            ngx_http_lua_ffi_respond(task, rc, NULL, 0);
+        }
+
+        if (view.obj) {
+            PyBuffer_Release(&view);
+        }
+
+        return 0;
+    }
+
+    reply = reply_new(replies);
+    if (reply == NULL) {
+        if (view.obj) {
+            PyBuffer_Release(&view);
+        }
+
+        return -1;
+    }
+
+    if (view.obj) {
+        reply->view = view;
+
+    } else {
+        Py_INCREF(value);
+        reply->object = value;
+    }
+
+    Py_XINCREF(callbacks);
+    reply->callbacks = callbacks;
+    reply->eager = callbacks != NULL || len >= EAGER_FROM;
+
+    ngx_http_lua_ffi_respond_ref(task, rc, bytes, (size_t) len, release,
+                                 reply);
+
+    return 0;
+}

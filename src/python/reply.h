@@ -1,0 +1,44 @@
+#ifndef PYTHON_REPLY_H
+#define PYTHON_REPLY_H
+
+/*
+ * Answers on their way to Lua.  nginx's thread reads a Python object's bytes
+ * where they are, and cannot give the reference back: that needs the GIL.
+ * So it puts the reply on a list, which the runtime's threads empty when
+ * they have the GIL anyway.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+typedef struct replies_s  replies_t;
+
+/*
+ * The list of one runtime.  NULL where memory ran out.  It frees itself when
+ * it has been closed and the last reply has come back, or never, where a
+ * reply never comes back.
+ */
+replies_t *replies_new(void *tq);
+
+/* GIL held.  No more replies will be sent. */
+void replies_close(replies_t *replies);
+
+/* GIL held.  Replies that have not come back. */
+Py_ssize_t replies_outstanding(const replies_t *replies);
+
+/*
+ * GIL held.  Gives the references back of all that have been delivered or
+ * abandoned so far, and calls their callbacks with True or False.
+ */
+void replies_collect(replies_t *replies);
+
+/*
+ * GIL held.  Answers the task with value: None, bytes, str or a contiguous
+ * buffer, of which a reference is kept; callbacks: a list, or NULL.
+ * 0; or -1 with an exception set and the task not answered: TypeError
+ * without arguments where value is of none of these types.
+ */
+int reply_send(replies_t *replies, void *task, int rc, PyObject *value,
+    PyObject *callbacks);
+
+#endif /* PYTHON_REPLY_H */

@@ -1,0 +1,329 @@
+#include "runtime.h"
+
+#include <limits.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <structmember.h>
+
+#include "resty_ffi.h"
+
+#include "dispatch.h"
+#include "request.h"
+
+
+/* the last resort: no memory, or an exception's own code that raises */
+static void
+answer_internal_error(void *task)
+{
+    static const char  text[] = "internal error: see error.log";
+
+    PyErr_WriteUnraisable(NULL);
+    ngx_http_lua_ffi_respond_copy(task, 1, text, sizeof(text) - 1);
+}
+
+
+void
+runtime_fail_current(runtime_t *self, void *task, PyObject *callbacks)
+{
+    PyObject  *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+
+    if (traceback) {
+        (void) PyException_SetTraceback(value, traceback);
+    }
+
+    runtime_fail(self, task, value, callbacks);
+
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+}
+
+
+void
+runtime_answer(runtime_t *self, void *task, PyObject *value,
+    PyObject *callbacks)
+{
+    if (reply_send(self->replies, task, 0, value, callbacks) == 0) {
+        return;
+    }
+
+    if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Format(PyExc_TypeError, "%U: returned %.100s, not bytes, str, "
+                     "a buffer or None", self->name,
+                     Py_TYPE(value)->tp_name);
+    }
+
+    runtime_fail_current(self, task, callbacks);
+}
+
+
+/* resty_ffi.Error: status and body are the handler's choice */
+static int
+send_chosen(runtime_t *self, void *task, PyObject *error,
+    PyObject *callbacks)
+{
+    int        sent;
+    long       rc;
+    PyObject  *number, *body;
+
+    sent = -1;
+    body = NULL;
+
+    number = PyObject_GetAttrString(error, "rc");
+    if (number == NULL) {
+        goto done;
+    }
+
+    rc = PyLong_AsLong(number);
+    if (rc == 0 || rc < INT_MIN || rc > INT_MAX
+        || (rc == -1 && PyErr_Occurred()))
+    {
+        goto done;
+    }
+
+    body = PyObject_GetAttrString(error, "body");
+    if (body == NULL) {
+        goto done;
+    }
+
+    sent = reply_send(self->replies, task, (int) rc, body, callbacks);
+
+done:
+
+    Py_XDECREF(number);
+    Py_XDECREF(body);
+
+    return sent;
+}
+
+
+void
+runtime_fail(runtime_t *self, void *task, PyObject *exception,
+    PyObject *callbacks)
+{
+    PyObject  *text;
+
+    if (PyObject_TypeCheck(exception, (PyTypeObject *) self->error_type)) {
+        if (send_chosen(self, task, exception, callbacks) == 0) {
+            return;
+        }
+
+        PyErr_Clear();
+    }
+
+    text = PyObject_CallOneArg(self->describe, exception);
+
+    if (text == NULL
+        || reply_send(self->replies, task, 1, text, callbacks) == -1)
+    {
+        answer_internal_error(task);
+    }
+
+    Py_XDECREF(text);
+}
+
+
+static PyObject *
+runtime_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    unsigned long long   tq;
+    runtime_t           *self;
+    PyObject            *name, *handler, *methods, *coroutines, *error_type;
+    PyObject            *describe, *run, *call_var;
+    int                  view;
+
+    static char  *names[] = {
+        "tq", "name", "handler", "methods", "coroutines", "error_type",
+        "describe", "run", "call_var", "view", NULL
+    };
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KUOOOOOOOp:Runtime",
+                                     names, &tq, &name, &handler, &methods,
+                                     &coroutines, &error_type, &describe,
+                                     &run, &call_var, &view))
+    {
+        return NULL;
+    }
+
+    if (!PyType_Check(error_type)
+        || (methods != Py_None && !PyDict_Check(methods))
+        || !PyAnySet_Check(coroutines))
+    {
+        PyErr_SetString(PyExc_TypeError, "error_type must be a class, "
+                        "methods a dict or None, coroutines a set");
+        return NULL;
+    }
+
+    self = (runtime_t *) type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+
+    self->tq = (void *) (uintptr_t) tq;
+    self->name = Py_NewRef(name);
+    self->handler = handler == Py_None ? NULL : Py_NewRef(handler);
+    self->methods = methods == Py_None ? NULL : Py_NewRef(methods);
+    self->coroutines = Py_NewRef(coroutines);
+    self->error_type = Py_NewRef(error_type);
+    self->describe = Py_NewRef(describe);
+    self->run = Py_NewRef(run);
+    self->call_var = Py_NewRef(call_var);
+    self->view = view;
+
+    self->replies = replies_new(self->tq);
+    if (self->replies == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+
+    self->tasks = PyDict_New();
+    self->done = PyUnicode_InternFromString("done");
+    self->call_type = (PyTypeObject *) call_type_new();
+    self->request_type = (PyTypeObject *) request_type_new();
+
+    if (self->tasks == NULL || self->done == NULL
+        || self->call_type == NULL
+        || self->request_type == NULL)
+    {
+        Py_DECREF(self);
+        return NULL;
+    }
+
+    return (PyObject *) self;
+}
+
+
+static int
+runtime_traverse(runtime_t *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->call_type);
+    Py_VISIT(self->request_type);
+    Py_VISIT(self->handler);
+    Py_VISIT(self->methods);
+    Py_VISIT(self->coroutines);
+    Py_VISIT(self->error_type);
+    Py_VISIT(self->describe);
+    Py_VISIT(self->run);
+    Py_VISIT(self->call_var);
+    Py_VISIT(self->spawn);
+    Py_VISIT(self->submit);
+    Py_VISIT(self->tasks);
+    return 0;
+}
+
+
+static int
+runtime_clear(runtime_t *self)
+{
+    Py_CLEAR(self->call_type);
+    Py_CLEAR(self->request_type);
+    Py_CLEAR(self->name);
+    Py_CLEAR(self->handler);
+    Py_CLEAR(self->methods);
+    Py_CLEAR(self->coroutines);
+    Py_CLEAR(self->error_type);
+    Py_CLEAR(self->describe);
+    Py_CLEAR(self->run);
+    Py_CLEAR(self->call_var);
+    Py_CLEAR(self->spawn);
+    Py_CLEAR(self->submit);
+    Py_CLEAR(self->tasks);
+    Py_CLEAR(self->done);
+    return 0;
+}
+
+
+static void
+runtime_dealloc(runtime_t *self)
+{
+    PyTypeObject  *type = Py_TYPE(self);
+
+    PyObject_GC_UnTrack(self);
+
+    if (self->replies) {
+        replies_close(self->replies);
+        self->replies = NULL;
+    }
+
+    (void) runtime_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+
+static PyObject *
+collect(runtime_t *self, PyObject *unused)
+{
+    (void) unused;
+
+    replies_collect(self->replies);
+
+    return PyLong_FromSsize_t(replies_outstanding(self->replies));
+}
+
+
+static PyMemberDef  members[] = {
+    { "spawn", T_OBJECT, offsetof(runtime_t, spawn), 0,
+      "Makes a task of a coroutine; set by the event loop's thread." },
+    { "submit", T_OBJECT, offsetof(runtime_t, submit), 0,
+      "submit(function, argument) to a thread pool; for plain methods." },
+    { "tasks", T_OBJECT, offsetof(runtime_t, tasks), READONLY,
+      "The asyncio tasks that have not answered yet, by handle." },
+    { NULL, 0, 0, 0, NULL }
+};
+
+
+static PyMethodDef  methods[] = {
+    { "serve", (PyCFunction) dispatch_serve, METH_VARARGS,
+      "serve(batch: int, patience: float, /) -> None\n\n"
+      "Answer calls on this thread until the runtime is unloaded. patience: "
+      "seconds to wait for the GIL before it counts as contended." },
+    { "accept", (PyCFunction) dispatch_accept, METH_O,
+      "accept(limit: int, /) -> int\n\nStart the calls that wait, on the "
+      "event loop's thread. 1: the eventfd tells of more; 0: call again; "
+      "-1: unloaded." },
+    { "answer", (PyCFunction) dispatch_answer, METH_O,
+      "answer(task: int, /) -> None\n\nAnswer one call on this thread." },
+    { "cancelled", (PyCFunction) dispatch_cancelled, METH_NOARGS,
+      "cancelled() -> list[int]\n\nCalls nobody waits for any more, since the "
+      "last time; some may have been answered." },
+    { "drop", (PyCFunction) dispatch_drop, METH_O,
+      "drop(task: int, /) -> None\n\nAnswer a call whose asyncio task was "
+      "cancelled before it ran." },
+    { "fileno", (PyCFunction) dispatch_fileno, METH_NOARGS,
+      "fileno() -> int\n\nThe eventfd of the queue." },
+    { "collect", (PyCFunction) collect, METH_NOARGS,
+      "collect() -> int\n\nGive back what has been delivered; how many "
+      "answers are still on their way." },
+    { NULL, NULL, 0, NULL }
+};
+
+
+static PyType_Slot  slots[] = {
+    { Py_tp_new, runtime_new },
+    { Py_tp_dealloc, runtime_dealloc },
+    { Py_tp_traverse, runtime_traverse },
+    { Py_tp_clear, runtime_clear },
+    { Py_tp_members, members },
+    { Py_tp_methods, methods },
+    { 0, NULL }
+};
+
+
+static PyType_Spec  spec = {
+    .name = "_resty_ffi.Runtime",
+    .basicsize = sizeof(runtime_t),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = slots,
+};
+
+
+PyObject *
+runtime_type_new(void)
+{
+    return PyType_FromSpec(&spec);
+}

@@ -1,0 +1,53 @@
+#ifndef PYTHON_RUNTIME_H
+#define PYTHON_RUNTIME_H
+
+/*
+ * `_resty_ffi.Runtime`: takes the tasks of a queue and has handlers answer
+ * them.  resty_ffi/_serve.py starts the threads that call its methods.
+ *
+ * GIL held wherever not said otherwise.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "call.h"
+#include "reply.h"
+
+struct runtime_s {
+    PyObject_HEAD
+    void          *tq;
+    replies_t     *replies;
+    PyTypeObject  *call_type;
+    PyTypeObject  *request_type;
+    PyObject      *name;            /* str, for texts */
+    PyObject      *handler;         /* callable for every method, or NULL */
+    PyObject      *methods;         /* dict: name to callable, or NULL */
+    PyObject      *coroutines;      /* set of callables that are async */
+    PyObject      *error_type;      /* resty_ffi.Error */
+    PyObject      *describe;        /* exception -> str, and logs it */
+    PyObject      *run;             /* makes a coroutine: see spawn */
+    PyObject      *call_var;        /* ContextVar */
+    PyObject      *spawn;           /* coroutine -> task, or NULL */
+    PyObject      *submit;          /* (function, task) to a pool, or NULL */
+    PyObject      *tasks;           /* dict: task handle to asyncio task */
+    PyObject      *done;            /* the str "done" */
+    int            view;
+};
+
+/* A new reference, or NULL with an exception set. */
+PyObject *runtime_type_new(void);
+
+/*
+ * Answers a task with a handler's result, or with the exception it raised;
+ * neither fails nor leaves an exception set.  callbacks: list or NULL.
+ */
+void runtime_answer(runtime_t *self, void *task, PyObject *value,
+    PyObject *callbacks);
+void runtime_fail(runtime_t *self, void *task, PyObject *exception,
+    PyObject *callbacks);
+
+/* The same with the exception that is set, which it takes. */
+void runtime_fail_current(runtime_t *self, void *task, PyObject *callbacks);
+
+#endif /* PYTHON_RUNTIME_H */
