@@ -1,0 +1,24 @@
+"""Python in nginx workers, called from Lua.
+
+    from resty_ffi import serve
+
+    @serve
+    def upper(request: bytes) -> bytes:
+        return request.upper()
+
+and in Lua
+
+    local app = ngx.load_ffi("ffi_python3", "app,upper")
+    local ok, res = app:upper("hello")
+
+Importable anywhere; only inside nginx does anybody call what is served.
+`resty_ffi.testing` drives handlers without nginx.
+"""
+
+from ._call import Call, current
+from ._error import Error
+from ._options import serve
+
+__all__ = ["Call", "Error", "__version__", "current", "serve"]
+
+__version__ = "0.1.0"

@@ -1,0 +1,193 @@
+"""Says what a cfg of ngx.load_ffi would load, or why it would not.
+
+    python -m resty_ffi 'app?,Cache,{"size": 1}'
+
+Imports the module as the loader does, with what PYTHONPATH says and without
+the current directory. Functions are not called, instances are not made. The
+end is 0 where the cfg loads, 1 with load_ffi's error text where it does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import _bootstrap
+from ._handlers import defines, is_asynchronous, method_names
+from ._options import Options
+
+
+class Cfg(NamedTuple):
+    directory: str | None
+    module: str
+    fresh: bool
+    function: str
+    config: str | None
+
+
+class NotServed(_bootstrap.LoadError):
+    """Of what would be called as a poll loop, and is none."""
+
+
+def parse(text: str) -> Cfg:
+    """The parts of a cfg; LoadError where it is none."""
+    if not text:
+        raise _malformed("it is empty")
+    path, *rest = text.split(",", 2)
+    if not rest:
+        raise _malformed("it has no comma")
+    function, config = rest[0], rest[1] if len(rest) > 1 else None
+    directory, slash, module = path.rpartition("/")
+    fresh = module.endswith("?")
+    module = module.removesuffix("?")
+    if not module:
+        raise _malformed("its module is empty")
+    if not function:
+        raise _malformed("its function is empty")
+    return Cfg(
+        (directory or "/") if slash else None,
+        module,
+        fresh,
+        function,
+        config,
+    )
+
+
+def _malformed(what: str) -> _bootstrap.LoadError:
+    return _bootstrap.LoadError(
+        f'ffi_python3: cfg must be "module,function[,config]": {what}'
+    )
+
+
+def describe(cfg: Cfg) -> dict[str, str]:
+    """What the cfg loads; LoadError where it does not."""
+    what = f"{cfg.module}.{cfg.function}"
+    target = _bootstrap.load(
+        cfg.directory, cfg.module, cfg.fresh, cfg.function
+    )
+    if _bootstrap.is_served(target):
+        facts = _describe_served(target, what)
+    else:
+        _try_arguments(target, what)
+        facts = {"kind": "poll loop: function(cfg, tq)"}
+    config = "none" if cfg.config is None else repr(cfg.config)
+    file = getattr(sys.modules.get(cfg.module), "__file__", None)
+    return {
+        "loads": what,
+        "file": (file or "none") + (", read afresh" if cfg.fresh else ""),
+        **facts,
+        "config": config,
+    }
+
+
+def _describe_served(target: Any, what: str) -> dict[str, str]:
+    options: Options = target.__resty_ffi__
+    try:
+        is_async = is_asynchronous(target)
+    except TypeError as error:
+        raise _bootstrap.failed(what, error) from error
+    facts = {}
+    if inspect.isclass(target):
+        facts["kind"] = "class, on an event loop" if is_async else "class"
+        facts["methods"] = ", ".join(_methods(target))
+    else:
+        facts["kind"] = "async function" if is_async else "function"
+    if not is_async or options.threads > 1:
+        facts["threads"] = str(options.threads)
+    facts["request"] = "memoryview" if options.view else "bytes"
+    return facts
+
+
+def _methods(cls: type) -> list[str]:
+    names = method_names(cls)
+    if defines(cls, "close"):
+        names.append("close")
+    return [
+        f"async {name}"
+        if inspect.iscoroutinefunction(getattr(cls, name))
+        else name
+        for name in names
+    ]
+
+
+def _try_arguments(target: Any, what: str) -> None:
+    """Raise the NotServed of a callable that cannot start a poll loop.
+
+    Only where the call does not reach its code: it takes other arguments,
+    or is a coroutine function.
+    """
+    new: Any = getattr(target, "__new__", None)
+    plain_class = type(target) is type and new is object.__new__
+    if not inspect.isfunction(target) and not plain_class:
+        return
+    try:
+        inspect.signature(target).bind(0, 0)
+    except TypeError:
+        pass
+    else:
+        if not inspect.iscoroutinefunction(target):
+            return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        try:
+            _bootstrap.call(target, what, 0, 0)
+        except _bootstrap.LoadError as error:
+            # a coroutine that is never awaited ends here, unheard
+            traceback.clear_frames(error.__traceback__)
+            raise NotServed(str(error)) from error.__cause__
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m resty_ffi",
+        description="Says what a cfg of ngx.load_ffi would load.",
+    )
+    parser.add_argument("cfg", help="module,function[,config]")
+    text = parser.parse_args(arguments).cfg
+    try:
+        cfg = parse(text)
+        facts = describe(cfg)
+    except _bootstrap.LoadError as error:
+        print(error, file=sys.stderr)
+        if error.__cause__ is not None:
+            text = _bootstrap.format_traceback(error.__cause__)
+            print(text, end="", file=sys.stderr)
+        if hint := _hint(error):
+            print(f"hint: {hint}", file=sys.stderr)
+        return 1
+    for name, fact in facts.items():
+        print(f"{name:<8} {fact}")
+    return 0
+
+
+def _hint(error: _bootstrap.LoadError) -> str | None:
+    if isinstance(error, NotServed):
+        return "is @serve missing?"
+    cause = error.__cause__
+    if isinstance(cause, ModuleNotFoundError) and cause.name:
+        name = cause.name.partition(".")[0]
+        if Path(name).is_dir() or Path(f"{name}.py").is_file():
+            return (
+                f"nginx does not look for {name} in the current directory:"
+                " set PYTHONPATH"
+            )
+    return None
+
+
+def _leave_directory() -> None:
+    # python -m has put it first, where -P and the like do not keep it off
+    if getattr(sys.flags, "safe_path", False):
+        return
+    if os.path.realpath(sys.path[0] or ".") == os.path.realpath("."):
+        del sys.path[0]
+
+
+if __name__ == "__main__":
+    _leave_directory()
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,63 @@
+"""What a handler can ask about the call that it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Protocol
+
+try:
+    import _resty_ffi as native
+except ImportError:  # not inside nginx
+    native = None  # type: ignore[assignment]
+
+
+class Call(Protocol):
+    """One call from Lua; usable from any thread while its handler runs."""
+
+    @property
+    def method(self) -> str:
+        """The name of the Lua method; "" for `rt(request)`."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When the caller stops waiting, in `time.monotonic()` seconds.
+
+        None: never.
+        """
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the answer any more.
+
+        A coroutine is cancelled besides; a plain function has to look here.
+        """
+
+    def on_delivered(self, callback: Callable[[bool], object], /) -> None:
+        """Have `callback(delivered)` called when the answer's fate is known.
+
+        delivered: True where a live Lua coroutine was resumed with the
+        answer; False where it was abandoned. The callback runs soon after,
+        once, on a thread of the runtime or on its event loop, where it must
+        not block. To be called before the handler returns; several
+        callbacks may be given. TypeError where it is not callable.
+        """
+
+
+call_var: ContextVar[Call] = ContextVar("resty_ffi_call")
+
+
+def current() -> Call:
+    """The call that runs in this thread, or in this asyncio task.
+
+    Tasks and threads that a coroutine starts with its context see the same.
+    LookupError where no call runs.
+    """
+    call: Call | None = None
+    if native is not None:
+        call = native.current()
+    if call is None:
+        call = call_var.get(None)
+    if call is None:
+        raise LookupError("no call runs here")
+    return call

@@ -1,0 +1,370 @@
+"""Starts what `serve` has marked, inside nginx.
+
+The loader calls `start` with the target that a cfg names. Calls come from
+`_resty_ffi.Runtime`, in C; this file is what happens once per runtime: its
+threads, its event loop, its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import _resty_ffi
+
+from . import _bootstrap
+from ._call import call_var
+from ._error import Error
+from ._handlers import Handlers, is_asynchronous, resolve
+from ._options import Options
+
+LOG_ERR = 4
+THREADS, SWITCH_INTERVAL = 0, 1
+
+# Calls a poll takes at once: alone, a thread takes what there is; one of
+# several leaves the rest to the others.
+BATCH = 64
+LIMIT = 256
+
+TRACEBACKS_A_SECOND = 10
+HOUSEKEEPING_S = 1.0
+LAST_REPLIES_S = 1.0
+FINISH_TURN_S = 0.05
+
+
+def start(target: Any, name: str, config: str | None, tq: int) -> None:
+    """Start a runtime; returns when it takes calls.
+
+    config: the cfg's third part, or None. tq: the queue's handle.
+    Raises what the class's __init__ raises.
+    """
+    options: Options = target.__resty_ffi__
+    threads = int(_resty_ffi.option(tq, THREADS, options.threads))
+    interval = _resty_ffi.option(tq, SWITCH_INTERVAL, 0)
+    if interval > 0:
+        sys.setswitchinterval(interval / 1000)
+    make = _Loop if is_asynchronous(target) else _Threads
+    make(target, name, config or "", tq, threads, options).start()
+
+
+class _Log:
+    """Texts of exceptions for Lua; their tracebacks for error.log."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._second = 0
+        self._shown = 0
+
+    def __call__(self, error: BaseException) -> str:
+        text = _bootstrap.describe(error)
+        if isinstance(error, asyncio.CancelledError):
+            return text
+        with self._lock:
+            shown = self._count()
+        if shown:
+            _resty_ffi.log(
+                LOG_ERR,
+                f"ffi_python3: {self._name}: {text}\n"
+                + _bootstrap.format_traceback(error, __file__),
+            )
+        return text
+
+    def _count(self) -> bool:
+        """Whether one more may be shown in this second."""
+        second = int(time.monotonic())
+        if second != self._second:
+            hidden = self._shown - TRACEBACKS_A_SECOND
+            if hidden > 0:
+                _resty_ffi.log(
+                    LOG_ERR,
+                    f"ffi_python3: {self._name}: {hidden} more exceptions"
+                    " in that second, not shown",
+                )
+            self._second = second
+            self._shown = 0
+        self._shown += 1
+        return self._shown <= TRACEBACKS_A_SECOND
+
+
+class _Runtime:
+    def __init__(
+        self,
+        target: Any,
+        name: str,
+        config: str,
+        tq: int,
+        threads: int,
+        options: Options,
+    ) -> None:
+        self._target = target
+        self._name = name
+        self._config = config
+        self._tq = tq
+        self._threads = threads
+        self._options = options
+        self._log = _Log(name)
+        self._ready: Future[None] = Future()
+
+    def start(self) -> None:
+        self._spawn_thread(self._main, 1)
+        self._ready.result()
+
+    def _spawn_thread(self, main: Callable[[], None], number: int) -> None:
+        name = f"{self._name}-{number}" if self._threads > 1 else self._name
+        threading.Thread(target=main, name=name, daemon=True).start()
+
+    def _make(self, handlers: Handlers) -> _resty_ffi.Runtime:
+        return _resty_ffi.Runtime(
+            tq=self._tq,
+            name=self._name,
+            handler=handlers.function,
+            methods=handlers.methods,
+            coroutines=handlers.coroutines,
+            error_type=Error,
+            describe=self._log,
+            run=_run,
+            call_var=call_var,
+            view=self._options.view,
+        )
+
+    def _main(self) -> None:
+        raise NotImplementedError
+
+
+class _Threads(_Runtime):
+    """Plain handlers: each thread takes calls and answers them."""
+
+    def _main(self) -> None:
+        _resty_ffi.name(self._tq, self._name)
+        try:
+            # here, for what may only be used in the thread that made it
+            handlers = resolve(self._target, self._config)
+            self._runtime = self._make(handlers)
+        except BaseException as error:
+            self._ready.set_exception(error)
+            return
+        self._left = 1
+        self._lock = threading.Lock()
+        self._close = handlers.close
+        try:
+            for number in range(2, self._threads + 1):
+                with self._lock:
+                    self._spawn_thread(self._serve, number)
+                    self._left += 1
+        except BaseException as error:
+            # the load fails, which unloads those that have started
+            self._ready.set_exception(error)
+        else:
+            self._ready.set_result(None)
+        self._serve()
+
+    def _serve(self) -> None:
+        _resty_ffi.name(self._tq, threading.current_thread().name[-15:])
+        if self._threads == 1:
+            self._runtime.serve(BATCH, sys.getswitchinterval() / 2)
+        else:
+            self._runtime.serve(1, math.inf)
+        with self._lock:
+            self._left -= 1
+            last = self._left == 0
+        if last:
+            _call_close(self._close, self._log)
+            _wait_for_replies(self._runtime)
+
+
+class _Loop(_Runtime):
+    """Asynchronous handlers, on an event loop of the runtime's own.
+
+    The loop runs callbacks of this class and tasks of handlers, but no task
+    of this class: a handler that cancels every task there is, or one whose
+    task raises SystemExit, must not end it.
+    """
+
+    def _main(self) -> None:
+        _resty_ffi.name(self._tq, self._name)
+        try:
+            self._loop = _new_event_loop()
+        except BaseException as error:
+            self._ready.set_exception(error)
+            return
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._open())
+        except BaseException as error:
+            self._ready.set_exception(error)
+            self._loop.close()
+            return
+        self._ready.set_result(None)
+        while not self._unloaded:
+            self._run_loop()
+        self._finish()
+        _call_close(self._handlers.close, self._log, self._loop)
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._run_loop(0)
+        _wait_for_replies(self._runtime)
+        self._loop.close()
+
+    async def _open(self) -> None:
+        # in the running loop, for clients that want one
+        self._handlers = resolve(self._target, self._config)
+        self._runtime = self._make(self._handlers)
+        self._runtime.spawn = _spawner(self._loop)
+        self._pooled: set[Future[None]] = set()
+        if self._threads > 1:
+            self._pool = ThreadPoolExecutor(self._threads, self._name)
+            self._runtime.submit = self._submit
+        self._unloaded = False
+        self._awake = False
+        # the runtime has none any more once it has been told of the unload
+        self._fileno = self._runtime.fileno()
+        self._loop.add_reader(self._fileno, self._accept)
+        self._loop.call_soon(self._accept)
+
+    def _submit(self, task: int) -> None:
+        future = self._pool.submit(self._runtime.answer, task)
+        self._pooled.add(future)
+        future.add_done_callback(self._pooled.discard)
+
+    def _accept(self) -> None:
+        runtime = self._runtime
+        if _cancel(runtime, runtime.cancelled()):
+            self._loop.call_soon(_reap, runtime)
+        state = runtime.accept(LIMIT)
+        if state == 0:
+            self._loop.call_soon(self._accept)
+        elif state < 0 and not self._unloaded:
+            self._unloaded = True
+            self._loop.remove_reader(self._fileno)
+            self._loop.stop()
+        if not self._awake and (runtime.tasks or runtime.collect()):
+            self._awake = True
+            self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
+
+    def _keep_house(self) -> None:
+        self._awake = False
+        _reap(self._runtime)
+        if _cancel(self._runtime, _overdue(self._runtime)):
+            self._loop.call_soon(_reap, self._runtime)
+        if not self._unloaded:
+            self._accept()
+
+    def _run_loop(self, seconds: float | None = None) -> None:
+        """Run the loop until it is stopped, or for some seconds."""
+        if seconds is not None:
+            self._loop.call_later(seconds, self._loop.stop)
+        try:
+            self._loop.run_forever()
+        except BaseException as error:
+            # SystemExit of a task that a handler has started comes here
+            self._log(error)
+
+    def _finish(self) -> None:
+        """Let the calls that have been taken end; they are still answered."""
+        runtime = self._runtime
+        while runtime.tasks or self._pooled:
+            _cancel(runtime, runtime.cancelled())
+            _cancel(runtime, _overdue(runtime))
+            if _resty_ffi.exiting():
+                _cancel(runtime, list(runtime.tasks))
+            self._run_loop(FINISH_TURN_S)
+            _reap(runtime)
+
+
+async def _run(
+    call: _resty_ffi.Call,
+    handler: Callable[[bytes], Awaitable[object]],
+    request: bytes,
+    tasks: dict[int, asyncio.Task[None]],
+    number: int,
+) -> None:
+    try:
+        result = await handler(request)
+    except BaseException as error:
+        call._fail(error)
+    else:
+        call._answer(result)
+    finally:
+        tasks.pop(number, None)
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def _spawner(
+    loop: asyncio.AbstractEventLoop,
+) -> Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]:
+    if sys.version_info >= (3, 12):
+        return lambda coroutine: asyncio.Task(
+            coroutine, loop=loop, eager_start=True
+        )
+    return loop.create_task
+
+
+def _overdue(runtime: _resty_ffi.Runtime) -> list[int]:
+    """Calls nobody can wait for: a killed thread tells nobody."""
+    now = time.monotonic()
+    overdue = []
+    for number in runtime.tasks:
+        deadline = _resty_ffi.deadline(number)
+        if deadline is not None and deadline <= now:
+            overdue.append(number)
+    return overdue
+
+
+def _cancel(runtime: _resty_ffi.Runtime, numbers: Iterable[int]) -> bool:
+    """Cancel the tasks of calls; whether there were any."""
+    tasks = [runtime.tasks[n] for n in numbers if n in runtime.tasks]
+    for task in tasks:
+        task.cancel()
+    return bool(tasks)
+
+
+def _reap(runtime: _resty_ffi.Runtime) -> None:
+    """End the calls whose task was cancelled before its first step."""
+    for number, task in list(runtime.tasks.items()):
+        if task.done():
+            del runtime.tasks[number]
+            runtime.drop(number)
+
+
+def _call_close(
+    close: Callable[[], object] | None,
+    log: _Log,
+    loop: asyncio.AbstractEventLoop | None = None,
+) -> None:
+    if close is None:
+        return
+    try:
+        result = close()
+        if loop is not None and inspect.isawaitable(result):
+            loop.run_until_complete(_wait_for(result))
+        if loop is not None:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+    except BaseException as error:
+        log(error)
+
+
+async def _wait_for(awaitable: Awaitable[object]) -> None:
+    await awaitable
+
+
+def _wait_for_replies(runtime: _resty_ffi.Runtime) -> None:
+    """Give the last answers' objects back, and hear of their fate."""
+    end = time.monotonic() + LAST_REPLIES_S
+    while runtime.collect() and time.monotonic() < end:
+        time.sleep(0.01)
