@@ -1,0 +1,1 @@
+"""Modules for ngx.load_ffi that come with it."""
