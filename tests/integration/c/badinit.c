@@ -1,0 +1,14 @@
+/* Fails to start: cfg is the number to return. */
+
+#include <stdlib.h>
+
+#include "resty_ffi.h"
+
+
+int
+libffi_init(char *cfg, void *tq)
+{
+    (void) tq;
+
+    return cfg ? atoi(cfg) : 1;
+}

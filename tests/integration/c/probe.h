@@ -1,0 +1,19 @@
+#ifndef PROBE_H
+#define PROBE_H
+
+/*
+ * What tests look at and turn, from LuaJIT's ffi, on nginx's thread.
+ * One state for all runtimes of the library in a process.
+ */
+
+int probe_received(void);   /* tasks polled */
+int probe_held(void);       /* tasks that wait for probe_release */
+int probe_release(void);    /* answers them with "released"; how many */
+int probe_nulls(void);      /* polls that returned NULL */
+int probe_threads(void);    /* polling threads that live */
+int probe_inits(void);      /* calls of libffi_init */
+int probe_gated(void);      /* threads that a "gate" request holds up */
+void probe_open_gate(void);
+int probe_answer_stale(void); /* answers the last task once more */
+
+#endif

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .client import VALGRIND
+from .nginx import HERE, ROOT, Nginx
+
+NewNginx = Callable[..., Nginx]
+
+# source, library, flags
+LIBRARIES = [
+    ("async", "async", []),
+    ("badinit", "badinit", []),
+    ("noinit", "noinit", []),
+    ("probe", "probe", []),
+    ("symbol", "symbol_local", ["-DSYMBOL=symbol_local"]),
+    ("symbol", "symbol_global", ["-DSYMBOL=symbol_global"]),
+    ("version", "version1", ['-DVERSION="1"']),
+    ("version", "version2", ['-DVERSION="2"']),
+]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "valgrind: also run under valgrind (TEST_VALGRIND=1)"
+    )
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    if not VALGRIND:
+        return
+    ours = [item for item in items if HERE in item.path.parents]
+    plain = [item for item in ours if not item.get_closest_marker("valgrind")]
+    config.hook.pytest_deselected(items=plain)
+    items[:] = [item for item in items if item not in plain]
+
+
+@pytest.fixture(scope="session")
+def libs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The C runtimes of c/, built."""
+    folder = tmp_path_factory.mktemp("lib")
+    compiler = os.environ.get("CC", "cc")
+    for source, name, flags in LIBRARIES:
+        subprocess.run(
+            [
+                *compiler.split(),
+                *("-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror"),
+                *("-shared", "-fPIC", "-pthread", f"-I{ROOT}/include"),
+                *flags,
+                *("-o", folder / f"lib{name}.so", HERE / f"c/{source}.c"),
+            ],
+            check=True,
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def new_nginx(libs: Path) -> NewNginx:
+    """Nginx(...), with the C runtimes where the linker finds them."""
+
+    def new(**settings: Any) -> Nginx:
+        return Nginx(library_path=[libs], **settings)
+
+    return new
+
+
+@pytest.fixture(scope="module")
+def server(new_nginx: NewNginx) -> Iterator[Nginx]:
+    """One for all tests of a file; files may bring their own."""
+    with new_nginx() as nginx:
+        yield nginx
+
+
+@pytest.fixture
+def alone(new_nginx: NewNginx) -> Iterator[Nginx]:
+    """A server for one test, which counts what happens in it."""
+    with new_nginx() as nginx:
+        yield nginx
+
+
+@pytest.fixture
+def nginx(server: Nginx) -> Iterator[Nginx]:
+    """The file's server; its worker must outlive each test."""
+    with server.watch():
+        yield server
