@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.nginx import Nginx
+
+from .broker import KafkaBroker
+
+number = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[KafkaBroker]:
+    """One that stays up for all tests."""
+    # Not one partition: that the module's topics have one is its own doing.
+    with KafkaBroker({"num.partitions": "3"}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def frail_broker() -> Iterator[KafkaBroker]:
+    """One for tests that break it."""
+    with KafkaBroker() as running:
+        yield running
+
+
+@pytest.fixture
+def frail(frail_broker: KafkaBroker) -> Iterator[KafkaBroker]:
+    """Runs before and after each test, whatever a test has done to it."""
+    yield frail_broker
+    if frail_broker.running():
+        frail_broker.resume()
+    else:
+        frail_broker.start()
+
+
+@pytest.fixture
+def topic() -> str:
+    """A name that no other test uses."""
+    return f"topic-{os.getpid()}-{next(number)}"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Nginx]:
+    with Nginx(server=PAGES) as nginx:
+        yield nginx
+
+
+@pytest.fixture
+def nginx(server: Nginx) -> Iterator[Nginx]:
+    """The file's server; its worker must outlive each test."""
+    with server.watch():
+        yield server
+
+
+PAGES = """
+location = /other {
+    content_by_lua_block { ngx.print("alive") }
+}
+"""

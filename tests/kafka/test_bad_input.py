@@ -1,0 +1,177 @@
+"""What the module is told wrongly; no broker is needed for that."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.integration.client import lua_string
+from tests.integration.nginx import Nginx
+
+from .calls import Kafka, Lua
+
+GOOD = {"servers": "127.0.0.1:1", "topic": "t", "group_id": "g"}
+SECRET = "hunter2"
+
+
+def load(nginx: Nginx, config: str) -> list[Any]:
+    cfg = lua_string(f"ffi.kafka,init{config}")
+    return nginx.lua(f'return ngx.load_ffi("ffi_python3", {cfg})')
+
+
+def without(key: str) -> dict[str, str]:
+    return {name: GOOD[name] for name in GOOD if name != key}
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ("", "config: is missing"),
+        (",", "config: is missing"),
+        (",{", "config: is not JSON"),
+        (",\xff", "config: is not JSON"),
+        ("," + "[" * 100_000, "config: is not JSON"),
+        (",[]", "config: must be a JSON object"),
+        (",1", "config: must be a JSON object"),
+        (",{}", "config: servers is missing"),
+    ],
+    ids=["none", "empty", "cut", "bytes", "deep", "list", "number", "no keys"],
+)
+def test_config_is_no_object(nginx: Nginx, config: str, reason: str) -> None:
+    runtime, error = load(nginx, config)
+    assert runtime is None
+    assert error.startswith(
+        f"ffi_python3: ffi.kafka.init: ValueError: {reason}"
+    )
+
+
+@pytest.mark.parametrize("key", ["servers", "topic", "group_id"])
+def test_config_lacks_a_key(nginx: Nginx, key: str) -> None:
+    runtime, error = load(nginx, f",{json.dumps(without(key))}")
+    assert runtime is None
+    assert error.endswith(f"ValueError: config: {key} is missing")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("servers", 9092, "servers must be"),
+        ("servers", ["a:1"], "servers must be"),
+        ("servers", " ", "servers must be"),
+        ("topic", "", "topic must be"),
+        ("topic", None, "topic must be"),
+        ("topic", "^all", "topic may have"),
+        ("topic", "a b", "topic may have"),
+        ("topic", "..", "topic may have"),
+        ("topic", "x" * 250, "topic may have"),
+        ("group_id", False, "group_id must be"),
+        ("timeout", 0, "timeout must be"),
+        ("timeout", -1, "timeout must be"),
+        ("timeout", True, "timeout must be"),
+        ("timeout", "1000", "timeout must be"),
+        ("timeout", 1e12, "timeout must be"),
+        ("options", [], "options must be"),
+        ("options", {"linger.ms": None}, "options: linger.ms must be"),
+        ("options", {"linger.ms": [1]}, "options: linger.ms must be"),
+        ("options", {"linger.ms": "x"}, "options: .*queue.buffering.max.ms"),
+        ("options", {"no.such": 1}, "options: .*no.such"),
+        ("options", {"security.protocol": "?"}, "options: .*security.proto"),
+        ("options", {"group.id": "g"}, "options: group.id is not free"),
+        ("options", {"error_cb": "print"}, "options: .*error_cb"),
+    ],
+)
+def test_config_has_a_wrong_value(
+    nginx: Nginx, key: str, value: Any, reason: str
+) -> None:
+    runtime, error = load(nginx, "," + json.dumps({**GOOD, key: value}))
+    assert runtime is None
+    assert re.search(f"ValueError: config: {reason}", error)
+
+
+def test_a_good_config_after_bad_ones(nginx: Nginx) -> None:
+    assert load(nginx, f",{json.dumps(without('topic'))}")[0] is None
+    assert load(nginx, f",{json.dumps(GOOD)}")[0] is not None
+
+
+def test_unknown_keys_are_named_in_the_log(nginx: Nginx) -> None:
+    since = len(nginx.log())
+    config = {**GOOD, "group": "typo", "Timeout": 1}
+    assert load(nginx, f",{json.dumps(config)}")[0] is not None
+    nginx.wait_log("config: unknown keys: group, Timeout", since)
+
+
+def test_credentials_stay_secret(nginx: Nginx) -> None:
+    since = len(nginx.log())
+    options = {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "user",
+        "sasl.password": SECRET,
+    }
+    kafka = Kafka(nginx, "127.0.0.1:1", "t", timeout=1000, options=options)
+    failed = kafka.call({"type": "produce", "msg": "x"})
+    _, error = load(
+        nginx,
+        "," + json.dumps({**GOOD, "options": {**options, "no.such": 1}}),
+    )
+    assert "no.such" in error
+    nginx.wait_log("Connection refused", since)
+    for text in (failed.body or "", error, nginx.log(since)):
+        assert SECRET not in text
+
+
+@pytest.fixture
+def kafka(nginx: Nginx) -> Kafka:
+    return Kafka(nginx, "127.0.0.1:1", "t", timeout=1000)
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (Lua("nil"), "the request is empty"),
+        ("", "the request is empty"),
+        ("{", "the request is not JSON"),
+        (b"\xff", "the request is not JSON"),
+        ("[" * 100_000, "the request is not JSON"),
+        ("9" * 10_000, "the request "),
+        ([], "the request must be a JSON object"),
+        ("null", "the request must be a JSON object"),
+        ({}, "unknown type: null"),
+        ({"type": "other"}, 'unknown type: "other"'),
+        ({"type": "Produce"}, 'unknown type: "Produce"'),
+        ({"type": ["produce"]}, 'unknown type: ["produce"]'),
+        ({"type": "x" * 1000}, 'unknown type: "xxx'),
+        ({"type": "produce"}, "msg must be a string"),
+        ({"type": "produce", "msg": None}, "msg must be a string"),
+        ({"type": "produce", "msg": 1}, "msg must be a string"),
+        ({"type": "produce", "msg": {}}, "msg must be a string"),
+        ({"type": "produce", "msg": "\ud800"}, "msg: "),
+        ({"type": "produce", "msg": "m", "key": 1}, "key must be a string"),
+        (
+            {"type": "produce", "msg": "m", "encoding": "hex"},
+            'unknown encoding: "hex"',
+        ),
+        ({"type": "produce", "msg": "m", "encoding": {}}, "unknown encoding"),
+        ({"type": "produce", "msg": "!", "encoding": "base64"}, "msg: "),
+        (
+            {"type": "produce", "msg": "", "key": "é", "encoding": "base64"},
+            "key: ",
+        ),
+    ],
+)
+def test_request(kafka: Kafka, request_: Any, reason: str) -> None:
+    answer = kafka.call(request_)
+    assert answer.status == 1
+    assert answer.body is not None
+    assert answer.body.startswith(reason)
+    assert len(answer.body) < 300
+
+
+def test_bad_requests_among_good_ones(kafka: Kafka) -> None:
+    answers = kafka.calls(
+        ["{", {"type": "consume"}, "", {"type": "produce", "msg": "x"}, "?"]
+    )
+    assert [answer.status for answer in answers] == [1, 2, 1, 2, 1]
