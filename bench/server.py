@@ -1,0 +1,183 @@
+"""nginx with one competitor in or behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+import grp
+import http.client
+import os
+import pwd
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .cells import Cell, Row
+from .process import BenchError, Process, cpu, eventually
+
+BENCH = Path(__file__).resolve().parent
+ROOT = BENCH.parent
+BUILD = ROOT / "build"
+OUT = BUILD / "bench"
+NGINX = os.environ.get("NGINX_BIN") or "/usr/sbin/nginx"
+DEBIAN_MODULES = Path("/usr/lib/nginx/modules")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cpu:
+    """Nanoseconds: nginx's thread; the runtimes' threads or processes."""
+
+    nginx: int
+    python: int
+
+    def __sub__(self, other: Cpu) -> Cpu:
+        return Cpu(self.nginx - other.nginx, self.python - other.python)
+
+
+def modules() -> Path:
+    said = subprocess.run(
+        [NGINX, "-V"], check=True, capture_output=True, text=True
+    ).stderr
+    path = re.search(r"--modules-path=(\S+)", said)
+    own = Path(path[1]) if path else DEBIAN_MODULES
+    found = (own / "ngx_http_lua_module.so").exists()
+    return own if found else DEBIAN_MODULES
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def user() -> str:
+    if os.geteuid():
+        return ""
+    return f"user {pwd.getpwuid(0).pw_name} {grp.getgrgid(0).gr_name};"
+
+
+def environ() -> dict[str, str]:
+    return {
+        **os.environ,
+        "LD_LIBRARY_PATH": str(BUILD / "lib"),
+        "PYTHONPATH": str(ROOT),
+        "VIRTUAL_ENV": sys.prefix,
+    }
+
+
+class Server:
+    """sockets: a folder whose path is short enough for a unix socket."""
+
+    def __init__(self, row: Row, sockets: Path) -> None:
+        self.row = row
+        self.port = free_port()
+        self.folder = OUT / "run" / row.key
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.socket = sockets / f"{row.key}.sock"
+        self._python: Process | None = None
+        self._nginx: Process | None = None
+
+    def start(self) -> None:
+        if self.row.server:
+            self._python = self._run(
+                [part.format(socket=self.socket) for part in self.row.server],
+                "python",
+            )
+            eventually(self._has_socket, self.row.server[0])
+        conf = self.folder / "nginx.conf"
+        log = self.folder / "error.log"
+        log.unlink(missing_ok=True)
+        conf.write_text(self._conf())
+        self._nginx = self._run(
+            [NGINX, "-e", str(log), "-p", str(self.folder), "-c", str(conf)],
+            "nginx",
+        )
+        eventually(self._listens, "nginx")
+        for cell in self.row.cells:
+            self.probe(cell)
+
+    def _run(self, command: list[str], name: str) -> Process:
+        output = self.folder / f"{name}.out"
+        return Process(command, output, environ(), ROOT)
+
+    def _conf(self) -> str:
+        text = (BENCH / "nginx.conf").read_text()
+        row = self.row
+        values = {
+            "start": row.start.replace("{socket}", str(self.socket)),
+            "location": row.location.replace("{socket}", str(self.socket)),
+            "modules": str(modules()),
+            "ours": str(BUILD / "modules" / "ngx_http_lua_ffi_module.so"),
+            "user": user(),
+            "folder": str(self.folder),
+            "socket": str(self.socket),
+            "bench": str(BENCH),
+            "port": str(self.port),
+        }
+        return re.sub(r"@(\w+)@", lambda match: values[match[1]], text)
+
+    def _has_socket(self) -> bool:
+        assert self._python
+        self._python.check()
+        with socket.socket(socket.AF_UNIX) as sock:
+            return sock.connect_ex(str(self.socket)) == 0
+
+    def _listens(self) -> bool:
+        assert self._nginx
+        self._nginx.check()
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def probe(self, cell: Cell) -> None:
+        """One request, whose answer must be right."""
+        expected = b"x" * cell.size
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=9)
+        try:
+            if cell.echo:
+                client.request("POST", cell.path, body=expected)
+            else:
+                client.request("GET", cell.path)
+            response = client.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise BenchError(f"{cell.name}: {error!r}") from error
+        finally:
+            client.close()
+        if response.status != 200 or body != expected:
+            text = body[:300].decode("latin-1").strip()
+            raise BenchError(f"{cell.name}: {response.status} {text}")
+
+    @property
+    def worker(self) -> int:
+        assert self._nginx
+        return self._nginx.pids()[1]
+
+    def cpu(self) -> Cpu:
+        worker = self.worker
+        threads = cpu(worker)
+        nginx = threads.pop(worker)
+        python = sum(threads.values())
+        if self._python:
+            for pid in self._python.pids():
+                python += sum(cpu(pid).values())
+        return Cpu(nginx, python)
+
+    def _processes(self) -> list[Process]:
+        return [p for p in (self._nginx, self._python) if p]
+
+    def pause(self) -> None:
+        for process in self._processes():
+            process.pause()
+
+    def resume(self) -> None:
+        for process in self._processes():
+            process.resume()
+        # What timers found overdue, such as idle connections, is done first.
+        time.sleep(0.1)
+
+    def stop(self) -> None:
+        for process in self._processes():
+            process.stop()
