@@ -83,7 +83,9 @@ class Nginx:
         for name in ("logs", "python", "lua"):
             (self.prefix / name).mkdir()
         if lua_path is None:
-            lua_path = f"{self.prefix}/lua/?.lua;{HERE}/lua/?.lua;;"
+            lua_path = (
+                f"{self.prefix}/lua/?.lua;{HERE}/lua/?.lua;{ROOT}/lib/?.lua;;"
+            )
         self._environ = {
             **os.environ,
             "LD_LIBRARY_PATH": _join(*library_path, BUILD / "lib"),
