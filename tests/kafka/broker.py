@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -23,6 +24,8 @@ POM = HERE / "pom.xml"
 READY = "Kafka Server started"
 PATIENCE = 60.0
 START_ATTEMPTS = 3
+
+Broker = TypeVar("Broker", bound="KafkaBroker")
 
 JAVA = [
     # the JVM must not outlive a test run that is killed
@@ -42,7 +45,7 @@ PROPERTIES = {
     "controller.quorum.bootstrap.servers": "127.0.0.1:{controller_port}",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,"
     "CONTROLLER:PLAINTEXT",
-    "log.dirs": "{data}",
+    "log.dirs": "{home}/data",
     "num.partitions": "1",
     "offsets.topic.num.partitions": "1",
     "offsets.topic.replication.factor": "1",
@@ -119,7 +122,7 @@ class KafkaBroker:
         assert self._process
         return self._process.pid
 
-    def __enter__(self) -> KafkaBroker:
+    def __enter__(self: Broker) -> Broker:
         try:
             self._start_anew()
         except BaseException:
@@ -196,16 +199,10 @@ class KafkaBroker:
         return None
 
     def _format(self) -> None:
-        data = self.home / "data"
-        shutil.rmtree(data, ignore_errors=True)
-        names = {
-            "port": self.port,
-            "controller_port": self._controller_port,
-            "data": data,
-        }
+        shutil.rmtree(self.home / "data", ignore_errors=True)
         self._config.write_text(
             "".join(
-                f"{key}={value.format(**names)}\n"
+                f"{key}={value.format(**self._names())}\n"
                 for key, value in self._properties.items()
             )
         )
@@ -216,11 +213,23 @@ class KafkaBroker:
                 *("kafka.tools.StorageTool", "format", "--standalone"),
                 # '=': the id may begin with a dash
                 *(f"--cluster-id={cluster.decode()}", "-c", self._config),
+                *self._format_options(),
             ],
             check=True,
             stdin=subprocess.DEVNULL,
             capture_output=True,
         )
+
+    def _names(self) -> dict[str, object]:
+        """What stands in braces in the properties."""
+        return {
+            "port": self.port,
+            "controller_port": self._controller_port,
+            "home": self.home,
+        }
+
+    def _format_options(self) -> list[str]:
+        return []
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process

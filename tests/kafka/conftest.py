@@ -9,16 +9,22 @@ import pytest
 from tests.integration.nginx import Nginx
 
 from .broker import KafkaBroker
+from .secure import SecureBroker
 
 number = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def broker() -> Iterator[KafkaBroker]:
-    """One that stays up for all tests."""
+def secure_broker() -> Iterator[SecureBroker]:
     # Not one partition: that the module's topics have one is its own doing.
-    with KafkaBroker({"num.partitions": "3"}) as running:
+    with SecureBroker({"num.partitions": "3"}) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def broker(secure_broker: SecureBroker) -> KafkaBroker:
+    """One that stays up for all tests."""
+    return secure_broker
 
 
 @pytest.fixture(scope="module")
