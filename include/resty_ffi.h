@@ -56,6 +56,14 @@ RESTY_FFI_API extern const int libffi_async;
  */
 RESTY_FFI_API void libffi_exit(int timeout_ms);
 
+/*
+ * Optional.  Called on nginx's main thread when the runtime of tq is stuck:
+ * calls wait, and none of its threads has taken one for longer than their
+ * callers do.  Writes to error.log, soon and from any thread, what those
+ * threads are doing; it must not block.
+ */
+RESTY_FFI_API void libffi_report(void *tq);
+
 
 /* ---- what every runtime uses ----------------------------------------- */
 

@@ -112,6 +112,20 @@ bridge_queue_len(const bridge_queue_t *q)
 
 
 uint32_t
+bridge_queue_taken(const bridge_queue_t *q)
+{
+    return atomic_load_explicit(&q->head, memory_order_relaxed);
+}
+
+
+bool
+bridge_queue_attended(const bridge_queue_t *q)
+{
+    return atomic_load(&q->inside) || (atomic_load(&q->word) & ARMED);
+}
+
+
+uint32_t
 bridge_queue_threads(const bridge_queue_t *q)
 {
     return (uint32_t) atomic_load(&q->threads);
@@ -140,6 +154,7 @@ bridge_put(bridge_queue_t *q, bridge_task_t *t)
     }
 
     t->queue = bridge_queue_handle(q);
+    t->taken = bridge_queue_taken(q);
 
     atomic_store_explicit(&q->cells[q->tail & q->mask], t,
                           memory_order_relaxed);

@@ -103,6 +103,15 @@ bool bridge_push(bridge_queue_t *q, bridge_task_t *t);
 /* Host thread.  How many tasks wait. */
 uint32_t bridge_queue_len(const bridge_queue_t *q);
 
+/* Host thread.  How many tasks have been taken out, modulo 2^32. */
+uint32_t bridge_queue_taken(const bridge_queue_t *q);
+
+/*
+ * Host thread.  Whether somebody is in a poll, or has yet to be told that
+ * tasks wait: what waits is then about to be taken.
+ */
+bool bridge_queue_attended(const bridge_queue_t *q);
+
 /*
  * Host thread.  Live threads that have ever polled the queue; also after
  * its release, until it is reused.

@@ -38,6 +38,7 @@ struct bridge_task_s {
 
     _Atomic int64_t       deadline; /* ms of CLOCK_MONOTONIC; 0: none */
     uint64_t              queue;    /* handle of the queue it was pushed to */
+    uint32_t              taken;    /* out of that queue by then */
     _Atomic int           tid;      /* the thread that took it; 0: none yet */
 
     _Atomic int           req_len;  /* -1: the request was nil */

@@ -8,6 +8,7 @@
 #include "abi.h"
 #include "ngx_http_lua_ffi_call.h"
 #include "ngx_http_lua_ffi_event.h"
+#include "ngx_http_lua_ffi_health.h"
 #include "ngx_http_lua_ffi_host.h"
 #include "ngx_http_lua_ffi_runtime.h"
 #include "ngx_http_lua_ffi_waiter.h"
@@ -244,9 +245,17 @@ ngx_http_lua_ffi_log_timeout(bridge_task_t *t)
     ngx_http_lua_ffi_runtime_t  *rt;
 
     rt = ngx_http_lua_ffi_runtime(t->queue);
-    tid = bridge_task_holder(t);
+    if (rt == NULL) {
+        return;
+    }
 
-    if (rt == NULL || tid == 0 || rt->logged_timeout == ngx_time()) {
+    tid = bridge_task_holder(t);
+    if (tid == 0) {
+        ngx_http_lua_ffi_not_taken(rt, t);
+        return;
+    }
+
+    if (rt->logged_timeout == ngx_time()) {
         return;
     }
 

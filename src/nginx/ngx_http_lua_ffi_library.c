@@ -11,6 +11,7 @@
 
 
 typedef void (*ngx_http_lua_ffi_exit_pt)(int timeout_ms);
+typedef void (*ngx_http_lua_ffi_report_pt)(void *tq);
 
 
 static void ngx_http_lua_ffi_remember_exit(void *library);
@@ -96,6 +97,18 @@ ngx_uint_t
 ngx_http_lua_ffi_library_async(void *library)
 {
     return dlsym(library, "libffi_async") != NULL;
+}
+
+
+void
+ngx_http_lua_ffi_library_report(void *library, void *tq)
+{
+    ngx_http_lua_ffi_report_pt  report;
+
+    report = (ngx_http_lua_ffi_report_pt) dlsym(library, "libffi_report");
+    if (report) {
+        report(tq);
+    }
 }
 
 

@@ -30,6 +30,12 @@ ngx_http_lua_ffi_init_pt ngx_http_lua_ffi_library_init(void *library,
 /* Whether a start is reported later, by ngx_http_lua_ffi_started. */
 ngx_uint_t ngx_http_lua_ffi_library_async(void *library);
 
+/*
+ * Has the library, where it can, write to error.log what the threads of the
+ * runtime with the queue tq do.
+ */
+void ngx_http_lua_ffi_library_report(void *library, void *tq);
+
 /* In exit_process: lets each such library end, in ms milliseconds. */
 void ngx_http_lua_ffi_libraries_exit(ngx_msec_t ms);
 

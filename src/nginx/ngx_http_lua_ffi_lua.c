@@ -9,6 +9,7 @@
 #include "abi.h"
 #include "ffi_lua.h"
 #include "ngx_http_lua_ffi_call.h"
+#include "ngx_http_lua_ffi_health.h"
 #include "ngx_http_lua_ffi_host.h"
 #include "ngx_http_lua_ffi_lua.h"
 #include "ngx_http_lua_ffi_module.h"
@@ -311,7 +312,7 @@ ngx_http_lua_ffi_core_submit(lua_State *L)
 {
     size_t                       len, method_len, errlen;
     u_char                       err[NGX_HTTP_LUA_FFI_ERR_LEN];
-    const char                  *req, *method;
+    const char                  *req, *method, *unfit;
     ngx_msec_t                   ms;
     bridge_task_t               *t;
     ngx_http_request_t          *r;
@@ -348,6 +349,15 @@ ngx_http_lua_ffi_core_submit(lua_State *L)
         return 2;
     }
 
+    ms = ngx_http_lua_ffi_timeout(r, L, 4, rt->timeout);
+
+    unfit = ngx_http_lua_ffi_unfit(rt, ms);
+    if (unfit) {
+        lua_pushnil(L);
+        lua_pushstring(L, unfit);
+        return 2;
+    }
+
     method_len = 0;
     method = lua_tolstring(L, 3, &method_len);
 
@@ -358,7 +368,6 @@ ngx_http_lua_ffi_core_submit(lua_State *L)
         return 2;
     }
 
-    ms = ngx_http_lua_ffi_timeout(r, L, 4, rt->timeout);
     errlen = sizeof(err);
 
     if (ngx_http_lua_ffi_wait(L, r, t, ms, err, &errlen) != NGX_OK) {

@@ -52,11 +52,14 @@ typedef struct {
     ngx_str_t                  cfg;
     ngx_str_t                  err;          /* why it FAILED */
     ngx_msec_t                 timeout;
+    uint32_t                   taken;        /* out of the queue, when */
+    ngx_msec_t                 waits_since;  /* calls began to wait */
     time_t                     logged_full;
     time_t                     logged_timeout;
     unsigned                   has_cfg:1;
     unsigned                   unpin:1;
     unsigned                   reported:1;   /* the start task has come back */
+    unsigned                   stuck:1;      /* and logged */
 } ngx_http_lua_ffi_runtime_t;
 
 

@@ -113,6 +113,22 @@ test_an_armed_queue_writes_once(void **state)
 
 
 static void
+test_an_armed_queue_is_attended_until_it_is_told(void **state)
+{
+    (void) state;
+
+    assert_int_equal(written(), 0);
+    assert_true(bridge_queue_arm(b, handle));
+    assert_true(bridge_queue_attended(q));
+
+    assert_true(bridge_put(q, unit_task(b, "x", 1)));
+    assert_true(bridge_queue_attended(q));
+    bridge_wake(q);
+    assert_false(bridge_queue_attended(q));
+}
+
+
+static void
 test_a_close_writes_to_an_armed_queue(void **state)
 {
     (void) state;
@@ -279,6 +295,7 @@ main(void)
     const struct CMUnitTest  tests[] = {
         test(test_the_eventfd_is_one_and_ends_with_the_queue),
         test(test_an_armed_queue_writes_once),
+        test(test_an_armed_queue_is_attended_until_it_is_told),
         test(test_a_close_writes_to_an_armed_queue),
         test(test_a_kick_writes_to_an_armed_queue),
         test(test_a_kick_before_is_not_forgotten),

@@ -486,6 +486,62 @@ test_a_close_ends_every_poll(void **state)
 }
 
 
+/* what tells that nobody has taken anything since a task was put */
+static void
+test_a_queue_counts_what_was_taken(void **state)
+{
+    uint64_t         h[4];
+    bridge_task_t   *first, *last;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(4);
+    assert_int_equal(bridge_queue_taken(q), 0);
+
+    first = unit_push(b, q, 0);
+    assert_int_equal(first->taken, 0);
+    unit_push(b, q, 0);
+    assert_int_equal(bridge_poll(b, bridge_queue_handle(q), h, 4, 0), 2);
+    assert_int_equal(bridge_queue_taken(q), 2);
+
+    last = unit_push(b, q, 0);
+    assert_int_equal(last->taken, 2);
+
+    assert_true(unit_answer(b, h[0], 0));
+    assert_true(unit_answer(b, h[1], 0));
+    assert_int_equal(serve(bridge_queue_handle(q), 1), 1);
+    assert_int_equal(unit_drain(b), 3);
+    finish(q);
+}
+
+
+static void
+test_who_sleeps_in_a_poll_attends(void **state)
+{
+    pthread_t        thread;
+    sleeper_t        s;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(1);
+    assert_false(bridge_queue_attended(q));
+
+    s.queue = bridge_queue_handle(q);
+    s.timeout = -1;
+    thread = unit_thread(sleep_in_poll, &s);
+    unit_until(unit_sleepers(q) == 1);
+    assert_true(bridge_queue_attended(q));
+
+    unit_push(b, q, 0);
+    unit_join(thread);
+    assert_false(bridge_queue_attended(q));
+    assert_int_equal(unit_drain(b), 1);
+    finish(q);
+}
+
+
 #define CROWD  511
 
 
@@ -549,6 +605,8 @@ main(void)
         test(test_there_is_a_last_queue),
         test(test_a_dead_bridge_has_no_queue),
         test(test_a_close_ends_every_poll),
+        test(test_a_queue_counts_what_was_taken),
+        test(test_who_sleeps_in_a_poll_attends),
         test(test_one_more_than_can_sleep),
     };
 

@@ -35,7 +35,7 @@ typedef struct {
     int    ms;
 } delay_t;
 
-static atomic_int       received, nulls, threads, inits, gated;
+static atomic_int       received, nulls, threads, inits, gated, reports;
 static _Atomic(void *)  last;
 
 static pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER;
@@ -50,6 +50,7 @@ int probe_nulls(void) { return nulls; }
 int probe_threads(void) { return threads; }
 int probe_inits(void) { return inits; }
 int probe_gated(void) { return gated; }
+int probe_reports(void) { return reports; }
 
 
 int
@@ -380,4 +381,20 @@ libffi_init(char *cfg, void *tq)
     }
 
     return fail ? 7 : 0;
+}
+
+
+void
+libffi_report(void *tq)
+{
+    char  text[64];
+
+    reports++;
+
+    ngx_http_lua_ffi_log(RESTY_FFI_LOG_ERR, text,
+                         snprintf(text, sizeof(text),
+                                  "probe: %d threads are at a gate, %s",
+                                  (int) gated,
+                                  ngx_http_lua_ffi_arm(tq) ? "?" : "calls "
+                                  "wait"));
 }

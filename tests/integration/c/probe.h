@@ -13,6 +13,7 @@ int probe_nulls(void);      /* polls that returned NULL */
 int probe_threads(void);    /* polling threads that live */
 int probe_inits(void);      /* calls of libffi_init */
 int probe_gated(void);      /* threads that a "gate" request holds up */
+int probe_reports(void);    /* calls of libffi_report */
 void probe_open_gate(void);
 int probe_answer_stale(void); /* answers the last task once more */
 

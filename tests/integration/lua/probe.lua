@@ -8,6 +8,7 @@ int probe_nulls(void);
 int probe_threads(void);
 int probe_inits(void);
 int probe_gated(void);
+int probe_reports(void);
 void probe_open_gate(void);
 int probe_answer_stale(void);
 ]]

@@ -1,0 +1,82 @@
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "ngx_http_lua_ffi_health.h"
+#include "ngx_http_lua_ffi_library.h"
+
+
+/* a handler may take longer than callers with a short deadline wait */
+#define NGX_HTTP_LUA_FFI_STUCK_AFTER  1000
+
+
+static void ngx_http_lua_ffi_stuck(ngx_http_lua_ffi_runtime_t *rt);
+
+
+const char *
+ngx_http_lua_ffi_unfit(ngx_http_lua_ffi_runtime_t *rt, ngx_msec_t ms)
+{
+    uint32_t    taken;
+    ngx_msec_t  idle;
+
+    taken = bridge_queue_taken(rt->requests);
+
+    if (taken != rt->taken || bridge_queue_len(rt->requests) == 0) {
+        rt->taken = taken;
+        rt->waits_since = ngx_current_msec;
+        rt->stuck = 0;
+
+        return NULL;
+    }
+
+    idle = ngx_current_msec - rt->waits_since;
+
+    if (ms == 0
+        || idle < ngx_max(ms, NGX_HTTP_LUA_FFI_STUCK_AFTER)
+        || bridge_queue_attended(rt->requests))
+    {
+        return NULL;
+    }
+
+    ngx_http_lua_ffi_stuck(rt);
+
+    return "the runtime is stuck";
+}
+
+
+void
+ngx_http_lua_ffi_not_taken(ngx_http_lua_ffi_runtime_t *rt, bridge_task_t *t)
+{
+    if (t->taken == bridge_queue_taken(rt->requests)
+        && ngx_current_msec - rt->waits_since >= NGX_HTTP_LUA_FFI_STUCK_AFTER
+        && !bridge_queue_attended(rt->requests))
+    {
+        ngx_http_lua_ffi_stuck(rt);
+    }
+}
+
+
+/* once each time */
+static void
+ngx_http_lua_ffi_stuck(ngx_http_lua_ffi_runtime_t *rt)
+{
+    void       *tq;
+    ngx_str_t   name;
+
+    if (rt->stuck) {
+        return;
+    }
+
+    rt->stuck = 1;
+    name = ngx_http_lua_ffi_runtime_name(rt);
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "lua ffi: \"%V\" is stuck: calls wait, and no thread has "
+                  "taken one for %M ms; further ones fail at once until one "
+                  "is taken; rt:__reload() makes a fresh runtime",
+                  &name, ngx_current_msec - rt->waits_since);
+
+    tq = (void *) (uintptr_t) bridge_queue_handle(rt->requests);
+
+    ngx_http_lua_ffi_library_report(rt->library, tq);
+}

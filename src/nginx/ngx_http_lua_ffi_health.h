@@ -1,0 +1,33 @@
+#ifndef _NGX_HTTP_LUA_FFI_HEALTH_H_INCLUDED_
+#define _NGX_HTTP_LUA_FFI_HEALTH_H_INCLUDED_
+
+/*
+ * Whether a runtime still takes calls.
+ *
+ * One is stuck where calls wait and none has been taken for a second or
+ * longer, and for longer than a call waits.  It is so until one is taken.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_http_lua_ffi_runtime.h"
+
+#pragma GCC visibility push(hidden)
+
+
+/*
+ * Why a call that waits ms milliseconds (0: no bound) would wait in vain;
+ * NULL where it would not.  Before each call.
+ */
+const char *ngx_http_lua_ffi_unfit(ngx_http_lua_ffi_runtime_t *rt,
+    ngx_msec_t ms);
+
+/* The deadline of t has passed, and no thread of rt has taken it. */
+void ngx_http_lua_ffi_not_taken(ngx_http_lua_ffi_runtime_t *rt,
+    bridge_task_t *t);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_HTTP_LUA_FFI_HEALTH_H_INCLUDED_ */
