@@ -24,9 +24,12 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
-NGINX_MODULE := build/modules/ngx_http_lua_ffi_module.so
-LOADER       := build/lib/libffi_python3.so
-LOADER_ALIAS := build/lib/libresty_ffi_python.so
+# Where what is compiled goes; what is the same for all is in build.
+BUILD_DIR ?= build
+
+NGINX_MODULE := $(BUILD_DIR)/modules/ngx_http_lua_ffi_module.so
+LOADER       := $(BUILD_DIR)/lib/libffi_python3.so
+LOADER_ALIAS := $(BUILD_DIR)/lib/libresty_ffi_python.so
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
@@ -49,9 +52,9 @@ FORCE:
 
 LUA_SOURCE := build/gen/ffi_lua.h
 
-export NGINX_BIN NGINX_SRC CC CFLAGS LDFLAGS
+export NGINX_BIN NGINX_SRC BUILD_DIR CC CFLAGS LDFLAGS
 
-build/nginx/key: FORCE
+$(BUILD_DIR)/nginx/key: FORCE
 	@scripts/nginx-module configure
 
 $(LUA_SOURCE): lib/resty/ffi.lua scripts/embed
@@ -59,18 +62,18 @@ $(LUA_SOURCE): lib/resty/ffi.lua scripts/embed
 	scripts/embed ngx_http_lua_ffi_source < $< > $@.new
 	@$(replace)
 
-$(NGINX_MODULE): build/nginx/key $(LUA_SOURCE) \
+$(NGINX_MODULE): $(BUILD_DIR)/nginx/key $(LUA_SOURCE) \
                  $(wildcard src/bridge/* src/nginx/* include/*)
 	@mkdir -p $(@D)
 	+scripts/nginx-module build
-	cp build/nginx/objs/$(@F) $@.new
+	cp $(BUILD_DIR)/nginx/objs/$(@F) $@.new
 	@$(replace)
 
 
 # ---- the Python loader
 
 PY_C       := $(wildcard src/python/*.c)
-PY_OBJECTS := $(PY_C:src/python/%.c=build/obj/python/%.o)
+PY_OBJECTS := $(PY_C:src/python/%.c=$(BUILD_DIR)/obj/python/%.o)
 PY_SOURCES := build/gen/bootstrap_py.h
 
 build/gen/python.cflags build/gen/python.ldflags: build/gen/python.%: FORCE
@@ -83,7 +86,7 @@ build/gen/%_py.h: resty_ffi/_%.py scripts/embed
 	scripts/embed $*_py < $< > $@.new
 	@$(replace)
 
-build/obj/python/%.o: src/python/%.c build/gen/python.cflags $(PY_SOURCES)
+$(BUILD_DIR)/obj/python/%.o: src/python/%.c build/gen/python.cflags $(PY_SOURCES)
 	@mkdir -p $(@D)
 	$(CC) $(STRICT) -fPIC -fvisibility=hidden -pthread $(CPPFLAGS) \
 	    $(CFLAGS) -MMD -MP -Iinclude -Ibuild/gen @build/gen/python.cflags \
@@ -101,6 +104,17 @@ $(LOADER_ALIAS): | $(LOADER)
 -include $(PY_OBJECTS:.o=.d)
 
 
+# ---- both of them under ASan and UBSan, in build/asan
+
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all
+
+.PHONY: asan
+asan:
+	@ASAN_OPTIONS=detect_leaks=0 $(MAKE) --no-print-directory all \
+	    BUILD_DIR=build/asan CFLAGS='-O1 -g -fno-omit-frame-pointer $(ASAN)' \
+	    LDFLAGS='$(ASAN)'
+
+
 # ---- the unit tests of the bridge: plain, and under sanitizers
 
 UNIT        := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
@@ -110,7 +124,7 @@ UNIT_BUILDS := plain asan tsan
 UNIT_TESTS  := $(foreach b,$(UNIT_BUILDS),$(UNIT:%=build/unit/$b/%))
 
 UNIT_plain := -O2
-UNIT_asan  := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_asan  := -O1 $(ASAN)
 UNIT_tsan  := -O1 -fsanitize=thread
 
 define unit_rule

@@ -3,7 +3,9 @@
 usage: test.py [SUITE ...]
 
 A suite is unit (plain, asan and tsan are its parts), a folder of tests/
-that pytest runs, or valgrind.
+that pytest runs, or valgrind or nginx-asan: those of the integration tests
+that are marked for it, with nginx under valgrind, or with the C parts built
+for ASan and UBSan.
 """
 
 from __future__ import annotations
@@ -19,7 +21,11 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 REPORTS = BUILD / "test"
 UNIT_BUILDS = ("plain", "asan", "tsan")
-VALGRIND = "valgrind"  # those of the integration tests that are for it
+# The integration tests again; what each adds to the environment.
+CHECKERS = {
+    "valgrind": {"TEST_VALGRIND": "1"},
+    "nginx-asan": {"TEST_ASAN": "1", "BUILD_DIR": "build/asan"},
+}
 UNIT_TIMEOUT = 300
 # ThreadSanitizer's shadow does not fit a wide address space randomisation.
 UNIT_PREFIX = {"tsan": ["setarch", "-R"]}
@@ -90,9 +96,8 @@ def unit(kinds: list[str], count: Count) -> None:
 
 def python(suite: str, count: Count) -> None:
     report = REPORTS / f"{suite}.xml"
-    folder, environ = suite, dict(os.environ)
-    if suite == VALGRIND:
-        folder, environ["TEST_VALGRIND"] = "integration", "1"
+    folder = "integration" if suite in CHECKERS else suite
+    environ = {**os.environ, **CHECKERS.get(suite, {})}
     command = [
         *(str(BUILD / "venv" / "bin" / "python"), "-m", "pytest"),
         *("-q", "-ra", f"--junitxml={report}", f"tests/{folder}"),
@@ -124,7 +129,7 @@ def python_suites() -> list[str]:
 
 
 def main(wanted: list[str]) -> int:
-    suites = [*UNIT_BUILDS, *python_suites(), VALGRIND]
+    suites = [*UNIT_BUILDS, *python_suites(), *CHECKERS]
     if "unit" in wanted:
         wanted = [*UNIT_BUILDS, *(name for name in wanted if name != "unit")]
     unknown = set(wanted) - set(suites)
@@ -140,7 +145,9 @@ def main(wanted: list[str]) -> int:
         unit(kinds, count)
     others = [name for name in chosen if name not in UNIT_BUILDS]
     if others:
-        if make("all", "build/venv/test"):
+        if make("all", "build/venv/test") and (
+            "nginx-asan" not in others or make("asan")
+        ):
             for suite in others:
                 python(suite, count)
         else:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-VALGRIND = bool(os.environ.get("TEST_VALGRIND"))
+from .checker import SLOWNESS
 
 # Bounds only: nothing takes this long unless it is broken.
-PATIENCE = 120.0 if VALGRIND else 15.0
+PATIENCE = 15.0 * SLOWNESS
 
 T = TypeVar("T")
 

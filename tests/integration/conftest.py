@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .client import VALGRIND
+from .checker import CFLAGS, CHECKED, COMPILER
 from .nginx import HERE, ROOT, Nginx
 
 NewNginx = Callable[..., Nginx]
@@ -28,14 +27,14 @@ LIBRARIES = [
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "valgrind: also run under valgrind (TEST_VALGRIND=1)"
+        "markers", "valgrind: also run under valgrind, and under ASan"
     )
 
 
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    if not VALGRIND:
+    if not CHECKED:
         return
     ours = [item for item in items if HERE in item.path.parents]
     plain = [item for item in ours if not item.get_closest_marker("valgrind")]
@@ -47,13 +46,13 @@ def pytest_collection_modifyitems(
 def libs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The C runtimes of c/, built."""
     folder = tmp_path_factory.mktemp("lib")
-    compiler = os.environ.get("CC", "cc")
     for source, name, flags in LIBRARIES:
         subprocess.run(
             [
-                *compiler.split(),
+                *COMPILER,
                 *("-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror"),
                 *("-shared", "-fPIC", "-pthread", f"-I{ROOT}/include"),
+                *CFLAGS,
                 *flags,
                 *("-o", folder / f"lib{name}.so", HERE / f"c/{source}.c"),
             ],

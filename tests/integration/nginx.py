@@ -18,9 +18,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import checker
 from .client import (
     PATIENCE,
-    VALGRIND,
     Response,
     UnixConnection,
     children_of,
@@ -31,7 +31,7 @@ from .client import (
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-BUILD = Path(os.environ.get("BUILD_DIR", ROOT / "build"))
+BUILD = ROOT / os.environ.get("BUILD_DIR", "build")
 NGINX_BIN = os.environ.get("NGINX_BIN", "/usr/sbin/nginx")
 NGINX_MODULES = Path(os.environ.get("NGINX_MODULES", "/usr/lib/nginx/modules"))
 FAULTS = re.compile(
@@ -66,7 +66,6 @@ class Nginx:
         python_path: Sequence[str | Path] = (),
         library_path: Sequence[str | Path] = (),
         environ: Mapping[str, str] | None = None,
-        valgrind: bool = True,
     ) -> None:
         self.prefix = Path(tempfile.mkdtemp(prefix="ngx-"))
         self.socket = self.prefix / "http.sock"
@@ -75,7 +74,6 @@ class Nginx:
         self.python_dir = self.prefix / "python"
         self.workers = workers
         self.master = master
-        self.valgrind = valgrind and VALGRIND
         self._process: subprocess.Popen[bytes] | None = None
         self._allowed: list[re.Pattern[str]] = []
         self._same_worker = True
@@ -93,10 +91,9 @@ class Nginx:
                 ROOT, HERE / "python", self.python_dir, *python_path
             ),
             "VIRTUAL_ENV": sys.prefix,
+            **checker.environ(self.prefix),
             **(environ or {}),
         }
-        if self.valgrind:
-            self._environ["PYTHONMALLOC"] = "malloc"
         names = {
             "LD_LIBRARY_PATH",
             "PYTHONPATH",
@@ -141,9 +138,10 @@ class Nginx:
                 else:
                     self.kill()
             if kind is None:
+                self._check_memory()
                 self._check_log(0)
-                self._check_valgrind()
             else:
+                print(checker.reports(self.prefix))
                 print(f"--- {self.error_log}\n{self.log()[-8000:]}")
         finally:
             self._end()
@@ -157,16 +155,7 @@ class Nginx:
     def _command(self) -> list[str]:
         nginx = [NGINX_BIN, "-p", str(self.prefix), "-c", str(self.conf)]
         nginx += ["-e", str(self.error_log)]
-        if not self.valgrind:
-            return nginx
-        return [
-            "valgrind",
-            "--quiet",
-            "--num-callers=30",
-            f"--suppressions={ROOT}/tests/valgrind.supp",
-            f"--log-file={self.prefix}/valgrind.%p",
-            *nginx,
-        ]
+        return [*checker.command(self.prefix), *nginx]
 
     def test_configuration(self) -> tuple[bool, str]:
         """What `nginx -t` says; instead of running it."""
@@ -391,10 +380,9 @@ class Nginx:
         ]
         assert not faults, "\n".join(faults)
 
-    def _check_valgrind(self) -> None:
-        for path in self.prefix.glob("valgrind.*"):
-            text = path.read_text(errors="replace")
-            assert not text, f"{path.name}:\n{text[:8000]}"
+    def _check_memory(self) -> None:
+        reports = checker.reports(self.prefix)
+        assert not reports, reports
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[Nginx]:
@@ -404,8 +392,10 @@ class Nginx:
         try:
             yield self
         except BaseException:
+            print(checker.reports(self.prefix))
             print(f"--- {self.error_log}\n{self.log(since)[-8000:]}")
             raise
+        self._check_memory()
         assert self.worker_pids() == pids, "another worker"
         self._check_log(since)
 

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from .client import VALGRIND, lua_string
+from .checker import CHECKED
+from .client import lua_string
 from .nginx import LuaError, Nginx
 
 pytestmark = pytest.mark.valgrind
@@ -324,7 +325,7 @@ def test_runtime_lives_without_a_reference(nginx: Nginx) -> None:
     ) == [True, 1]
 
 
-@pytest.mark.skipif(VALGRIND, reason="it keeps what is freed")
+@pytest.mark.skipif(CHECKED, reason="it keeps what is freed")
 @pytest.mark.parametrize(
     "request_",
     [

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from .client import VALGRIND
+from .checker import VALGRIND
 from .conftest import NewNginx
 from .nginx import Nginx
 
