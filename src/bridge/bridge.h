@@ -42,6 +42,7 @@ struct bridge_s {
     _Atomic(bridge_line_t *)  lines;
     _Atomic uint32_t          nlines;
     _Atomic uint32_t          lost_lines;
+    _Atomic bool              deserted;  /* some queue, since it was asked */
     _Atomic bool              dead;
     _Atomic bool              exiting;
 
@@ -57,7 +58,8 @@ struct bridge_s {
 /*
  * Prepares *b, which must be zeroed and outlive every thread that may hold
  * a handle.  wake is called from runtime threads, only when the first
- * answer or log line comes after a drain; it must not block.
+ * answer or log line comes after a drain, or a queue is deserted; it must
+ * not block.
  */
 void bridge_init(bridge_t *b, void (*wake)(void *arg), void *arg);
 

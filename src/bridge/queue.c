@@ -133,6 +133,13 @@ bridge_queue_threads(const bridge_queue_t *q)
 
 
 bool
+bridge_queue_deserted(const bridge_queue_t *q)
+{
+    return atomic_load(&q->polled) && bridge_queue_threads(q) == 0;
+}
+
+
+bool
 bridge_queue_full(const bridge_queue_t *q)
 {
     return bridge_queue_len(q) >= q->limit
@@ -220,7 +227,7 @@ bridge_queue_release(bridge_queue_t *q)
     /* a loop that has not run since the close learns of it by its eventfd */
 
     if (atomic_load(&q->fd) != -1 && !atomic_load(&q->told)
-        && !(atomic_load(&q->polled) && bridge_queue_threads(q) == 0))
+        && !bridge_queue_deserted(q))
     {
         return false;
     }

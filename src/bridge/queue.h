@@ -119,6 +119,12 @@ bool bridge_queue_attended(const bridge_queue_t *q);
 uint32_t bridge_queue_threads(const bridge_queue_t *q);
 
 /*
+ * Host thread.  Whether threads have polled the queue, and all of them have
+ * ended: nobody is going to take what waits.
+ */
+bool bridge_queue_deserted(const bridge_queue_t *q);
+
+/*
  * Host thread.  No more pushes; what waits may still be polled, then each
  * poll ends at once.
  */

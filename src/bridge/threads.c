@@ -23,7 +23,8 @@ static _Thread_local uint64_t  last_polled;
 static _Thread_local uint64_t  last_told;
 
 
-static bool
+/* how many there are then; -1 where the queue is another one by now */
+static int64_t
 count(bridge_t *b, uint64_t queue, int n)
 {
     uint64_t         threads;
@@ -38,7 +39,7 @@ count(bridge_t *b, uint64_t queue, int n)
 
     do {
         if (threads >> 32 != bridge_handle_gen(queue)) {
-            return false;
+            return -1;
         }
     } while (!atomic_compare_exchange_weak(&q->threads, &threads,
                                            threads + (uint64_t) n));
@@ -47,7 +48,18 @@ count(bridge_t *b, uint64_t queue, int n)
         atomic_store(&q->polled, true);
     }
 
-    return true;
+    return (uint32_t) threads + n;
+}
+
+
+static void
+desert(bridge_t *b)
+{
+    if (!atomic_load_explicit(&b->dead, memory_order_relaxed)
+        && !atomic_exchange(&b->deserted, true))
+    {
+        b->wake(b->wake_arg);
+    }
 }
 
 
@@ -58,7 +70,11 @@ thread_ends(void *data)
 
     for (s = data; s; s = next) {
         next = s->next;
-        (void) count(s->bridge, s->queue, -1);
+
+        if (count(s->bridge, s->queue, -1) == 0) {
+            desert(s->bridge);
+        }
+
         free(s);
     }
 }
@@ -92,7 +108,7 @@ bridge_threads_note(bridge_t *b, uint64_t queue)
         }
     }
 
-    if (!count(b, queue, 1)) {
+    if (count(b, queue, 1) == -1) {
         return;
     }
 
@@ -105,6 +121,14 @@ bridge_threads_note(bridge_t *b, uint64_t queue)
     s->bridge = b;
     s->queue = queue;
     (void) pthread_setspecific(key, s);
+}
+
+
+bool
+bridge_threads_ended(bridge_t *b)
+{
+    return atomic_load_explicit(&b->deserted, memory_order_relaxed)
+           && atomic_exchange(&b->deserted, false);
 }
 
 

@@ -14,6 +14,12 @@
  */
 void bridge_threads_note(bridge_t *b, uint64_t queue);
 
+/*
+ * Host thread.  Whether, since the last time, the last live thread of some
+ * queue has ended; the host has been woken for it.
+ */
+bool bridge_threads_ended(bridge_t *b);
+
 /* Any thread.  The kernel's id of the calling thread. */
 int bridge_threads_id(void);
 

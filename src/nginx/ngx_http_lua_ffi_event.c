@@ -9,8 +9,10 @@
 #include "abi.h"
 #include "done.h"
 #include "ngx_http_lua_ffi_event.h"
+#include "ngx_http_lua_ffi_runtime.h"
 #include "ngx_http_lua_ffi_signal.h"
 #include "ngx_http_lua_ffi_waiter.h"
+#include "threads.h"
 
 
 /* nginx cuts a log entry at 2048 bytes, its own prefix included */
@@ -187,6 +189,10 @@ ngx_http_lua_ffi_event_drain(void)
     b = bridge_host();
 
     ngx_http_lua_ffi_write_log(b);
+
+    if (bridge_threads_ended(b)) {
+        ngx_http_lua_ffi_threads_ended();
+    }
 
     for (t = bridge_done_take(b); t; t = next) {
         next = t->next;

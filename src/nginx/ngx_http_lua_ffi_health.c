@@ -2,6 +2,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "abi.h"
 #include "ngx_http_lua_ffi_health.h"
 #include "ngx_http_lua_ffi_library.h"
 
@@ -18,6 +19,12 @@ ngx_http_lua_ffi_unfit(ngx_http_lua_ffi_runtime_t *rt, ngx_msec_t ms)
 {
     uint32_t    taken;
     ngx_msec_t  idle;
+
+    if (bridge_queue_deserted(rt->requests)) {
+        return "the runtime has ended";
+    }
+
+    rt->ended = 0;
 
     taken = bridge_queue_taken(rt->requests);
 
@@ -79,4 +86,32 @@ ngx_http_lua_ffi_stuck(ngx_http_lua_ffi_runtime_t *rt)
     tq = (void *) (uintptr_t) bridge_queue_handle(rt->requests);
 
     ngx_http_lua_ffi_library_report(rt->library, tq);
+}
+
+
+void
+ngx_http_lua_ffi_check_threads(ngx_http_lua_ffi_runtime_t *rt)
+{
+    uint32_t   n;
+    ngx_str_t  name;
+
+    if (!bridge_queue_deserted(rt->requests)) {
+        return;
+    }
+
+    n = bridge_queue_drop(bridge_host(), rt->requests);
+
+    if (rt->ended || rt->state != NGX_HTTP_LUA_FFI_READY) {
+        return;
+    }
+
+    rt->ended = 1;
+    name = ngx_http_lua_ffi_runtime_name(rt);
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "lua ffi: every thread that took calls of \"%V\" has "
+                  "ended: %uD calls that waited have failed, and further "
+                  "ones do at once; see what ended its poll loop, an "
+                  "exception perhaps; rt:__reload() makes a fresh runtime",
+                  &name, n);
 }

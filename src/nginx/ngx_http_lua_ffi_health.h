@@ -6,6 +6,9 @@
  *
  * One is stuck where calls wait and none has been taken for a second or
  * longer, and for longer than a call waits.  It is so until one is taken.
+ *
+ * One has ended where threads have polled its queue and none of them lives.
+ * It is so until another one polls.
  */
 
 #include <ngx_config.h>
@@ -26,6 +29,12 @@ const char *ngx_http_lua_ffi_unfit(ngx_http_lua_ffi_runtime_t *rt,
 /* The deadline of t has passed, and no thread of rt has taken it. */
 void ngx_http_lua_ffi_not_taken(ngx_http_lua_ffi_runtime_t *rt,
     bridge_task_t *t);
+
+/*
+ * A thread of rt has ended, or rt has become READY: fails what waits in its
+ * queue where nobody is left to take it.
+ */
+void ngx_http_lua_ffi_check_threads(ngx_http_lua_ffi_runtime_t *rt);
 
 #pragma GCC visibility pop
 

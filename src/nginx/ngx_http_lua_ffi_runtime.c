@@ -5,6 +5,7 @@
 
 #include "abi.h"
 #include "handle.h"
+#include "ngx_http_lua_ffi_health.h"
 #include "ngx_http_lua_ffi_library.h"
 #include "ngx_http_lua_ffi_runtime.h"
 #include "ngx_http_lua_ffi_start.h"
@@ -131,6 +132,7 @@ ngx_http_lua_ffi_load(ngx_http_lua_ffi_load_t *load, u_char *err,
 
     if (rc == 0 && rt->state != NGX_HTTP_LUA_FFI_FAILED) {
         rt->state = NGX_HTTP_LUA_FFI_READY;
+        ngx_http_lua_ffi_check_threads(rt);
         return rt;
     }
 
@@ -322,9 +324,7 @@ ngx_http_lua_ffi_sweep_closing(void)
 
         polled = atomic_load(&rt->requests->polled);
 
-        if (polled && threads == 0) {
-            (void) bridge_queue_drop(bridge_host(), rt->requests);
-        }
+        ngx_http_lua_ffi_check_threads(rt);
 
         if (!rt->reported
             || (rt->unpin && threads)
@@ -341,6 +341,32 @@ ngx_http_lua_ffi_sweep_closing(void)
 
         ngx_queue_remove(&rt->queue);
         ngx_http_lua_ffi_free(rt);
+    }
+}
+
+
+void
+ngx_http_lua_ffi_threads_ended(void)
+{
+    ngx_uint_t                   i;
+    ngx_queue_t                 *q, *lists[2];
+    ngx_http_lua_ffi_runtime_t  *rt;
+
+    if (ngx_http_lua_ffi_live.next == NULL) {
+        return;
+    }
+
+    lists[0] = &ngx_http_lua_ffi_live;
+    lists[1] = &ngx_http_lua_ffi_closing;
+
+    for (i = 0; i < 2; i++) {
+        for (q = ngx_queue_head(lists[i]);
+             q != ngx_queue_sentinel(lists[i]);
+             q = ngx_queue_next(q))
+        {
+            rt = ngx_queue_data(q, ngx_http_lua_ffi_runtime_t, queue);
+            ngx_http_lua_ffi_check_threads(rt);
+        }
     }
 }
 

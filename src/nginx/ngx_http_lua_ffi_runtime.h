@@ -60,6 +60,7 @@ typedef struct {
     unsigned                   unpin:1;
     unsigned                   reported:1;   /* the start task has come back */
     unsigned                   stuck:1;      /* and logged */
+    unsigned                   ended:1;      /* likewise */
 } ngx_http_lua_ffi_runtime_t;
 
 
@@ -86,6 +87,9 @@ void ngx_http_lua_ffi_unload(ngx_http_lua_ffi_runtime_t *rt);
  * ended, at most ms milliseconds.  Loads fail from now on.
  */
 void ngx_http_lua_ffi_unload_all(ngx_msec_t ms);
+
+/* Looks after all whose threads may have ended. */
+void ngx_http_lua_ffi_threads_ended(void);
 
 /* For _start.c: takes rt out of service in a state that is final. */
 void ngx_http_lua_ffi_close(ngx_http_lua_ffi_runtime_t *rt,

@@ -2,6 +2,7 @@
 #include <ngx_core.h>
 
 #include "abi.h"
+#include "ngx_http_lua_ffi_health.h"
 #include "ngx_http_lua_ffi_start.h"
 #include "ngx_http_lua_ffi_wake.h"
 
@@ -33,6 +34,7 @@ ngx_http_lua_ffi_start_done(bridge_task_t *t)
 
     if (t->rc == 0) {
         rt->state = NGX_HTTP_LUA_FFI_READY;
+        ngx_http_lua_ffi_check_threads(rt);
 
     } else {
         if (t->rsp == NULL

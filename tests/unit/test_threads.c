@@ -61,6 +61,20 @@ visit(void *arg)
 }
 
 
+/* polls once, and ends */
+static void *
+look_in(void *arg)
+{
+    uint64_t          h;
+    const visitor_t  *v;
+
+    v = arg;
+    (void) bridge_poll(b, v->queue[0], &h, 1, 0);
+
+    return NULL;
+}
+
+
 static void
 finish(bridge_queue_t *q)
 {
@@ -244,6 +258,68 @@ test_old_threads_do_not_count_in_a_reused_queue(void **state)
 }
 
 
+static void
+test_the_last_thread_to_end_wakes_the_host(void **state)
+{
+    pthread_t        stays;
+    visitor_t        v;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = bridge_queue_new(b, 1);
+    v.queue[0] = v.queue[1] = bridge_queue_handle(q);
+    v.polls = 1;
+    assert_false(bridge_queue_deserted(q));
+
+    stays = unit_thread(visit, &v);
+    unit_until(atomic_load(&arrived) == 1);
+    unit_join(unit_thread(look_in, &v));
+    assert_false(bridge_queue_deserted(q));
+    assert_false(bridge_threads_ended(b));
+    assert_int_equal(atomic_load(&unit_wakes), 0);
+
+    atomic_store(&leave, true);
+    unit_join(stays);
+    assert_true(bridge_queue_deserted(q));
+    assert_int_equal(atomic_load(&unit_wakes), 1);
+    assert_true(bridge_threads_ended(b));
+    assert_false(bridge_threads_ended(b));
+
+    /* and once more */
+
+    unit_join(unit_thread(look_in, &v));
+    assert_true(bridge_queue_deserted(q));
+    assert_int_equal(atomic_load(&unit_wakes), 2);
+    assert_true(bridge_threads_ended(b));
+    finish(q);
+}
+
+
+static void
+test_a_dead_bridge_wakes_nobody(void **state)
+{
+    pthread_t        thread;
+    visitor_t        v;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = bridge_queue_new(b, 1);
+    v.queue[0] = v.queue[1] = bridge_queue_handle(q);
+    v.polls = 1;
+
+    thread = unit_thread(visit, &v);
+    unit_until(atomic_load(&arrived) == 1);
+    bridge_mark_dead(b);
+    atomic_store(&leave, true);
+    unit_join(thread);
+    assert_int_equal(atomic_load(&unit_wakes), 0);
+    assert_false(bridge_threads_ended(b));
+    finish(q);
+}
+
+
 static _Atomic bool  first, again, other;
 
 
@@ -289,6 +365,8 @@ main(void)
         test(test_threads_count_past_a_release),
         test(test_a_thread_caught_in_a_release_counts),
         test(test_old_threads_do_not_count_in_a_reused_queue),
+        test(test_the_last_thread_to_end_wakes_the_host),
+        test(test_a_dead_bridge_wakes_nobody),
         test(test_each_thread_is_told_once),
     };
 

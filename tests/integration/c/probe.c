@@ -36,7 +36,7 @@ typedef struct {
 } delay_t;
 
 static atomic_int       received, nulls, threads, inits, gated, reports;
-static _Atomic(void *)  last;
+static _Atomic(void *)  last, last_tq;
 
 static pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t   opened = PTHREAD_COND_INITIALIZER;
@@ -234,6 +234,31 @@ no_nul(void *task, size_t size)
 }
 
 
+static void
+leave(runtime_t *rt)
+{
+    if (atomic_fetch_sub(&rt->threads, 1) == 1) {
+        free(rt->cfg);
+        free(rt);
+    }
+
+    threads--;
+}
+
+
+/* the thread that polls is no more; "die" is answered, "die-silent" not */
+static void
+die(runtime_t *rt, void *task, bool silent)
+{
+    if (!silent) {
+        answer(task, 0, "dead");
+    }
+
+    leave(rt);
+    pthread_exit(NULL);
+}
+
+
 static bool
 is(const char *req, const char *word)
 {
@@ -272,6 +297,9 @@ serve(runtime_t *rt, void *task)
 
         *d = (delay_t) { task, atoi(colon) };
         start(answer_later, d);
+
+    } else if (is(req, "die")) {
+        die(rt, task, is(req, "die-silent"));
 
     } else if (is(req, "gate")) {
         wait_at_gate();
@@ -346,14 +374,21 @@ poll_queue(void *arg)
         probe_release();
     }
 
-    if (atomic_fetch_sub(&rt->threads, 1) == 1) {
-        free(rt->cfg);
-        free(rt);
-    }
-
-    threads--;
+    leave(rt);
 
     return NULL;
+}
+
+
+void
+probe_revive(void)
+{
+    runtime_t  *rt = calloc(1, sizeof(runtime_t));
+
+    rt->tq = last_tq;
+    rt->threads = 1;
+    threads++;
+    start(poll_queue, rt);
 }
 
 
@@ -368,7 +403,7 @@ libffi_init(char *cfg, void *tq)
 
     inits++;
 
-    rt->tq = tq;
+    rt->tq = last_tq = tq;
     rt->cfg = cfg ? strdup(cfg) : NULL;
     rt->again = strstr(words, "again") != NULL;
     rt->late = strstr(words, "late") != NULL;
