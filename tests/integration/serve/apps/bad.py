@@ -25,7 +25,8 @@ def note(text: str) -> None:
 
 
 def busy() -> None:
-    while not never.is_set():
+    flag = never
+    while not flag.is_set():
         pass
 
 
