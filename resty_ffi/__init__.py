@@ -18,7 +18,8 @@ Importable anywhere; only inside nginx does anybody call what is served.
 from ._call import Call, current
 from ._error import Error
 from ._options import serve
+from ._unload import on_unload
 
-__all__ = ["Call", "Error", "__version__", "current", "serve"]
+__all__ = ["Call", "Error", "__version__", "current", "on_unload", "serve"]
 
 __version__ = "0.1.0"

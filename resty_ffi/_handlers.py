@@ -7,14 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ._unload import Callbacks, callbacks_var
+
 
 @dataclass(frozen=True)
 class Handlers:
     """What answers the calls of one runtime.
 
     function answers every method; where it is None, methods says by name
-    ("" is rt(request)). coroutines are those that are `async def`. close is
-    to be called at the end.
+    ("" is rt(request)). A class with __call__ alone has a function.
+    coroutines are those that are `async def`. close is to be called at the
+    end.
     """
 
     function: Callable[..., Any] | None
@@ -52,12 +55,23 @@ def resolve(target: Any, config: str) -> Handlers:
         "" if name == "__call__" else name: getattr(instance, name)
         for name in names
     }
+    only = methods.get("") if len(methods) == 1 else None
     return Handlers(
-        None,
-        methods,
+        only,
+        None if only else methods,
         frozenset(filter(inspect.iscoroutinefunction, methods.values())),
         getattr(instance, "close", None),
     )
+
+
+def resolve_async(target: Any, config: str) -> tuple[Handlers, Callbacks]:
+    """The same in an event loop; and what `on_unload` has been given."""
+    callbacks: Callbacks = []
+    token = callbacks_var.set(callbacks)
+    try:
+        return resolve(target, config), callbacks
+    finally:
+        callbacks_var.reset(token)
 
 
 def _is_coroutine(function: Any) -> bool:

@@ -42,8 +42,9 @@ def serve(
 
     Of a class, each runtime makes one instance, with the config of its cfg
     (a str, "" without) unless __init__ takes no argument. Lua's method name
-    picks the public method; `rt(request)` is __call__. close(), plain or
-    async, is called once, after the last call.
+    picks the public method; `rt(request)` is __call__, which answers every
+    name where there is no other public method. close(), plain or async, is
+    called once, after the last call; see `on_unload`.
 
     threads: how many calls plain handlers answer at a time; of a class with
     async methods, the plain ones run on the event loop's thread where this

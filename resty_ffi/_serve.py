@@ -22,7 +22,7 @@ import _resty_ffi
 from . import _bootstrap
 from ._call import call_var
 from ._error import Error
-from ._handlers import Handlers, is_asynchronous, resolve
+from ._handlers import Handlers, is_asynchronous, resolve, resolve_async
 from ._options import Options
 
 LOG_ERR = 4
@@ -205,7 +205,10 @@ class _Loop(_Runtime):
         self._ready.set_result(None)
         while not self._unloaded:
             self._run_loop()
+        for callback in self._on_unload:
+            self._loop.call_soon(callback)
         self._finish()
+        _wait_for_replies(self._runtime)
         _call_close(self._handlers.close, self._log, self._loop)
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
@@ -215,7 +218,9 @@ class _Loop(_Runtime):
 
     async def _open(self) -> None:
         # in the running loop, for clients that want one
-        self._handlers = resolve(self._target, self._config)
+        self._handlers, self._on_unload = resolve_async(
+            self._target, self._config
+        )
         self._runtime = self._make(self._handlers)
         self._runtime.spawn = _spawner(self._loop)
         self._pooled: set[Future[None]] = set()
@@ -276,6 +281,7 @@ class _Loop(_Runtime):
             if _resty_ffi.exiting():
                 _cancel(runtime, list(runtime.tasks))
             self._run_loop(FINISH_TURN_S)
+            runtime.collect()
             _reap(runtime)
 
 

@@ -31,7 +31,7 @@ from typing import Any
 from ._bootstrap import describe
 from ._call import call_var
 from ._error import Error
-from ._handlers import is_asynchronous, resolve
+from ._handlers import is_asynchronous, resolve, resolve_async
 from ._local import Answer, LocalCall, logger, run_loop, start_thread
 from ._options import Options
 
@@ -190,13 +190,15 @@ class Runtime:
     async def _serve_async(self) -> None:
         self._unloaded = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._handlers = resolve(self._target, self._config)
+        self._handlers, on_unload = resolve_async(self._target, self._config)
         threads = self._options.threads
         self._pool = self._start_workers(threads if threads > 1 else 0)
         self._context = contextvars.copy_context()
         self._loop = asyncio.get_running_loop()
         self._ready.set_result(None)
         await self._unloaded.wait()
+        for callback in on_unload:
+            self._loop.call_soon(callback)
         self._queue.put(None)
         for thread in self._pool:
             await asyncio.wrap_future(thread)

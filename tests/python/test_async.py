@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from resty_ffi import Call, Error, current, serve
+from resty_ffi import Call, Error, current, on_unload, serve
 from resty_ffi.testing import Runtime
 
 BOUND_S = 30
@@ -422,6 +422,51 @@ def test_plain_methods_run_at_the_same_time() -> None:
         calls = [pool.submit(rt.meet) for _ in range(4)]
         answers = {call.result(BOUND_S) for call in calls}
     assert answers == {(True, None)}
+
+
+@serve
+class Patient:
+    """Answers when it is unloaded."""
+
+    def __init__(self, events: str) -> None:
+        self.events = asyncio.Event()
+        on_unload(self.events.set)
+        on_unload(lambda: seen.append("unload"))
+
+    async def __call__(self, request: bytes) -> bytes:
+        current().on_delivered(lambda yes: seen.append(f"delivered {yes}"))
+        await self.events.wait()
+        return request
+
+    async def close(self) -> None:
+        seen.append("close")
+
+
+seen: list[str] = []
+
+
+def test_calls_that_end_on_unload() -> None:
+    seen.clear()
+    with ThreadPoolExecutor() as pool:
+        with Runtime(Patient) as rt:
+            call = pool.submit(rt.any_name, b"x")
+            assert rt.other(timeout=0.1) == (False, "timeout")
+        assert call.result(BOUND_S) == (True, b"x")
+    assert seen == ["delivered False", "unload", "delivered True", "close"]
+
+
+def test_on_unload_where_no_runtime_is_made() -> None:
+    @serve
+    class Plain:
+        def __init__(self) -> None:
+            on_unload(print)
+
+        def get(self, request: bytes) -> None: ...
+
+    with pytest.raises(LookupError, match="event loop"):
+        on_unload(print)
+    with pytest.raises(LookupError, match="event loop"):
+        Runtime(Plain)
 
 
 def test_plain_methods_with_an_async_close() -> None:

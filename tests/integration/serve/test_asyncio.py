@@ -227,3 +227,24 @@ def test_a_thousand_while_the_worker_quits(
             assert answer.read().endswith(b"[true,[1000]]\r\n0\r\n\r\n")
         nginx.wait()
         assert read(notes) == "flying 1000\nland\nclosed 1000\n"
+
+
+def test_calls_that_end_on_unload(nginx: Nginx, notes: Path) -> None:
+    """close is called when the fate of the last answer is known."""
+    notes.write_text("")
+    code = f"""
+        local rt = {loaded("aio,Patient")}
+        local calls, n = {{}}, 0
+        for i = 1, 50 do
+            calls[i] = ngx.thread.spawn(rt.any_name, rt, tostring(i))
+        end
+        rt:__unload()
+        for i = 1, 50 do
+            local _, ok, res = ngx.thread.wait(calls[i])
+            n = n + (ok and res == tostring(i) and 1 or 0)
+        end
+        return n
+    """
+    assert nginx.lua(code) == [50]
+    eventually(lambda: "closed" in read(notes), "close is called")
+    assert read(notes) == "delivered True\n" * 50 + "closed\n"

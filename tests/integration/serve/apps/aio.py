@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from resty_ffi import current, serve
+from resty_ffi import current, on_unload, serve
 
 var: contextvars.ContextVar[str] = contextvars.ContextVar("var")
 
@@ -214,3 +214,24 @@ def objects(kind: str) -> int:
 async def leaves_a_task(request: bytes) -> Any:
     asyncio.create_task(asyncio.sleep(60))  # noqa: RUF006
     return b"left"
+
+
+@serve
+class Patient:
+    """Answers when it is unloaded."""
+
+    def __init__(self) -> None:
+        self.unloaded = asyncio.Event()
+        on_unload(self.unloaded.set)
+
+    async def __call__(self, request: bytes) -> bytes:
+        current().on_delivered(lambda yes: self._note(f"delivered {yes}"))
+        await self.unloaded.wait()
+        return request
+
+    async def close(self) -> None:
+        self._note("closed")
+
+    def _note(self, text: str) -> None:
+        with pathlib.Path(os.environ["NOTES"]).open("a") as file:
+            file.write(text + "\n")
