@@ -1,6 +1,7 @@
 # make            compiles the nginx module and the Python loader
 # make run        nginx in the foreground: the demo, or CONF=my.conf
 # make test       everything there is to test; SUITES="unit kafka" some of it
+# make bench      what it costs, against others; bench-kafka: Kafka's part
 # make install    DESTDIR= PREFIX=/usr/local
 # make deps       the packages that make and make run need
 #
@@ -183,10 +184,12 @@ test:
 	@$(MAKE) --no-print-directory deps-test
 	@$(PYTHON) scripts/test.py $(SUITES)
 
-.PHONY: bench
+.PHONY: bench bench-kafka
 bench: all venv
-	@if [ -x bench/run ]; then exec bench/run; \
-	else echo "there is no bench/run" >&2; exit 1; fi
+	@exec bench/run
+
+bench-kafka: all venv
+	@exec bench/run kafka
 
 .PHONY: install uninstall
 install: all

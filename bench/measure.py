@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .cells import Cell
@@ -21,6 +21,7 @@ class Sample:
     """rate: requests a second; p50, p99: µs; nginx, python: µs of CPU a
     request."""
 
+    requests: int
     rate: float
     p50: float
     p99: float
@@ -47,8 +48,12 @@ def result(output: str) -> dict[str, float]:
     return values
 
 
-def run(command: Sequence[str]) -> str:
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+def run(
+    command: Sequence[str], environ: Mapping[str, str] | None = None
+) -> str:
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, env=environ
+    )
     if done.returncode:
         raise BenchError(f"{command[0]}: {done.stderr.strip()}")
     return done.stdout
@@ -62,6 +67,7 @@ def sample(server: Server, cell: Cell, seconds: int) -> Sample:
     values = result(output)
     requests = values["requests"]
     return Sample(
+        requests=int(requests),
         rate=requests / values["seconds"],
         p50=values["p50"],
         p99=values["p99"],

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,10 +27,10 @@ START_ATTEMPTS = 3
 
 Broker = TypeVar("Broker", bound="KafkaBroker")
 
-JAVA = [
-    # the JVM must not outlive a test run that is killed
-    *("setpriv", "--pdeathsig", "KILL"),
-    *("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+# small, and soon there
+TEST_JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+
+LOGGING = [
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
 ]
@@ -62,10 +62,10 @@ PROPERTIES = {
 }
 
 
-def jars() -> Path:
-    """The broker's jars, fetched once for each pom.xml."""
-    pom = POM.read_bytes()
-    folder = BUILD / "kafka" / hashlib.sha256(pom).hexdigest()[:12]
+def jars(version: str | None) -> Path:
+    """The broker's jars, fetched once; version: other than pom.xml's."""
+    key = POM.read_bytes() + (version or "").encode()
+    folder = BUILD / "kafka" / hashlib.sha256(key).hexdigest()[:12]
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         fetched = Path(tempfile.mkdtemp(dir=folder.parent))
@@ -75,6 +75,7 @@ def jars() -> Path:
                 "dependency:copy-dependencies",
                 "-DincludeScope=runtime",
                 f"-DoutputDirectory={fetched}",
+                *([f"-Dkafka.version={version}"] if version else []),
             ],
             check=True,
             stdin=subprocess.DEVNULL,
@@ -102,7 +103,15 @@ class KafkaBroker:
     stop() or kill() and start().
     """
 
-    def __init__(self, properties: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        properties: Mapping[str, str] | None = None,
+        *,
+        version: str | None = None,
+        jvm: Sequence[str] = TEST_JVM,
+    ) -> None:
+        self._version = version
+        self._jvm = jvm
         self.home = Path(tempfile.mkdtemp(prefix="kafka-"))
         self.log = self.home / "broker.log"
         self._properties = {**PROPERTIES, **(properties or {})}
@@ -182,7 +191,11 @@ class KafkaBroker:
         return self.home / "server.properties"
 
     def _java(self) -> list[str | Path]:
-        return [*JAVA, "-cp", f"{jars()}/*"]
+        return [
+            # the JVM must not outlive a run that is killed
+            *("setpriv", "--pdeathsig", "KILL", "java"),
+            *(*self._jvm, *LOGGING, "-cp", f"{jars(self._version)}/*"),
+        ]
 
     def _start_anew(self) -> None:
         # another process may take a free port before the broker does
