@@ -225,8 +225,8 @@ def test_a_coroutine_that_cancels_its_siblings(nginx: Nginx) -> None:
         local rt, threads, all = {loaded(cfg)}, {{}}, {{}}
         for i = 1, 10 do
             local method = i == 5 and rt.cancel or rt.sleep
-            threads[i] = ngx.thread.spawn(method, rt, "",
-                                          {{ timeout = 2000 }})
+            threads[i] = ngx.thread.spawn(method, rt, "9",
+                                          {{ timeout = 5000 }})
         end
         for i = 1, 10 do
             all[i] = {{ ngx.thread.wait(threads[i]) }}

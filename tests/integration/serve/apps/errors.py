@@ -173,12 +173,20 @@ closed: list[str] = []
 @serve
 class Siblings:
     async def cancel(self, request: bytes) -> bytes:
-        """Those that have not begun, too."""
-        for task in asyncio.all_tasks():
-            name = getattr(task.get_coro(), "__name__", "")
-            if name == "_run" and task is not asyncio.current_task():
-                task.cancel()
+        """Those that have not begun, too: some, where tasks are not eager."""
+        while len(siblings := self._siblings()) < int(request):
+            await asyncio.sleep(0)
+        for task in siblings:
+            task.cancel()
         return b"cancelled"
+
+    def _siblings(self) -> list[asyncio.Task[object]]:
+        return [
+            task
+            for task in asyncio.all_tasks()
+            if getattr(task.get_coro(), "__name__", "") == "_run"
+            and task is not asyncio.current_task()
+        ]
 
     async def sleep(self, request: bytes) -> bytes:
         await asyncio.sleep(10)
