@@ -1,0 +1,94 @@
+local ffi = require "ffi"
+
+ffi.cdef [[
+struct mallinfo2 {
+    size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks,
+           uordblks, fordblks, keepcost;
+};
+struct mallinfo2 mallinfo2(void);
+]]
+
+local _M = {}
+
+local PLAIN = "soaked?,Plain"
+local LOOP = "soaked?,Loop"
+local BLOCK = "soaked?,block"
+
+-- path -> cfg, method, opts of the call
+local kinds = {
+    sync = { PLAIN, "echo" },
+    raise = { PLAIN, "fail" },
+    refuse = { PLAIN, "refuse" },
+    async = { LOOP, "echo" },
+    late = { LOOP, "late" },
+    slow = { LOOP, "slow", { timeout = 5 } },
+    block = { BLOCK, "block", { timeout = 5 } },
+}
+
+
+local function load(cfg)
+    return assert(ngx.load_ffi("ffi_python3", cfg, { max_queue = 1024 }))
+end
+
+
+local function say(status, text)
+    ngx.status = status
+    ngx.header.content_length = #text
+    ngx.print(text)
+end
+
+
+function _M.handle()
+    local cfg, method, opts = unpack(kinds[ngx.var.uri:sub(2)])
+    ngx.req.read_body()
+
+    local rt = load(cfg)
+    local ok, res, err = rt[method](rt, ngx.req.get_body_data(), opts)
+
+    if ok then
+        return say(200, res or "")
+    elseif type(res) == "number" then
+        return say(500, res .. " " .. (err or ""))
+    elseif res == "timeout" then
+        return say(504, res)
+    end
+
+    say(503, res)
+end
+
+
+local function renew(cfg)
+    local rt = load(cfg)
+    if rt.__reload then
+        return rt:__reload()
+    end
+    rt:__unload()
+    return ngx.load_ffi("ffi_python3", cfg)
+end
+
+
+-- fresh code for all runtimes; answers with what went wrong, if anything
+function _M.reload()
+    for _, cfg in ipairs { PLAIN, LOOP, BLOCK } do
+        local ok, err = renew(cfg)
+        if not ok then
+            return say(500, tostring(err))
+        end
+    end
+    say(200, "")
+end
+
+
+-- bytes in use by malloc, bytes of this Lua, blocks of Python's allocator
+function _M.usage()
+    local info = ffi.C.mallinfo2()
+    local plain = load(PLAIN)
+    local ok, blocks, err = plain:blocks()
+    assert(ok, err or blocks)
+    say(200, string.format("%d %d %s",
+                           tonumber(info.uordblks + info.hblkhd),
+                           collectgarbage("count") * 1024, blocks))
+end
+
+
+return _M

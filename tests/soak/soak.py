@@ -1,0 +1,291 @@
+"""One nginx under all that callers, clients and operators do at a time."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import signal
+import struct
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.integration.client import children_of, eventually
+from tests.integration.nginx import Nginx
+
+HERE = Path(__file__).resolve().parent
+CONNECTIONS = 64
+RELOAD_S = 1.0
+BROKEN_EVERY = 7  # one file on disk out of so many cannot be imported
+EXIT_S = 5  # ffi_exit_timeout
+CALL_S = 5  # ffi_timeout
+SLACK_S = 20  # a machine that is busy with other things
+
+HTTP = f"""
+    keepalive_requests 5000;
+    ffi_timeout {CALL_S}s;
+    ffi_exit_timeout {EXIT_S}s;
+"""
+SERVER = """
+    client_body_buffer_size 2m;
+    location / {
+        lua_check_client_abort on;
+        content_by_lua_block { require("soak").handle() }
+    }
+    location = /sync {
+        content_by_lua_block { require("soak").handle() }
+    }
+    location = /late {
+        content_by_lua_block { require("soak").handle() }
+    }
+    location = /reload {
+        content_by_lua_block { require("soak").reload() }
+    }
+    location = /usage {
+        content_by_lua_block { require("soak").usage() }
+    }
+"""
+
+
+class Board:
+    """What client.c writes and reads; the names are those of board.h."""
+
+    NAMES = (
+        *("least", "most", "stop"),
+        *("answered", "wrong", "lost", "left", "retried", "bytes"),
+    )
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.write_bytes(bytes(8 * len(self.NAMES)))
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), 0)
+
+    def __getitem__(self, name: str) -> int:
+        at = 8 * self.NAMES.index(name)
+        (value,) = struct.unpack_from("=Q", self._map, at)
+        assert isinstance(value, int)
+        return value
+
+    def __setitem__(self, name: str, value: int) -> None:
+        struct.pack_into("=Q", self._map, 8 * self.NAMES.index(name), value)
+
+    def counts(self) -> dict[str, int]:
+        return {name: self[name] for name in self.NAMES[3:]}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Of the one worker, or of the master."""
+
+    seconds: float
+    requests: int
+    resident: int  # bytes
+    threads: int
+    descriptors: int
+    processes: int
+    heap: int = 0  # bytes that malloc has given out
+    lua: int = 0  # bytes
+    blocks: int = 0  # of Python's allocator
+
+
+@dataclass
+class Result:
+    name: str
+    seconds: float = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+    reloads: int = 0
+    refused: int = 0  # files that were to be refused, and were
+    hups: int = 0
+    old_workers: list[float] = field(default_factory=list)  # s to their end
+    log: dict[str, int] = field(default_factory=dict)
+    complaints: str = ""
+    faults: list[str] = field(default_factory=list)
+
+    def failures(self) -> list[str]:
+        """All that may not be, memory excepted; that takes longer to tell."""
+        found = list(self.faults)
+        for name in ("wrong", "lost"):
+            if self.counts.get(name):
+                found.append(f"{self.counts[name]} answers {name}")
+        if not self.counts.get("answered"):
+            found.append("no answers")
+        return found
+
+
+def build_client(folder: Path) -> Path:
+    program = folder / "client"
+    compiler = os.environ.get("CC", "cc").split()
+    flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run(
+        [*compiler, *flags, HERE / "client.c", "-o", program], check=True
+    )
+    return program
+
+
+class Soak:
+    """hup_s: seconds between two SIGHUPs; 0 for none, and one worker."""
+
+    def __init__(
+        self, name: str, seconds: float, hup_s: float, folder: Path
+    ) -> None:
+        self.name = name
+        self.seconds = seconds
+        self.hup_s = hup_s
+        self.folder = folder.resolve()
+        self.log = self.folder / f"{name}.log"
+        self.log.write_text("")
+        self.result = Result(name)
+        self._version = 0
+        self._old: dict[int, float] = {}
+
+    def run(self) -> Result:
+        # beside the one of the tests, which says too much in an hour
+        log = f"error_log {self.log} notice;"
+        self._nginx = Nginx(
+            main=log,
+            http=log + HTTP,
+            server=SERVER,
+            workers=2 if self.hup_s else 1,
+            lua_path=f"{HERE}/lua/?.lua;;",
+        )
+        self._board = Board(self.folder / f"{self.name}.board")
+        self._write()
+        try:
+            with self._nginx:
+                if self.hup_s:
+                    self._nginx.expect_other_worker()
+                self._run()
+        except AssertionError as error:
+            self.result.faults.append(str(error))
+        self._count_log()
+        return self.result
+
+    def _run(self) -> None:
+        path = self.folder / f"{self.name}.complaints"
+        with path.open("wb") as file:
+            client = subprocess.Popen(
+                [
+                    *(build_client(self.folder), self._nginx.socket),
+                    *(self._board.path, str(CONNECTIONS), "1"),
+                ],
+                stderr=file,
+                stdin=subprocess.DEVNULL,
+            )
+            try:
+                self._disturb()
+                self._board["stop"] = 1
+                code = client.wait(180)
+                assert code == 0, f"the client ended with {code}"
+            finally:
+                client.kill()
+                client.wait()
+                self.result.counts = self._board.counts()
+                self.result.complaints = path.read_text()
+        self._wait_old()
+
+    # -- what happens meanwhile -----------------------------------------
+
+    def _disturb(self) -> None:
+        begin = time.monotonic()
+        every = max(0.5, self.seconds / 600)
+        reload_at = sample_at = 0.0
+        hup_at = self.hup_s or self.seconds + 1
+        while (now := time.monotonic() - begin) < self.seconds:
+            if now >= reload_at:
+                reload_at = now + RELOAD_S
+                self._reload()
+            if now >= hup_at:
+                hup_at = now + self.hup_s
+                self._hup()
+            if now >= sample_at:
+                sample_at = now + every
+                self._sample(now)
+            self._see_old()
+            time.sleep(0.05)
+        self.result.seconds = now
+
+    def _write(self, broken: bool = False) -> None:
+        source = (HERE / "app" / "soaked.py").read_text()
+        version = f"{self._version:08d}"
+        assert source.count("00000000") == 1
+        source = source.replace("00000000", version)
+        if broken:
+            source += "\nraise RuntimeError('not this one')\n"
+        self._nginx.write_python("soaked.new", source).rename(
+            self._nginx.python_dir / "soaked.py"
+        )
+
+    def _reload(self) -> None:
+        result = self.result
+        result.reloads += 1
+        self._version += 1
+        self._board["most"] = self._version
+        self._write()
+        answer = self._nginx.get("/reload")
+        assert answer.status == 200, answer.text
+        if not self.hup_s:
+            self._board["least"] = self._version
+
+    def _hup(self) -> None:
+        self.result.hups += 1
+        now = time.monotonic()
+        for pid in self._nginx.worker_pids():
+            self._old.setdefault(pid, now)
+        self._nginx.signal(signal.SIGHUP)
+
+    def _see_old(self) -> None:
+        if not self._old:
+            return
+        there = children_of(self._nginx.pid)
+        now = time.monotonic()
+        for pid, since in list(self._old.items()):
+            if pid not in there:
+                self.result.old_workers.append(now - since)
+                del self._old[pid]
+            elif now - since > CALL_S + EXIT_S + SLACK_S:
+                raise AssertionError(f"worker {pid} does not leave")
+
+    def _wait_old(self) -> None:
+        def gone() -> bool:
+            self._see_old()
+            return not self._old
+
+        eventually(gone, "old workers end", CALL_S + EXIT_S + 2 * SLACK_S)
+
+    def _sample(self, seconds: float) -> None:
+        usage = [0, 0, 0]
+        if not self.hup_s:
+            answer = self._nginx.get("/usage")
+            assert answer.status == 200, answer.text
+            usage = [int(float(word)) for word in answer.text.split()]
+        pid = self._nginx.pid if self.hup_s else self._nginx.worker()
+        status = Path(f"/proc/{pid}/status").read_text()
+        fields = dict(re.findall(r"^(\w+):\s+(\d+)", status, re.MULTILINE))
+        self.result.samples.append(
+            Sample(
+                seconds,
+                self._board["answered"],
+                int(fields["VmRSS"]) * 1024,
+                int(fields["Threads"]),
+                len(os.listdir(f"/proc/{pid}/fd")),
+                len(self._nginx.children()),
+                *usage,
+            )
+        )
+
+    def _count_log(self) -> None:
+        """How often each line is there, whatever numbers are in it."""
+        line_of = re.compile(
+            r"\[(warn|error|crit|alert|emerg)\] \S+ (?:\*\d+ )?(.*)"
+        )
+        log = self.result.log
+        with self.log.open(errors="replace") as lines:
+            for line in lines:
+                if match := line_of.search(line):
+                    text = re.sub(r"\b[0-9a-f]*\d[0-9a-f]*\b", "N", match[2])
+                    key = f"[{match[1]}] {text[:100]}"
+                    log[key] = log.get(key, 0) + 1
