@@ -35,6 +35,7 @@ LIMIT = 256
 
 TRACEBACKS_A_SECOND = 10
 HOUSEKEEPING_S = 1.0
+OVERDUE_S = 0.5
 LAST_REPLIES_S = 1.0
 FINISH_TURN_S = 0.05
 
@@ -322,12 +323,16 @@ def _spawner(
 
 
 def _overdue(runtime: _resty_ffi.Runtime) -> list[int]:
-    """Calls nobody can wait for: a killed thread tells nobody."""
-    now = time.monotonic()
+    """Calls nobody can wait for: a killed thread tells nobody.
+
+    A caller that lives has been told by its own timer, which may be late;
+    it is to see "timeout" then, and no answer to a cancelled call.
+    """
+    past = time.monotonic() - OVERDUE_S
     overdue = []
     for number in runtime.tasks:
         deadline = _resty_ffi.deadline(number)
-        if deadline is not None and deadline <= now:
+        if deadline is not None and deadline <= past:
             overdue.append(number)
     return overdue
 
