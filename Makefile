@@ -1,6 +1,7 @@
 # make            compiles the nginx module and the Python loader
 # make run        nginx in the foreground: the demo, or CONF=my.conf
 # make test       everything there is to test; SUITES="unit kafka" some of it
+# make soak       the same under load, for an hour; SOAK_S= seconds
 # make bench      what it costs, against others; bench-kafka: Kafka's part
 # make install    DESTDIR= PREFIX=/usr/local
 # make deps       the packages that make and make run need
@@ -184,6 +185,14 @@ test:
 	@$(MAKE) --no-print-directory deps-test
 	@$(PYTHON) scripts/test.py $(SUITES)
 
+# SOAK_S= seconds for everything, SOAK= parts of it: soaks valgrind fuzz
+.PHONY: soak
+soak:
+	@$(MAKE) --no-print-directory deps-test
+	@$(MAKE) --no-print-directory all $(VENV)/test
+	@SOAK_S='$(SOAK_S)' $(VENV_PYTHON) -m tests.soak $(SOAK)
+
+.PHONY: bench
 .PHONY: bench bench-kafka
 bench: all venv
 	@exec bench/run

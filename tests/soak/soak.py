@@ -10,6 +10,7 @@ import struct
 import subprocess
 import time
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 
 from tests.integration.client import children_of, eventually
@@ -18,7 +19,6 @@ from tests.integration.nginx import Nginx
 HERE = Path(__file__).resolve().parent
 CONNECTIONS = 64
 RELOAD_S = 1.0
-BROKEN_EVERY = 7  # one file on disk out of so many cannot be imported
 EXIT_S = 5  # ffi_exit_timeout
 CALL_S = 5  # ffi_timeout
 SLACK_S = 20  # a machine that is busy with other things
@@ -98,7 +98,6 @@ class Result:
     counts: dict[str, int] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
     reloads: int = 0
-    refused: int = 0  # files that were to be refused, and were
     hups: int = 0
     old_workers: list[float] = field(default_factory=list)  # s to their end
     log: dict[str, int] = field(default_factory=dict)
@@ -127,10 +126,18 @@ def build_client(folder: Path) -> Path:
 
 
 class Soak:
-    """hup_s: seconds between two SIGHUPs; 0 for none, and one worker."""
+    """hup_s: seconds between two SIGHUPs; 0 for none, and one worker.
+
+    edit: what is replaced in the app, by what; for tests of the soak.
+    """
 
     def __init__(
-        self, name: str, seconds: float, hup_s: float, folder: Path
+        self,
+        name: str,
+        seconds: float,
+        hup_s: float,
+        folder: Path,
+        edit: tuple[str, str] = ("", ""),
     ) -> None:
         self.name = name
         self.seconds = seconds
@@ -139,6 +146,7 @@ class Soak:
         self.log = self.folder / f"{name}.log"
         self.log.write_text("")
         self.result = Result(name)
+        self._edit = edit
         self._version = 0
         self._old: dict[int, float] = {}
 
@@ -159,8 +167,8 @@ class Soak:
                 if self.hup_s:
                     self._nginx.expect_other_worker()
                 self._run()
-        except AssertionError as error:
-            self.result.faults.append(str(error))
+        except (AssertionError, OSError, HTTPException) as error:
+            self.result.faults.append(repr(error))
         self._count_log()
         return self.result
 
@@ -208,13 +216,11 @@ class Soak:
             time.sleep(0.05)
         self.result.seconds = now
 
-    def _write(self, broken: bool = False) -> None:
+    def _write(self) -> None:
         source = (HERE / "app" / "soaked.py").read_text()
         version = f"{self._version:08d}"
         assert source.count("00000000") == 1
-        source = source.replace("00000000", version)
-        if broken:
-            source += "\nraise RuntimeError('not this one')\n"
+        source = source.replace("00000000", version).replace(*self._edit)
         self._nginx.write_python("soaked.new", source).rename(
             self._nginx.python_dir / "soaked.py"
         )

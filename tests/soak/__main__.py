@@ -1,0 +1,91 @@
+"""usage: python -m tests.soak [PART ...]
+
+A part is soaks, valgrind or fuzz; all of them, unless some are named.
+SOAK_S, 3600: seconds for everything. The soaks get half of them. Each fuzzer
+gets a sixth. All integration tests run under valgrind from 600 s on, which
+takes what it takes; below that, those that `make test` runs there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.integration.nginx import BUILD, ROOT
+
+from .report import write
+from .soak import Result, Soak
+
+FOLDER = BUILD / "soak"
+PARTS = ("soaks", "valgrind", "fuzz")
+HUP_S = 10
+
+
+def soaks(seconds: float) -> list[Result]:
+    """Both at a time."""
+    both = [
+        Soak("a", seconds, 0, FOLDER),
+        Soak("b", seconds, min(HUP_S, seconds / 4), FOLDER),
+    ]
+    with ThreadPoolExecutor(len(both)) as pool:
+        return list(pool.map(Soak.run, both))
+
+
+def run(name: str, environ: dict[str, str], *command: str) -> tuple[str, bool]:
+    """What came of it; its output is in a file."""
+    begin = time.monotonic()
+    path = FOLDER / f"{name}.log"
+    with path.open("wb") as output:
+        code = subprocess.run(
+            command,
+            cwd=ROOT,
+            check=False,
+            env={**os.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ).returncode
+    seconds = time.monotonic() - begin
+    said = path.read_text(errors="replace").strip().splitlines()
+    text = f"status {code} after {seconds:.0f} s: {(said or [''])[-1]}"
+    return text, code == 0
+
+
+def main(wanted: list[str]) -> int:
+    unknown = set(wanted) - set(PARTS)
+    if unknown:
+        sys.exit(f"no such part: {', '.join(sorted(unknown))}")
+    parts = wanted or list(PARTS)
+    seconds = float(os.environ.get("SOAK_S") or 3600)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+
+    results: list[Result] = []
+    others: dict[str, str] = {}
+    well = True
+    if "soaks" in parts:
+        results = soaks(seconds / 2)
+    if "valgrind" in parts:
+        some = "all" if seconds >= 600 else "1"
+        others["valgrind"], good = run(
+            "valgrind",
+            {"TEST_VALGRIND": some},
+            *(sys.executable, "-m", "pytest", "-q", "-ra"),
+            *("--timeout=1800", str(Path("tests") / "integration")),
+        )
+        well = well and good
+    if "fuzz" in parts:
+        others["fuzz"], good = run(
+            "fuzz", {}, "make", "fuzz", f"FUZZ_S={max(1, int(seconds / 6))}"
+        )
+        well = well and good
+    text, good = write(FOLDER, results, others)
+    print(text)
+    return 0 if well and good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

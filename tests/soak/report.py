@@ -1,0 +1,159 @@
+"""What the soaks have shown, as text and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.integration.nginx import NGINX_BIN, ROOT
+
+from .line import Line, fit
+from .soak import Result, Sample
+
+WARM_UP = 0.2  # of the time
+MIB = 1024 * 1024
+# what a worker or master may have more at the end, for no reason
+ALLOWANCE = {"heap": MIB, "resident": 8 * MIB, "lua": MIB, "blocks": 10_000}
+
+
+def after_warm_up(result: Result) -> list[Sample]:
+    return [s for s in result.samples if s.seconds > WARM_UP * result.seconds]
+
+
+def lines(result: Result) -> dict[str, Line]:
+    """What may grow, over requests; the master's over seconds."""
+    names = ["resident"] if result.hups else list(ALLOWANCE)
+    samples = after_warm_up(result)
+    found = {}
+    for name in names:
+        line = fit(
+            [
+                (s.seconds if result.hups else s.requests, getattr(s, name))
+                for s in samples
+            ]
+        )
+        if line:
+            found[name] = line
+    return found
+
+
+def levels(result: Result) -> dict[str, tuple[float, float]]:
+    """Medians of the first and the last quarter of what is to be flat."""
+    samples = after_warm_up(result)
+    quarter = max(1, len(samples) // 4)
+    names = ["threads", "descriptors"] + ["processes"] * bool(result.hups)
+    return {
+        name: (
+            median(getattr(s, name) for s in samples[:quarter]),
+            median(getattr(s, name) for s in samples[-quarter:]),
+        )
+        for name in names
+        if samples
+    }
+
+
+def growths(result: Result) -> list[str]:
+    """What has grown that may not."""
+    found = [
+        f"{name} grows"
+        for name, line in lines(result).items()
+        if line.grows(ALLOWANCE[name])
+    ]
+    for name, (first, last) in levels(result).items():
+        if last > first + 5:
+            found.append(f"{name}: {first:g} at first, {last:g} at last")
+    return found
+
+
+def as_text(result: Result) -> str:
+    counts = result.counts
+    what = "without HUP" if not result.hups else f"{result.hups} HUPs"
+    text = [
+        f"soak {result.name}: {result.seconds:.0f} s, {what},"
+        f" {result.reloads} hot reloads",
+        "  requests: "
+        + ", ".join(f"{value} {name}" for name, value in counts.items()),
+    ]
+    per = "s" if result.hups else "request"
+    for name, line in lines(result).items():
+        unit = "blocks" if name == "blocks" else "bytes"
+        text.append(
+            f"  {name}: {line.slope:+.5f} ± {line.error:.5f} {unit} a {per},"
+            f" {line.slope * line.span:+.0f} in all"
+        )
+    for name, (first, last) in levels(result).items():
+        text.append(f"  {name}: {first:g} at first, {last:g} at last")
+    if result.old_workers:
+        times = result.old_workers
+        text.append(
+            f"  old workers: {len(times)}, gone after"
+            f" {median(times):.2f} s (median), {max(times):.2f} s (most)"
+        )
+    common = sorted(result.log.items(), key=lambda item: -item[1])
+    text += [f"  {count} x {line}" for line, count in common[:10]]
+    text += [f"  FAILED: {it}" for it in result.failures() + growths(result)]
+    return "\n".join(text)
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    fields = dataclasses.asdict(result)
+    fields["lines"] = {
+        name: dataclasses.asdict(line) for name, line in lines(result).items()
+    }
+    fields["levels"] = levels(result)
+    fields["failures"] = result.failures() + growths(result)
+    return fields
+
+
+def versions() -> dict[str, str]:
+    def output(*command: str) -> str:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    return {
+        "commit": output("git", "describe", "--always", "--dirty"),
+        "nginx": output(NGINX_BIN, "-v"),
+        "python": platform.python_version(),
+        "libc": " ".join(platform.libc_ver()),
+        "kernel": platform.release(),
+        "cpus": str(os.cpu_count()),
+    }
+
+
+def write(
+    folder: Path, results: list[Result], others: dict[str, str]
+) -> tuple[str, bool]:
+    """others: what else has run, and what came of it. Text; all is well."""
+    about = versions()
+    text = "\n".join(
+        [
+            ", ".join(f"{name} {value}" for name, value in about.items()),
+            *map(as_text, results),
+            *(f"{name}: {said}" for name, said in others.items()),
+        ]
+    )
+    (folder / "report.txt").write_text(text + "\n")
+    (folder / "report.json").write_text(
+        json.dumps(
+            {
+                "versions": about,
+                "soaks": [as_json(result) for result in results],
+                "others": others,
+            },
+            indent=1,
+        )
+    )
+    return text, not any(r.failures() + growths(r) for r in results)

@@ -1,0 +1,73 @@
+"""That the soak runs, and notices what is wrong; a short one of each kind."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from .line import fit
+from .report import as_text, growths, write
+from .soak import Result, Sample, Soak
+
+SECONDS = 10
+
+
+@pytest.mark.parametrize(("name", "hup_s"), [("a", 0), ("b", 3)])
+def test_a_short_one(tmp_path: Path, name: str, hup_s: float) -> None:
+    result = Soak(name, SECONDS, hup_s, tmp_path).run()
+    print(as_text(result), result.complaints)
+    assert result.failures() == []
+    assert result.counts["left"]
+    assert result.reloads
+    if hup_s:
+        assert len(result.old_workers) >= 2
+    text, _ = write(tmp_path, [result], {})
+    assert f"soak {name}" in text
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        ("request.translate(INVERTED)", "request"),
+        ("await asyncio.sleep(0.002)", "request += b'x'"),
+        ("VERSION.decode()", "VERSION[1:].decode()"),
+        ("raise Error(7, answer(request))", "return answer(request)"),
+        ("return VERSION", "return b'00000000'"),
+    ],
+)
+def test_wrong_answers_are_seen(tmp_path: Path, edit: tuple[str, str]) -> None:
+    result = Soak("wrong", 2, 0, tmp_path, edit).run()
+    assert result.counts["wrong"] > 0
+    assert any("wrong" in text for text in result.failures())
+
+
+def test_a_dead_worker_is_seen(tmp_path: Path) -> None:
+    edit = ("await asyncio.sleep(0.002)", "__import__('os')._exit(1)")
+    assert Soak("dead", 2, 0, tmp_path, edit).run().failures()
+
+
+def sample(requests: int, heap: int) -> Sample:
+    return Sample(requests / 10, requests, 10**8, 8, 80, 1, heap)
+
+
+def test_growth_is_seen() -> None:
+    result = Result("a", seconds=100)
+    for step in range(1, 1001):
+        noise = (step * 7919 % 101) * 10_000
+        result.samples.append(sample(step, 10**7 + noise))
+    assert growths(result) == []
+    result.samples = [
+        dataclasses.replace(s, heap=s.heap + 4000 * s.requests)
+        for s in result.samples
+    ]
+    assert growths(result) == ["heap grows"]
+
+
+def test_a_line() -> None:
+    line = fit([(x, 3 * x + 5) for x in range(100)])
+    assert line
+    assert line.slope == pytest.approx(3)
+    assert line.error == pytest.approx(0, abs=1e-9)
+    assert fit([(1, 2)]) is None
