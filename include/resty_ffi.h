@@ -149,7 +149,8 @@ RESTY_FFI_API int ngx_http_lua_ffi_poll_cancelled(void *tq, void **tasks,
     int max);
 
 /*
- * For event loops.  The queue's eventfd, ours to close; -1 on failure.
+ * For event loops.  The queue's eventfd, closed once poll_batch has told of
+ * the unload, or the start has failed; -1 on failure.
  * arm returns 1 where the next task, kick or unload will write to it, 0
  * where something is there already: poll_batch first, then arm again.
  */

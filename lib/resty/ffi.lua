@@ -68,6 +68,20 @@ local function call(self, name, req, opts)
 end
 
 
+-- waits for a start; true, or nil and why it failed
+local function wait_started(task)
+    wait()
+
+    local ok, rc, text = take(task)
+    if ok then
+        return true
+    end
+
+    return nil, type(rc) == "string" and rc
+                or text or "the library could not start"
+end
+
+
 local reserved = {}
 
 
@@ -78,6 +92,26 @@ local reserved = {}
 function reserved.__unload(self)
     core.unload(self[ID])
     return true
+end
+
+
+-- ok, err = rt:__reload()
+--
+-- Puts a fresh runtime with the same library, cfg and opts in the place of
+-- this one, for every object that stands for it; the old one still finishes
+-- its calls. Waits for the start as ngx.load_ffi does. Where that fails: nil
+-- and why; the old one serves on.
+function reserved.__reload(self)
+    local id, reason, task = core.reload(self[ID])
+    if id then
+        return true
+    end
+
+    if not task then
+        return nil, reason
+    end
+
+    return wait_started(task)
 end
 
 
@@ -153,70 +187,73 @@ local function remember(lib, cfg, id)
 end
 
 
--- the opts of load_ffi: name, type, and what a number is
+local function between(least, most)
+    return function(n) return n >= least and n <= most end
+end
+
+
+local function whole(least, most)
+    return function(n) return n >= least and n <= most and n % 1 == 0 end
+end
+
+
+-- the opts of load_ffi: name, type, which values, and that as text
 local options = {
-    { "max_queue", "number", "an integer from 1 to 1048575" },
+    { "max_queue", "number", whole(1, 1048575),
+      "an integer from 1 to 1048575" },
     { "is_global", "boolean" },
     { "unpin", "boolean" },
-    { "timeout", "number", "a number of milliseconds, 0 for none" },
-    { "spin", "number", "a number of microseconds" },
-    { "threads", "number", "an integer from 1 to 256" },
-    { "switch_interval", "number", "above 0 and at most 10000 ms" },
+    { "timeout", "number", between(0, math.huge),
+      "a number of milliseconds, 0 for none" },
+    { "spin", "number", between(0, 1000000),
+      "a number of microseconds, up to 1000000" },
+    { "threads", "number", whole(1, 256), "an integer from 1 to 256" },
+    { "switch_interval", "number",
+      function(n) return n > 0 and n <= 10000 end,
+      "above 0 and at most 10000 ms" },
 }
+
+
+-- the options that are known, in a table of their own; or nil and why not
+local function check_options(opts)
+    local checked = {}
+
+    for i = 1, #options do
+        local name, expected, good, what = unpack(options[i])
+        local value = opts[name]
+
+        if value ~= nil then
+            if type(value) ~= expected then
+                return nil, format("opts.%s must be %s, got %s", name,
+                                   what or "a " .. expected, type(value))
+            end
+
+            if good and not good(value) then
+                return nil, format("opts.%s must be %s", name, what)
+            end
+
+            checked[name] = value
+        end
+    end
+
+    return checked
+end
 
 
 local function check_load(lib, cfg, opts)
     if type(lib) ~= "string" then
-        return "lib must be a string, got " .. type(lib)
+        return nil, "lib must be a string, got " .. type(lib)
     end
 
     if cfg ~= nil and type(cfg) ~= "string" then
-        return "cfg must be a string or nil, got " .. type(cfg)
+        return nil, "cfg must be a string or nil, got " .. type(cfg)
     end
 
-    if opts == nil then
-        return
+    if opts ~= nil and type(opts) ~= "table" then
+        return nil, "opts must be a table or nil, got " .. type(opts)
     end
 
-    if type(opts) ~= "table" then
-        return "opts must be a table or nil, got " .. type(opts)
-    end
-
-    for i = 1, #options do
-        local name, expected, what = unpack(options[i])
-        local value = opts[name]
-
-        if value ~= nil and type(value) ~= expected then
-            return format("opts.%s must be %s, got %s", name,
-                          what or "a " .. expected, type(value))
-        end
-    end
-
-    local max = opts.max_queue
-
-    if max and not (max >= 1 and max <= 1048575 and max % 1 == 0) then
-        return "opts.max_queue must be " .. options[1][3]
-    end
-
-    if opts.timeout and not (opts.timeout >= 0) then
-        return "opts.timeout must be " .. options[4][3]
-    end
-
-    if opts.spin and not (opts.spin >= 0 and opts.spin <= 1000000) then
-        return "opts.spin must be " .. options[5][3] .. ", up to 1000000"
-    end
-
-    local n = opts.threads
-
-    if n and not (n >= 1 and n <= 256 and n % 1 == 0) then
-        return "opts.threads must be " .. options[6][3]
-    end
-
-    local interval = opts.switch_interval
-
-    if interval and not (interval > 0 and interval <= 10000) then
-        return "opts.switch_interval must be " .. options[7][3]
-    end
+    return check_options(opts or {})
 end
 
 
@@ -235,7 +272,7 @@ end
 -- not. Waits for the start: the coroutine where it can yield, else the
 -- worker.
 local function load_ffi(lib, cfg, opts)
-    local err = check_load(lib, cfg, opts)
+    local checked, err = check_load(lib, cfg, opts)
     if err then
         return nil, err
     end
@@ -245,14 +282,8 @@ local function load_ffi(lib, cfg, opts)
         return rt
     end
 
-    opts = opts or {}
-
     while true do
-        local id, reason, task = core.load(lib, cfg, opts.max_queue,
-                                           opts.is_global, opts.unpin,
-                                           opts.timeout, opts.spin,
-                                           opts.threads,
-                                           opts.switch_interval)
+        local id, reason, task = core.load(lib, cfg, checked)
         if id then
             return remember(lib, cfg, id)
         end
@@ -261,12 +292,9 @@ local function load_ffi(lib, cfg, opts)
             return nil, reason
         end
 
-        wait()
-
-        local ok, rc, text = take(task)
+        local ok, failed = wait_started(task)
         if not ok then
-            return nil, type(rc) == "string" and rc
-                        or text or "the library could not start"
+            return nil, failed
         end
     end
 end

@@ -42,6 +42,7 @@ struct bridge_s {
     _Atomic(bridge_line_t *)  lines;
     _Atomic uint32_t          nlines;
     _Atomic uint32_t          lost_lines;
+    _Atomic uint32_t          threads;   /* that poll, once for each queue */
     _Atomic bool              deserted;  /* some queue, since it was asked */
     _Atomic bool              dead;
     _Atomic bool              exiting;

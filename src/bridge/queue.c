@@ -217,6 +217,34 @@ bridge_queue_close(bridge_queue_t *q)
 }
 
 
+void
+bridge_queue_forget(bridge_queue_t *q)
+{
+    atomic_store(&q->told, true);
+}
+
+
+bool
+bridge_queue_given_up(const bridge_queue_t *q)
+{
+    uint32_t        i;
+    bridge_task_t  *t;
+
+    for (i = bridge_queue_taken(q); i != q->tail; i++) {
+        t = atomic_load_explicit(&q->cells[i & q->mask],
+                                 memory_order_acquire);
+
+        if (t && !(atomic_load_explicit(&t->state, memory_order_relaxed)
+                   & BRIDGE_TASK_CANCEL))
+        {
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
 bool
 bridge_queue_release(bridge_queue_t *q)
 {

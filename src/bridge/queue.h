@@ -37,7 +37,8 @@ struct bridge_queue_s {
     _Atomic(bridge_notice_t *) notices;
     _Atomic bool               kicked;
     _Atomic bool               polled;   /* by any thread, ever */
-    _Atomic bool               told;     /* a poll has returned -1 */
+    _Atomic bool               told;     /* a poll has returned -1, or will
+                                            never: see forget */
     _Atomic bool               naming;
     _Atomic bool               watched;  /* somebody takes notices */
     _Atomic bool               named;    /* name is there to be read */
@@ -131,12 +132,21 @@ bool bridge_queue_deserted(const bridge_queue_t *q);
 void bridge_queue_close(bridge_queue_t *q);
 
 /*
+ * Host thread.  Its runtime takes no part any more (it could not start): a
+ * release need not wait until it has been told of the close.
+ */
+void bridge_queue_forget(bridge_queue_t *q);
+
+/*
  * Host thread.  Gives a closed queue back for reuse; false while a thread
  * is in a poll, tasks wait in it, or its eventfd is waited on by a loop that
  * has not been told: try again later.  Its handle is stale from the first
  * time on that none of the last two was the case.
  */
 bool bridge_queue_release(bridge_queue_t *q);
+
+/* Host thread.  Whether each task that waits in the queue was cancelled. */
+bool bridge_queue_given_up(const bridge_queue_t *q);
 
 /*
  * Host thread.  Takes what waits in a queue back from it, as a consumer
@@ -160,8 +170,8 @@ int bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
 void bridge_kick(bridge_t *b, uint64_t queue);
 
 /*
- * Any thread.  The queue's eventfd, made at the first call and closed with
- * the queue; -1 where it cannot be had.
+ * Any thread.  The queue's eventfd, made at the first call and closed when
+ * the queue is released; -1 where it cannot be had.
  */
 int bridge_queue_fd(bridge_t *b, uint64_t queue);
 

@@ -71,6 +71,8 @@ thread_ends(void *data)
     for (s = data; s; s = next) {
         next = s->next;
 
+        atomic_fetch_sub(&s->bridge->threads, 1);
+
         if (count(s->bridge, s->queue, -1) == 0) {
             desert(s->bridge);
         }
@@ -117,10 +119,19 @@ bridge_threads_note(bridge_t *b, uint64_t queue)
         return;
     }
 
+    atomic_fetch_add(&b->threads, 1);
+
     s->next = first;
     s->bridge = b;
     s->queue = queue;
     (void) pthread_setspecific(key, s);
+}
+
+
+uint32_t
+bridge_threads_alive(bridge_t *b)
+{
+    return atomic_load(&b->threads);
 }
 
 

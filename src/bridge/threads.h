@@ -15,6 +15,12 @@
 void bridge_threads_note(bridge_t *b, uint64_t queue);
 
 /*
+ * Host thread.  Live threads that have ever polled a queue, also one that
+ * is gone by now; once for each of their queues.
+ */
+uint32_t bridge_threads_alive(bridge_t *b);
+
+/*
  * Host thread.  Whether, since the last time, the last live thread of some
  * queue has ended; the host has been woken for it.
  */

@@ -244,7 +244,7 @@ ngx_http_lua_ffi_log_timeout(bridge_task_t *t)
     u_char                       path[64], comm[32];
     ngx_http_lua_ffi_runtime_t  *rt;
 
-    rt = ngx_http_lua_ffi_runtime(t->queue);
+    rt = ngx_http_lua_ffi_runtime_of(t);
     if (rt == NULL) {
         return;
     }

@@ -4,17 +4,15 @@
 
 #include <lauxlib.h>
 #include <lua.h>
-#include <math.h>
 
 #include "abi.h"
 #include "ffi_lua.h"
 #include "ngx_http_lua_ffi_call.h"
 #include "ngx_http_lua_ffi_health.h"
 #include "ngx_http_lua_ffi_host.h"
+#include "ngx_http_lua_ffi_load.h"
 #include "ngx_http_lua_ffi_lua.h"
-#include "ngx_http_lua_ffi_module.h"
-#include "ngx_http_lua_ffi_runtime.h"
-#include "ngx_http_lua_ffi_start.h"
+#include "ngx_http_lua_ffi_registry.h"
 #include "ngx_http_lua_ffi_wake.h"
 
 
@@ -23,21 +21,18 @@
 
 static int ngx_http_lua_ffi_resty_core(lua_State *L);
 static int ngx_http_lua_ffi_resty_ffi(lua_State *L);
-static int ngx_http_lua_ffi_core_load(lua_State *L);
 static int ngx_http_lua_ffi_core_submit(lua_State *L);
 static int ngx_http_lua_ffi_core_wait(lua_State *L);
 static int ngx_http_lua_ffi_core_take(lua_State *L);
 static int ngx_http_lua_ffi_core_alive(lua_State *L);
 static int ngx_http_lua_ffi_core_unload(lua_State *L);
-static int ngx_http_lua_ffi_fail(lua_State *L, const u_char *err, size_t len);
-static ngx_msec_t ngx_http_lua_ffi_timeout(ngx_http_request_t *r,
-    lua_State *L, int index, ngx_msec_t timeout);
 static void ngx_http_lua_ffi_log_full(ngx_http_request_t *r,
     ngx_http_lua_ffi_runtime_t *rt);
 
 
 static const luaL_Reg  ngx_http_lua_ffi_core[] = {
     { "load",    ngx_http_lua_ffi_core_load },
+    { "reload",  ngx_http_lua_ffi_core_reload },
     { "submit",  ngx_http_lua_ffi_core_submit },
     { "wait",    ngx_http_lua_ffi_core_wait },
     { "take",    ngx_http_lua_ffi_core_take },
@@ -134,174 +129,6 @@ ngx_http_lua_ffi_resty_ffi(lua_State *L)
 }
 
 
-static int
-ngx_http_lua_ffi_fail(lua_State *L, const u_char *err, size_t len)
-{
-    lua_pushnil(L);
-    lua_pushlstring(L, (const char *) err, len);
-
-    return 2;
-}
-
-
-static ngx_msec_t
-ngx_http_lua_ffi_timeout(ngx_http_request_t *r, lua_State *L, int index,
-    ngx_msec_t timeout)
-{
-    lua_Number                    ms;
-    ngx_http_lua_ffi_loc_conf_t  *flcf;
-
-    if (lua_isnumber(L, index)) {
-        ms = lua_tonumber(L, index);
-
-        if (ms > 0 && ms < 1) {
-            return 1;
-        }
-
-        return ms < NGX_MAX_INT32_VALUE ? (ngx_msec_t) ms
-                                        : NGX_MAX_INT32_VALUE;
-    }
-
-    if (timeout != NGX_CONF_UNSET_MSEC) {
-        return timeout;
-    }
-
-    flcf = ngx_http_get_module_loc_conf(r, ngx_http_lua_ffi_module);
-
-    return flcf->timeout;
-}
-
-
-/*
- * load(lib, cfg, max_queue, is_global, unpin, timeout, spin, threads,
- *      switch_interval)
- * Returns an id; or nil and a reason; or nil, nil and a task to wait for,
- * after which load is to be called again.
- */
-static int
-ngx_http_lua_ffi_core_load(lua_State *L)
-{
-    int                          i;
-    size_t                       len;
-    u_char                       err[NGX_HTTP_LUA_FFI_ERR_LEN];
-    ngx_msec_t                   ms;
-    bridge_task_t               *t;
-    ngx_http_request_t          *r;
-    ngx_http_lua_ffi_load_t      load;
-    ngx_http_lua_ffi_runtime_t  *rt;
-    ngx_http_lua_ffi_loc_conf_t *flcf;
-
-    r = ngx_http_lua_get_request(L);
-    if (r == NULL) {
-        lua_pushnil(L);
-        lua_pushliteral(L, "cannot load here, before nginx has forked its "
-                        "workers (init_by_lua): load in init_worker_by_lua "
-                        "or at the first request");
-        return 2;
-    }
-
-    ngx_memzero(&load, sizeof(ngx_http_lua_ffi_load_t));
-
-    load.lib.data = (u_char *) luaL_checklstring(L, 1, &load.lib.len);
-    load.cfg.data = (u_char *) luaL_optlstring(L, 2, "", &load.cfg.len);
-    load.has_cfg = lua_isstring(L, 2);
-    load.max_queue = (ngx_uint_t) luaL_optnumber(L, 3, 65536);
-    load.is_global = lua_toboolean(L, 4);
-    load.unpin = lua_toboolean(L, 5);
-    load.timeout = lua_isnumber(L, 6)
-                   ? ngx_http_lua_ffi_timeout(r, L, 6, 0)
-                   : NGX_CONF_UNSET_MSEC;
-    load.spin = (ngx_uint_t) luaL_optnumber(L, 7, 0);
-
-    for (i = 0; i < BRIDGE_QUEUE_OPTIONS; i++) {
-        load.options[i] = luaL_optnumber(L, 8 + i, NAN);
-    }
-
-    if (ngx_strlchr(load.lib.data, load.lib.data + load.lib.len, '\0')) {
-        lua_pushnil(L);
-        lua_pushliteral(L, "lib must not contain NUL bytes");
-        return 2;
-    }
-
-    if (ngx_strlchr(load.cfg.data, load.cfg.data + load.cfg.len, '\0')) {
-        lua_pushnil(L);
-        lua_pushliteral(L, "cfg must not contain NUL bytes");
-        return 2;
-    }
-
-    len = sizeof(err);
-
-    rt = ngx_http_lua_ffi_load(&load, err, &len);
-    if (rt == NULL) {
-        return ngx_http_lua_ffi_fail(L, err, len);
-    }
-
-    if (rt->state == NGX_HTTP_LUA_FFI_READY) {
-        lua_pushnumber(L, (lua_Number) ngx_http_lua_ffi_runtime_id(rt));
-        return 1;
-    }
-
-    flcf = ngx_http_get_module_loc_conf(r, ngx_http_lua_ffi_module);
-    ms = flcf->load_timeout;
-    len = sizeof(err);
-
-    if (ngx_http_lua_ffi_can_wait(L, r, err, &len) != NGX_OK) {
-
-        ngx_http_lua_ffi_wait_started(rt, ms);
-
-        if (rt->state == NGX_HTTP_LUA_FFI_READY) {
-            lua_pushnumber(L, (lua_Number) ngx_http_lua_ffi_runtime_id(rt));
-            return 1;
-        }
-
-        lua_pushnil(L);
-
-        if (rt->state == NGX_HTTP_LUA_FFI_STARTING) {
-            lua_pushliteral(L, "timeout");
-
-        } else if (rt->err.len) {
-            lua_pushlstring(L, (char *) rt->err.data, rt->err.len);
-
-        } else {
-            lua_pushliteral(L, "the library could not start");
-        }
-
-        return 2;
-    }
-
-    t = bridge_task_new(bridge_host(), NULL, 0, NULL, 0);
-    if (t == NULL) {
-        goto nomem;
-    }
-
-    bridge_task_lend(t);
-    len = sizeof(err);
-
-    if (ngx_http_lua_ffi_notify_started(rt, t) != NGX_OK) {
-        bridge_task_free(bridge_host(), t, 0);
-        goto nomem;
-    }
-
-    if (ngx_http_lua_ffi_wait(L, r, t, ms, err, &len) != NGX_OK) {
-        bridge_task_free(bridge_host(), t, 0);
-        return ngx_http_lua_ffi_fail(L, err, len);
-    }
-
-    lua_pushnil(L);
-    lua_pushnil(L);
-    lua_pushnumber(L, (lua_Number) bridge_task_id(t));
-
-    return 3;
-
-nomem:
-
-    lua_pushnil(L);
-    lua_pushliteral(L, "no memory");
-
-    return 2;
-}
-
-
 /*
  * submit(id, req, method, timeout)
  * Returns a task, after which wait and take must be called; or nil and why
@@ -318,7 +145,7 @@ ngx_http_lua_ffi_core_submit(lua_State *L)
     ngx_http_request_t          *r;
     ngx_http_lua_ffi_runtime_t  *rt;
 
-    rt = ngx_http_lua_ffi_runtime((uint64_t) lua_tonumber(L, 1));
+    rt = ngx_http_lua_ffi_serving((uint64_t) lua_tonumber(L, 1));
     if (rt == NULL) {
         lua_pushnil(L);
         lua_pushliteral(L, "unloaded");
@@ -349,7 +176,7 @@ ngx_http_lua_ffi_core_submit(lua_State *L)
         return 2;
     }
 
-    ms = ngx_http_lua_ffi_timeout(r, L, 4, rt->timeout);
+    ms = ngx_http_lua_ffi_timeout(r, L, 4, rt->load.timeout);
 
     unfit = ngx_http_lua_ffi_unfit(rt, ms);
     if (unfit) {
@@ -401,7 +228,7 @@ ngx_http_lua_ffi_core_take(lua_State *L)
 static int
 ngx_http_lua_ffi_core_alive(lua_State *L)
 {
-    lua_pushboolean(L, ngx_http_lua_ffi_runtime((uint64_t)
+    lua_pushboolean(L, ngx_http_lua_ffi_serving((uint64_t)
                                                 lua_tonumber(L, 1)) != NULL);
 
     return 1;
@@ -411,12 +238,7 @@ ngx_http_lua_ffi_core_alive(lua_State *L)
 static int
 ngx_http_lua_ffi_core_unload(lua_State *L)
 {
-    ngx_http_lua_ffi_runtime_t  *rt;
-
-    rt = ngx_http_lua_ffi_runtime((uint64_t) lua_tonumber(L, 1));
-    if (rt) {
-        ngx_http_lua_ffi_unload(rt);
-    }
+    ngx_http_lua_ffi_unload((uint64_t) lua_tonumber(L, 1));
 
     return 0;
 }

@@ -4,18 +4,17 @@
 #include <dlfcn.h>
 
 #include "abi.h"
-#include "handle.h"
 #include "ngx_http_lua_ffi_health.h"
 #include "ngx_http_lua_ffi_library.h"
+#include "ngx_http_lua_ffi_registry.h"
 #include "ngx_http_lua_ffi_runtime.h"
 #include "ngx_http_lua_ffi_start.h"
 #include "ngx_http_lua_ffi_wake.h"
 
 
-static ngx_http_lua_ffi_runtime_t *ngx_http_lua_ffi_find(
-    ngx_http_lua_ffi_load_t *load, void *library);
 static ngx_http_lua_ffi_runtime_t *ngx_http_lua_ffi_create(
     ngx_http_lua_ffi_load_t *load, void *library);
+static ngx_int_t ngx_http_lua_ffi_decide(ngx_http_lua_ffi_runtime_t *rt);
 static void ngx_http_lua_ffi_sweep_closing(void);
 static void ngx_http_lua_ffi_free(ngx_http_lua_ffi_runtime_t *rt);
 
@@ -25,23 +24,12 @@ static ngx_queue_t  ngx_http_lua_ffi_closing;
 static ngx_uint_t   ngx_http_lua_ffi_exiting;
 
 
-ngx_http_lua_ffi_runtime_t *
-ngx_http_lua_ffi_load(ngx_http_lua_ffi_load_t *load, u_char *err,
-    size_t *errlen)
+ngx_int_t
+ngx_http_lua_ffi_prepare(u_char *err, size_t *errlen)
 {
-    int                          rc;
-    char                        *cfg;
-    void                        *library, *tq;
-    size_t                       room;
-    bridge_task_t               *start;
-    ngx_http_lua_ffi_init_pt     init;
-    ngx_http_lua_ffi_runtime_t  *rt;
-
-    room = *errlen;
-
     if (ngx_http_lua_ffi_exiting) {
-        *errlen = ngx_snprintf(err, room, "shutting down") - err;
-        return NULL;
+        *errlen = ngx_snprintf(err, *errlen, "shutting down") - err;
+        return NGX_ERROR;
     }
 
     if (ngx_http_lua_ffi_live.next == NULL) {
@@ -49,33 +37,31 @@ ngx_http_lua_ffi_load(ngx_http_lua_ffi_load_t *load, u_char *err,
         ngx_queue_init(&ngx_http_lua_ffi_closing);
     }
 
-    rt = ngx_http_lua_ffi_find(load, NULL);
-    if (rt) {
-        return rt;
-    }
-
     if (ngx_http_lua_ffi_event_init() != NGX_OK) {
-        *errlen = ngx_snprintf(err, room, "no connection or descriptor left "
-                               "(see worker_connections)")
+        *errlen = ngx_snprintf(err, *errlen, "no connection or descriptor "
+                               "left (see worker_connections)")
                   - err;
-        return NULL;
+        return NGX_ERROR;
     }
 
     ngx_http_lua_ffi_sweep_closing();
 
-    library = ngx_http_lua_ffi_library_open(&load->lib, load->is_global, err,
-                                            errlen);
-    if (library == NULL) {
-        return NULL;
-    }
+    return NGX_OK;
+}
 
-    /* another name of the same file */
 
-    rt = ngx_http_lua_ffi_find(load, library);
-    if (rt) {
-        (void) dlclose(library);
-        return rt;
-    }
+ngx_http_lua_ffi_runtime_t *
+ngx_http_lua_ffi_start(ngx_http_lua_ffi_load_t *load, void *library,
+    ngx_http_lua_ffi_entry_t *entry, u_char *err, size_t *errlen)
+{
+    int                          rc;
+    char                        *cfg;
+    void                        *tq;
+    size_t                       room;
+    ngx_http_lua_ffi_init_pt     init;
+    ngx_http_lua_ffi_runtime_t  *rt;
+
+    room = *errlen;
 
     init = ngx_http_lua_ffi_library_init(library, err, errlen);
     if (init == NULL) {
@@ -92,12 +78,15 @@ ngx_http_lua_ffi_load(ngx_http_lua_ffi_load_t *load, u_char *err,
         return NULL;
     }
 
+    ngx_http_lua_ffi_attach(entry, rt);
+
     cfg = NULL;
 
     if (load->has_cfg) {
         cfg = ngx_alloc(load->cfg.len + 1, ngx_cycle->log);
         if (cfg == NULL) {
             *errlen = ngx_snprintf(err, room, "no memory") - err;
+            (void) ngx_http_lua_ffi_decide(rt);
             ngx_http_lua_ffi_close(rt, NGX_HTTP_LUA_FFI_FAILED);
             return NULL;
         }
@@ -118,23 +107,16 @@ ngx_http_lua_ffi_load(ngx_http_lua_ffi_load_t *load, u_char *err,
         return rt;
     }
 
-    /* decided now: nobody is asked for a report any more */
-
-    start = bridge_task_find(bridge_host(),
-                             atomic_exchange(&rt->requests->start, 0));
-    if (start) {
-        bridge_task_free(bridge_host(), start, 0);
-        rt->reported = 1;
-
-    } else {
+    if (ngx_http_lua_ffi_decide(rt) != NGX_OK) {
         ngx_http_lua_ffi_event_drain();
     }
 
     if (rc == 0 && rt->state != NGX_HTTP_LUA_FFI_FAILED) {
-        rt->state = NGX_HTTP_LUA_FFI_READY;
-        ngx_http_lua_ffi_check_threads(rt);
+        ngx_http_lua_ffi_ready(rt);
         return rt;
     }
+
+    bridge_queue_forget(rt->requests);
 
     *errlen = ngx_snprintf(err, room, "%V: libffi_init returned %d",
                            &load->lib, rc)
@@ -148,36 +130,25 @@ ngx_http_lua_ffi_load(ngx_http_lua_ffi_load_t *load, u_char *err,
 }
 
 
-static ngx_http_lua_ffi_runtime_t *
-ngx_http_lua_ffi_find(ngx_http_lua_ffi_load_t *load, void *library)
+/*
+ * Nobody is asked for a report of the start any more; NGX_DECLINED where it
+ * has been given already.
+ */
+static ngx_int_t
+ngx_http_lua_ffi_decide(ngx_http_lua_ffi_runtime_t *rt)
 {
-    ngx_queue_t                 *q;
-    ngx_http_lua_ffi_runtime_t  *rt;
+    bridge_task_t  *start;
 
-    for (q = ngx_queue_head(&ngx_http_lua_ffi_live);
-         q != ngx_queue_sentinel(&ngx_http_lua_ffi_live);
-         q = ngx_queue_next(q))
-    {
-        rt = ngx_queue_data(q, ngx_http_lua_ffi_runtime_t, queue);
-
-        if (rt->has_cfg != load->has_cfg
-            || rt->cfg.len != load->cfg.len
-            || ngx_memcmp(rt->cfg.data, load->cfg.data, rt->cfg.len) != 0)
-        {
-            continue;
-        }
-
-        if (library ? rt->library == library
-                    : (rt->lib.len == load->lib.len
-                       && ngx_memcmp(rt->lib.data, load->lib.data,
-                                     rt->lib.len)
-                          == 0))
-        {
-            return rt;
-        }
+    start = bridge_task_find(bridge_host(),
+                             atomic_exchange(&rt->requests->start, 0));
+    if (start == NULL) {
+        return NGX_DECLINED;
     }
 
-    return NULL;
+    bridge_task_free(bridge_host(), start, 0);
+    rt->reported = 1;
+
+    return NGX_OK;
 }
 
 
@@ -194,9 +165,13 @@ ngx_http_lua_ffi_create(ngx_http_lua_ffi_load_t *load, void *library)
 
     ngx_queue_init(&rt->loaders);
 
-    if (ngx_http_lua_ffi_dup(&rt->lib, load->lib.data, load->lib.len)
+    rt->load = *load;
+    ngx_str_null(&rt->load.lib);
+    ngx_str_null(&rt->load.cfg);
+
+    if (ngx_http_lua_ffi_dup(&rt->load.lib, load->lib.data, load->lib.len)
         != NGX_OK
-        || ngx_http_lua_ffi_dup(&rt->cfg, load->cfg.data, load->cfg.len)
+        || ngx_http_lua_ffi_dup(&rt->load.cfg, load->cfg.data, load->cfg.len)
            != NGX_OK)
     {
         goto failed;
@@ -216,9 +191,6 @@ ngx_http_lua_ffi_create(ngx_http_lua_ffi_load_t *load, void *library)
     rt->started.handler = ngx_http_lua_ffi_start_done;
     rt->state = NGX_HTTP_LUA_FFI_STARTING;
     rt->library = library;
-    rt->timeout = load->timeout;
-    rt->has_cfg = load->has_cfg;
-    rt->unpin = load->unpin;
 
     start->data = rt;
     bridge_task_lend(start);
@@ -241,21 +213,12 @@ failed:
 }
 
 
-uint64_t
-ngx_http_lua_ffi_runtime_id(ngx_http_lua_ffi_runtime_t *rt)
-{
-    return bridge_queue_handle(rt->requests) & BRIDGE_ID_MASK;
-}
-
-
 ngx_http_lua_ffi_runtime_t *
-ngx_http_lua_ffi_runtime(uint64_t id)
+ngx_http_lua_ffi_runtime_of(bridge_task_t *t)
 {
     bridge_queue_t  *queue;
 
-    queue = bridge_queue_find(bridge_host(),
-                              bridge_handle(BRIDGE_KIND_QUEUE, 0, 0)
-                              | (id & BRIDGE_ID_MASK));
+    queue = bridge_queue_find(bridge_host(), t->queue);
 
     return queue ? queue->data : NULL;
 }
@@ -267,7 +230,7 @@ ngx_http_lua_ffi_runtime_name(ngx_http_lua_ffi_runtime_t *rt)
     ngx_str_t  name;
 
     if (!atomic_load(&rt->requests->named)) {
-        return rt->lib;
+        return rt->load.lib;
     }
 
     name.data = (u_char *) rt->requests->name;
@@ -278,18 +241,11 @@ ngx_http_lua_ffi_runtime_name(ngx_http_lua_ffi_runtime_t *rt)
 
 
 void
-ngx_http_lua_ffi_unload(ngx_http_lua_ffi_runtime_t *rt)
-{
-    ngx_http_lua_ffi_close(rt, NGX_HTTP_LUA_FFI_UNLOADED);
-}
-
-
-void
 ngx_http_lua_ffi_close(ngx_http_lua_ffi_runtime_t *rt,
     ngx_http_lua_ffi_state_e state)
 {
     rt->state = state;
-    rt->requests->data = NULL;
+    ngx_http_lua_ffi_detach(rt);
 
     ngx_http_lua_ffi_wake_now();
     bridge_queue_close(rt->requests);
@@ -326,17 +282,23 @@ ngx_http_lua_ffi_sweep_closing(void)
 
         ngx_http_lua_ffi_check_threads(rt);
 
+        /* what is left in the queue of one that is stuck */
+
+        if (bridge_queue_given_up(rt->requests)) {
+            (void) bridge_queue_drop(bridge_host(), rt->requests);
+        }
+
         if (!rt->reported
-            || (rt->unpin && threads)
+            || (rt->load.unpin && threads)
             || !bridge_queue_release(rt->requests))
         {
             continue;
         }
 
-        if (rt->unpin && polled && dlclose(rt->library) != 0) {
+        if (rt->load.unpin && polled && dlclose(rt->library) != 0) {
             ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                           "lua ffi: dlclose() of \"%V\" failed: %s",
-                          &rt->lib, dlerror());
+                          &rt->load.lib, dlerror());
         }
 
         ngx_queue_remove(&rt->queue);
@@ -368,6 +330,27 @@ ngx_http_lua_ffi_threads_ended(void)
             ngx_http_lua_ffi_check_threads(rt);
         }
     }
+}
+
+
+ngx_int_t
+ngx_http_lua_ffi_live_threads(void)
+{
+    ngx_int_t                    n;
+    ngx_queue_t                 *q;
+    ngx_http_lua_ffi_runtime_t  *rt;
+
+    n = 0;
+
+    for (q = ngx_queue_head(&ngx_http_lua_ffi_live);
+         q != ngx_queue_sentinel(&ngx_http_lua_ffi_live);
+         q = ngx_queue_next(q))
+    {
+        rt = ngx_queue_data(q, ngx_http_lua_ffi_runtime_t, queue);
+        n += bridge_queue_threads(rt->requests);
+    }
+
+    return n;
 }
 
 
@@ -446,12 +429,12 @@ ngx_http_lua_ffi_dup(ngx_str_t *dst, u_char *data, size_t len)
 static void
 ngx_http_lua_ffi_free(ngx_http_lua_ffi_runtime_t *rt)
 {
-    if (rt->lib.data) {
-        ngx_free(rt->lib.data);
+    if (rt->load.lib.data) {
+        ngx_free(rt->load.lib.data);
     }
 
-    if (rt->cfg.data) {
-        ngx_free(rt->cfg.data);
+    if (rt->load.cfg.data) {
+        ngx_free(rt->load.cfg.data);
     }
 
     if (rt->err.data) {

@@ -1,10 +1,7 @@
 #ifndef _NGX_HTTP_LUA_FFI_RUNTIME_H_INCLUDED_
 #define _NGX_HTTP_LUA_FFI_RUNTIME_H_INCLUDED_
 
-/*
- * The worker's runtimes.  They are the process's and not a Lua VM's: with
- * lua_code_cache off there is a VM for each request.
- */
+/* One runtime, from its start to its end; see _registry.h for all. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -16,6 +13,9 @@
 
 
 #define NGX_HTTP_LUA_FFI_ERR_LEN  2048
+
+
+typedef struct ngx_http_lua_ffi_entry_s  ngx_http_lua_ffi_entry_t;
 
 
 typedef enum {
@@ -48,16 +48,13 @@ typedef struct {
     ngx_http_lua_ffi_state_e   state;
     bridge_queue_t            *requests;
     void                      *library;      /* one reference of dlopen's */
-    ngx_str_t                  lib;          /* as first asked for */
-    ngx_str_t                  cfg;
+    ngx_http_lua_ffi_entry_t  *entry;
+    ngx_http_lua_ffi_load_t    load;         /* as first asked for */
     ngx_str_t                  err;          /* why it FAILED */
-    ngx_msec_t                 timeout;
     uint32_t                   taken;        /* out of the queue, when */
     ngx_msec_t                 waits_since;  /* calls began to wait */
     time_t                     logged_full;
     time_t                     logged_timeout;
-    unsigned                   has_cfg:1;
-    unsigned                   unpin:1;
     unsigned                   reported:1;   /* the start task has come back */
     unsigned                   stuck:1;      /* and logged */
     unsigned                   ended:1;      /* likewise */
@@ -65,22 +62,26 @@ typedef struct {
 
 
 /*
- * The runtime of these arguments: the one that is there, or a new one, READY
- * or STARTING.  NULL with the reason in err (*errlen bytes of room; becomes
- * its length).  load's strings are copied.
+ * Before a start: makes this process one that has runtimes, and gives back
+ * what is left of earlier ones.  NGX_ERROR with the reason in err (*errlen
+ * bytes of room; becomes its length).
  */
-ngx_http_lua_ffi_runtime_t *ngx_http_lua_ffi_load(
-    ngx_http_lua_ffi_load_t *load, u_char *err, size_t *errlen);
+ngx_int_t ngx_http_lua_ffi_prepare(u_char *err, size_t *errlen);
 
-/* A runtime's id in Lua, exact in a double; and the READY one of an id. */
-uint64_t ngx_http_lua_ffi_runtime_id(ngx_http_lua_ffi_runtime_t *rt);
-ngx_http_lua_ffi_runtime_t *ngx_http_lua_ffi_runtime(uint64_t id);
+/*
+ * A new runtime of library, whose reference it takes over, attached to
+ * entry: READY or STARTING.  NULL with the reason, likewise.  load's strings
+ * are copied.
+ */
+ngx_http_lua_ffi_runtime_t *ngx_http_lua_ffi_start(
+    ngx_http_lua_ffi_load_t *load, void *library,
+    ngx_http_lua_ffi_entry_t *entry, u_char *err, size_t *errlen);
+
+/* The one t was put to; NULL where that is gone. */
+ngx_http_lua_ffi_runtime_t *ngx_http_lua_ffi_runtime_of(bridge_task_t *t);
 
 /* What error.log calls rt. */
 ngx_str_t ngx_http_lua_ffi_runtime_name(ngx_http_lua_ffi_runtime_t *rt);
-
-/* No more calls; what waits is answered, then its pollers see NULL. */
-void ngx_http_lua_ffi_unload(ngx_http_lua_ffi_runtime_t *rt);
 
 /*
  * In exit_process: unloads all and waits until every thread that polled has
@@ -88,10 +89,16 @@ void ngx_http_lua_ffi_unload(ngx_http_lua_ffi_runtime_t *rt);
  */
 void ngx_http_lua_ffi_unload_all(ngx_msec_t ms);
 
+/* Of all that are not closed: the threads that have polled, and live. */
+ngx_int_t ngx_http_lua_ffi_live_threads(void);
+
 /* Looks after all whose threads may have ended. */
 void ngx_http_lua_ffi_threads_ended(void);
 
-/* For _start.c: takes rt out of service in a state that is final. */
+/*
+ * Takes rt out of service in a state that is final: what waits is answered,
+ * then its pollers see NULL.
+ */
 void ngx_http_lua_ffi_close(ngx_http_lua_ffi_runtime_t *rt,
     ngx_http_lua_ffi_state_e state);
 

@@ -2,7 +2,7 @@
 #include <ngx_core.h>
 
 #include "abi.h"
-#include "ngx_http_lua_ffi_health.h"
+#include "ngx_http_lua_ffi_registry.h"
 #include "ngx_http_lua_ffi_start.h"
 #include "ngx_http_lua_ffi_wake.h"
 
@@ -20,12 +20,14 @@ static void ngx_http_lua_ffi_notify(ngx_http_lua_ffi_runtime_t *rt,
 void
 ngx_http_lua_ffi_start_done(bridge_task_t *t)
 {
-    ngx_queue_t                 *q;
-    ngx_http_lua_ffi_loader_t   *l;
     ngx_http_lua_ffi_runtime_t  *rt;
 
     rt = t->data;
     rt->reported = 1;
+
+    if (t->rc != 0) {
+        bridge_queue_forget(rt->requests);
+    }
 
     if (rt->state != NGX_HTTP_LUA_FFI_STARTING) {
         bridge_task_free(bridge_host(), t, 0);
@@ -33,8 +35,7 @@ ngx_http_lua_ffi_start_done(bridge_task_t *t)
     }
 
     if (t->rc == 0) {
-        rt->state = NGX_HTTP_LUA_FFI_READY;
-        ngx_http_lua_ffi_check_threads(rt);
+        ngx_http_lua_ffi_ready(rt);
 
     } else {
         if (t->rsp == NULL
@@ -48,6 +49,16 @@ ngx_http_lua_ffi_start_done(bridge_task_t *t)
     }
 
     bridge_task_free(bridge_host(), t, 0);
+
+    ngx_http_lua_ffi_notify_loaders(rt);
+}
+
+
+void
+ngx_http_lua_ffi_notify_loaders(ngx_http_lua_ffi_runtime_t *rt)
+{
+    ngx_queue_t                *q;
+    ngx_http_lua_ffi_loader_t  *l;
 
     while (!ngx_queue_empty(&rt->loaders)) {
         q = ngx_queue_head(&rt->loaders);

@@ -21,6 +21,9 @@ void ngx_http_lua_ffi_start_done(bridge_task_t *t);
 ngx_int_t ngx_http_lua_ffi_notify_started(ngx_http_lua_ffi_runtime_t *rt,
     bridge_task_t *t);
 
+/* The same at once, for all of them: rt is not STARTING any more. */
+void ngx_http_lua_ffi_notify_loaders(ngx_http_lua_ffi_runtime_t *rt);
+
 /*
  * Holds up the worker until rt has started or failed, at most ms
  * milliseconds (0: no bound).  rt stays valid until the next load.

@@ -65,7 +65,7 @@ def test_new_calls_fail_until_one_is_taken(nginx: Nginx) -> None:
         local ok, err = rt:call("x", {{ timeout = 1000 }})
         local short, why = rt:call("x", {{ timeout = 5 }})
         {GO_ON}
-        local again, res = rt:call("again", {{ timeout = 1000 }})
+        local again, res = rt:call("again")
         return ok, err, short, why, again, res
         """
     ) == [False, STUCK, False, STUCK, True, "again"]
@@ -132,7 +132,7 @@ def test_slow_is_not_stuck(nginx: Nginx) -> None:
         end
         probe.wait("gated", 1)
         local received = probe.received()
-        local t = ngx.thread.spawn(rt.call, rt, "x", { timeout = 1500 })
+        local t = ngx.thread.spawn(rt.call, rt, "x", { timeout = 3000 })
         probe.open_gate()
         probe.wait("received", received + 1)
         probe.wait("gated", 1)
@@ -165,7 +165,7 @@ def test_an_event_loop(nginx: Nginx) -> None:
         gate:call("open")
         local _, ok, res = ngx.thread.wait(busy)
         assert(rt:call("x", {{ timeout = 0 }}))
-        return first, second, ok, res, rt:call("y", {{ timeout = 1000 }})
+        return first, second, ok, res, rt:call("y")
         """
     ) == ["timeout", STUCK, True, "block", True, "y"]
     assert len(lines(nginx, since, '"blocking.app" is stuck')) == 1

@@ -94,6 +94,30 @@ test_the_eventfd_is_one_and_ends_with_the_queue(void **state)
 
 
 static void
+test_an_eventfd_that_nobody_polls_for(void **state)
+{
+    int       fd;
+    uint64_t  last;
+
+    (void) state;
+
+    last = handle;
+    fd = bridge_queue_fd(b, handle);
+    bridge_queue_close(q);
+    assert_false(bridge_queue_release(q));
+    bridge_queue_forget(q);
+    assert_true(bridge_queue_release(q));
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+
+    /* for teardown */
+
+    assert_ptr_equal(bridge_queue_new(b, 100), q);
+    handle = bridge_queue_handle(q);
+    assert_int_not_equal(handle, last);
+}
+
+
+static void
 test_an_armed_queue_writes_once(void **state)
 {
     (void) state;
@@ -294,6 +318,7 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         test(test_the_eventfd_is_one_and_ends_with_the_queue),
+        test(test_an_eventfd_that_nobody_polls_for),
         test(test_an_armed_queue_writes_once),
         test(test_an_armed_queue_is_attended_until_it_is_told),
         test(test_a_close_writes_to_an_armed_queue),

@@ -517,6 +517,34 @@ test_a_queue_counts_what_was_taken(void **state)
 
 
 static void
+test_a_queue_of_cancelled_tasks_is_given_up(void **state)
+{
+    bridge_task_t   *first, *second;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(4);
+    assert_true(bridge_queue_given_up(q));
+
+    unit_push(b, q, 0);
+    assert_int_equal(serve(bridge_queue_handle(q), 1), 1);
+    first = unit_push(b, q, 0);
+    second = unit_push(b, q, 0);
+
+    bridge_task_cancel(b, second);
+    assert_false(bridge_queue_given_up(q));
+    bridge_task_cancel(b, first);
+    assert_true(bridge_queue_given_up(q));
+
+    assert_int_equal(bridge_queue_drop(b, q), 2);
+    assert_true(bridge_queue_given_up(q));
+    assert_int_equal(unit_drain(b), 3);
+    finish(q);
+}
+
+
+static void
 test_who_sleeps_in_a_poll_attends(void **state)
 {
     pthread_t        thread;
@@ -606,6 +634,7 @@ main(void)
         test(test_a_dead_bridge_has_no_queue),
         test(test_a_close_ends_every_poll),
         test(test_a_queue_counts_what_was_taken),
+        test(test_a_queue_of_cancelled_tasks_is_given_up),
         test(test_who_sleeps_in_a_poll_attends),
         test(test_one_more_than_can_sleep),
     };

@@ -135,11 +135,13 @@ test_a_thread_of_two_queues_counts_in_both(void **state)
     unit_until(atomic_load(&arrived) == 1);
     assert_int_equal(bridge_queue_threads(q1), 1);
     assert_int_equal(bridge_queue_threads(q2), 1);
+    assert_int_equal(bridge_threads_alive(b), 2);
 
     atomic_store(&leave, true);
     unit_join(thread);
     assert_int_equal(bridge_queue_threads(q1), 0);
     assert_int_equal(bridge_queue_threads(q2), 0);
+    assert_int_equal(bridge_threads_alive(b), 0);
     finish(q1);
     finish(q2);
 }
@@ -249,6 +251,7 @@ test_old_threads_do_not_count_in_a_reused_queue(void **state)
     threads[1] = unit_thread(visit, &after);
     unit_until(atomic_load(&arrived) == 2);
     assert_int_equal(bridge_queue_threads(q), 1);
+    assert_int_equal(bridge_threads_alive(b), 2);
 
     atomic_store(&leave, true);
     unit_join(threads[0]);

@@ -3,7 +3,7 @@
  * included.  cfg: words of "threads=N" (0: nobody polls), "again" (poll
  * after NULL), "late" (answer held tasks after NULL), "fail" (start, then
  * return 7), "fail-late" (the same, polling only later), "slow" (polls
- * later).
+ * later), "eventfd" (has one, which nobody waits on).
  */
 
 #define _GNU_SOURCE
@@ -37,6 +37,7 @@ typedef struct {
 
 static atomic_int       received, nulls, threads, inits, gated, reports;
 static _Atomic(void *)  last, last_tq;
+static bool             failing;
 
 static pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t   opened = PTHREAD_COND_INITIALIZER;
@@ -246,14 +247,11 @@ leave(runtime_t *rt)
 }
 
 
-/* the thread that polls is no more; "die" is answered, "die-silent" not */
+/* the thread that polls is no more */
 static void
-die(runtime_t *rt, void *task, bool silent)
+die(runtime_t *rt, void *task)
 {
-    if (!silent) {
-        answer(task, 0, "dead");
-    }
-
+    answer(task, 0, "dead");
     leave(rt);
     pthread_exit(NULL);
 }
@@ -299,7 +297,7 @@ serve(runtime_t *rt, void *task)
         start(answer_later, d);
 
     } else if (is(req, "die")) {
-        die(rt, task, is(req, "die-silent"));
+        die(rt, task);
 
     } else if (is(req, "gate")) {
         wait_at_gate();
@@ -392,6 +390,9 @@ probe_revive(void)
 }
 
 
+void probe_fail_next(void) { failing = true; }
+
+
 int
 libffi_init(char *cfg, void *tq)
 {
@@ -399,9 +400,14 @@ libffi_init(char *cfg, void *tq)
     const char  *words = cfg ? cfg : "";
     const char  *count = strstr(words, "threads=");
     int          n = count ? atoi(count + 8) : 1;
-    bool         fail = strstr(words, "fail") != NULL;
+    bool         fail = strstr(words, "fail") || failing;
 
     inits++;
+    failing = false;
+
+    if (strstr(words, "eventfd")) {
+        (void) ngx_http_lua_ffi_eventfd(tq);
+    }
 
     rt->tq = last_tq = tq;
     rt->cfg = cfg ? strdup(cfg) : NULL;

@@ -15,6 +15,7 @@ int probe_inits(void);      /* calls of libffi_init */
 int probe_gated(void);      /* threads that a "gate" request holds up */
 int probe_reports(void);    /* calls of libffi_report */
 void probe_open_gate(void);
+void probe_fail_next(void); /* the next libffi_init returns 7 */
 void probe_revive(void);    /* one more thread polls the newest runtime */
 int probe_answer_stale(void); /* answers the last task once more */
 

@@ -10,6 +10,7 @@ int probe_inits(void);
 int probe_gated(void);
 int probe_reports(void);
 void probe_open_gate(void);
+void probe_fail_next(void);
 void probe_revive(void);
 int probe_answer_stale(void);
 ]]

@@ -1,0 +1,41 @@
+#ifndef _NGX_HTTP_LUA_FFI_LOAD_H_INCLUDED_
+#define _NGX_HTTP_LUA_FFI_LOAD_H_INCLUDED_
+
+/* Loads and reloads, as Lua calls them. */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <lua.h>
+
+#pragma GCC visibility push(hidden)
+
+
+/*
+ * load(lib, cfg, opts): opts is a plain table of what has been checked.
+ * Returns an id; or nil and a reason; or nil, nil and a task to wait for,
+ * after which load is to be called again.
+ */
+int ngx_http_lua_ffi_core_load(lua_State *L);
+
+/*
+ * reload(id)
+ * Returns the same; but the task's answer tells how it has gone.
+ */
+int ngx_http_lua_ffi_core_reload(lua_State *L);
+
+/*
+ * The milliseconds at an index of the stack; where there is no number,
+ * timeout, and where that is NGX_CONF_UNSET_MSEC the location's.
+ */
+ngx_msec_t ngx_http_lua_ffi_timeout(ngx_http_request_t *r, lua_State *L,
+    int index, ngx_msec_t timeout);
+
+/* Pushes nil and a reason; returns their number. */
+int ngx_http_lua_ffi_fail(lua_State *L, const u_char *err, size_t len);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_HTTP_LUA_FFI_LOAD_H_INCLUDED_ */
