@@ -192,7 +192,6 @@ soak:
 	@$(MAKE) --no-print-directory all $(VENV)/test
 	@SOAK_S='$(SOAK_S)' $(VENV_PYTHON) -m tests.soak $(SOAK)
 
-.PHONY: bench
 .PHONY: bench bench-kafka
 bench: all venv
 	@exec bench/run
