@@ -6,7 +6,6 @@ import mmap
 import os
 import re
 import signal
-import struct
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -61,16 +60,14 @@ class Board:
         self.path = path
         path.write_bytes(bytes(8 * len(self.NAMES)))
         with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), 0)
+            # stores whole words, which struct does not
+            self._words = memoryview(mmap.mmap(file.fileno(), 0)).cast("Q")
 
     def __getitem__(self, name: str) -> int:
-        at = 8 * self.NAMES.index(name)
-        (value,) = struct.unpack_from("=Q", self._map, at)
-        assert isinstance(value, int)
-        return value
+        return self._words[self.NAMES.index(name)]
 
     def __setitem__(self, name: str, value: int) -> None:
-        struct.pack_into("=Q", self._map, 8 * self.NAMES.index(name), value)
+        self._words[self.NAMES.index(name)] = value
 
     def counts(self) -> dict[str, int]:
         return {name: self[name] for name in self.NAMES[3:]}
