@@ -19,6 +19,13 @@ static ngx_event_t  ngx_http_lua_ffi_wake_event;
 void
 ngx_http_lua_ffi_wake_later(ngx_http_lua_ffi_runtime_t *rt)
 {
+    /* a worker that leaves runs timers before its next turn, not in one */
+
+    if (ngx_exiting) {
+        bridge_wake(rt->requests);
+        return;
+    }
+
     if (rt->ncalls++ == 0) {
 
         if (ngx_http_lua_ffi_quiet.next == NULL) {
