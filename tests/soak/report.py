@@ -76,7 +76,7 @@ def as_text(result: Result) -> str:
     what = "without HUP" if not result.hups else f"{result.hups} HUPs"
     text = [
         f"soak {result.name}: {result.seconds:.0f} s, {what},"
-        f" {result.reloads} hot reloads",
+        f" {result.reloads} hot reloads, {result.refused} of broken files",
         "  requests: "
         + ", ".join(f"{value} {name}" for name, value in counts.items()),
     ]

@@ -18,6 +18,8 @@ from tests.integration.nginx import Nginx
 HERE = Path(__file__).resolve().parent
 CONNECTIONS = 64
 RELOAD_S = 1.0
+BROKEN_EVERY = 7  # a file that cannot be imported
+REFUSAL = "ffi_python3: soaked: RuntimeError: not this one"
 EXIT_S = 5  # ffi_exit_timeout
 CALL_S = 5  # ffi_timeout
 SLACK_S = 20  # a machine that is busy with other things
@@ -95,6 +97,7 @@ class Result:
     counts: dict[str, int] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
     reloads: int = 0
+    refused: int = 0  # of those, broken files that were refused
     hups: int = 0
     old_workers: list[float] = field(default_factory=list)  # s to their end
     log: dict[str, int] = field(default_factory=dict)
@@ -144,7 +147,6 @@ class Soak:
         self.log.write_text("")
         self.result = Result(name)
         self._edit = edit
-        self._version = 0
         self._old: dict[int, float] = {}
 
     def run(self) -> Result:
@@ -158,7 +160,7 @@ class Soak:
             lua_path=f"{HERE}/lua/?.lua;;",
         )
         self._board = Board(self.folder / f"{self.name}.board")
-        self._write()
+        self._write(0)
         try:
             with self._nginx:
                 if self.hup_s:
@@ -213,25 +215,35 @@ class Soak:
             time.sleep(0.05)
         self.result.seconds = now
 
-    def _write(self) -> None:
+    def _write(self, version: int, last: str = "") -> None:
         source = (HERE / "app" / "soaked.py").read_text()
-        version = f"{self._version:08d}"
         assert source.count("00000000") == 1
-        source = source.replace("00000000", version).replace(*self._edit)
-        self._nginx.write_python("soaked.new", source).rename(
-            self._nginx.python_dir / "soaked.py"
-        )
+        source = source.replace("00000000", f"{version:08d}")
+        self._nginx.write_python(
+            "soaked.new", source.replace(*self._edit) + last
+        ).rename(self._nginx.python_dir / "soaked.py")
 
     def _reload(self) -> None:
-        result = self.result
-        result.reloads += 1
-        self._version += 1
-        self._board["most"] = self._version
-        self._write()
+        self.result.reloads += 1
+        version = self.result.reloads
+        # a new worker would have nothing else to load
+        if version % BROKEN_EVERY == 0 and not self.hup_s:
+            self._reload_broken(version)
+            return
+        self._board["most"] = version
+        self._write(version)
         answer = self._nginx.get("/reload")
         assert answer.status == 200, answer.text
         if not self.hup_s:
-            self._board["least"] = self._version
+            self._board["least"] = version
+
+    def _reload_broken(self, version: int) -> None:
+        """Never answers anything: the board does not know its version."""
+        self._write(version, "raise RuntimeError('not this one')\n")
+        answer = self._nginx.get("/reload")
+        self.result.refused += 1
+        assert (answer.status, answer.text) == (500, REFUSAL), answer.text
+        self._write(self._board["most"])
 
     def _hup(self) -> None:
         self.result.hups += 1

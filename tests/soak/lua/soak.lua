@@ -57,22 +57,12 @@ function _M.handle()
 end
 
 
-local function renew(cfg)
-    local rt = load(cfg)
-    if rt.__reload then
-        return rt:__reload()
-    end
-    rt:__unload()
-    return ngx.load_ffi("ffi_python3", cfg)
-end
-
-
 -- fresh code for all runtimes; answers with what went wrong, if anything
 function _M.reload()
     for _, cfg in ipairs { PLAIN, LOOP, BLOCK } do
-        local ok, err = renew(cfg)
+        local ok, err = load(cfg):__reload()
         if not ok then
-            return say(500, tostring(err))
+            return say(500, err)
         end
     end
     say(200, "")
