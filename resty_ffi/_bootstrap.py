@@ -1,27 +1,26 @@
 """Imports what a cfg names and starts it.
 
 Compiled into libffi_python3.so and run in the interpreter that it starts,
-where the package need not be importable: no relative imports here.
+where the package need not be importable.
 """
 
 from __future__ import annotations
 
 import atexit
-import importlib
-import importlib.abc
-import importlib.util
 import linecache
 import os
 import sys
-import threading
 import traceback
-from importlib.machinery import ModuleSpec
-from types import CodeType, ModuleType
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING or __package__:
+    from . import _fresh
+else:
+    import _resty_ffi_fresh as _fresh
 
 LOG_ERR = 4
 
-_fresh_locks: dict[str, threading.Lock] = {}
 _put_first: set[str] = set()
 
 
@@ -45,14 +44,16 @@ def start(
     Returns None, or the text that says why it could not start; that and the
     traceback are in error.log then.
     """
+    undo = _nothing
     try:
-        target = load(directory, module, fresh, function)
+        target, undo = _load(directory, module, fresh, function)
         what = f"{module}.{function}"
         if is_served(target):
             _serve(target, what, config, tq)
         else:
             call(target, what, cfg, tq)
     except LoadError as error:
+        undo()
         text = full = str(error)
         if error.__cause__ is not None:
             full += "\n" + format_traceback(error.__cause__)
@@ -65,19 +66,35 @@ def load(
     directory: str | None, module: str, fresh: bool, function: str
 ) -> Any:
     """The callable that a cfg names; LoadError where there is none."""
+    return _load(directory, module, fresh, function)[0]
+
+
+def _load(
+    directory: str | None, module: str, fresh: bool, function: str
+) -> tuple[Any, _fresh.Undo]:
     what = module
-    try:
-        if directory is not None:
-            _put_on_path(directory)
-        loaded = _import_fresh(module) if fresh else _import(module)
+
+    def pick(loaded: Any) -> Any:
+        nonlocal what
         target = getattr(loaded, function)
         what = f"{module}.{function}"
         if not callable(target):
             kind = type(target).__name__
             raise TypeError(f"{kind!r} object is not callable")
+        return target
+
+    try:
+        if directory is not None:
+            _put_on_path(directory)
+        if fresh:
+            return _fresh.load(module, pick)
+        return pick(_fresh.load_cached(module)), _nothing
     except BaseException as error:
         raise failed(what, error) from error
-    return target
+
+
+def _nothing() -> None:
+    pass
 
 
 def leave() -> None:
@@ -141,16 +158,25 @@ def describe(error: BaseException) -> str:
 def format_traceback(error: BaseException, *callers: str) -> str:
     """The traceback as in error.log: as the source is on disk now.
 
-    It begins below the frames of this file and of callers, file names: they
-    are of no interest to anybody.
+    Frames of these files and of callers, file names, are left out: they are
+    of no interest to anybody.
     """
     linecache.checkcache()
-    skipped = (__file_name, *callers)
-    tb = error.__traceback__
-    while tb is not None and tb.tb_frame.f_code.co_filename in skipped:
-        tb = tb.tb_next
-    lines = traceback.format_exception(type(error), error, tb)
-    return "".join(lines)
+    skipped = {*__file_names, *callers}
+    shown = traceback.TracebackException.from_exception(error)
+    for part in _chain(shown):
+        part.stack[:] = [f for f in part.stack if f.filename not in skipped]
+    return "".join(shown.format())
+
+
+def _chain(
+    shown: traceback.TracebackException | None,
+) -> Iterator[traceback.TracebackException]:
+    """An exception and those it came from."""
+    if shown is not None:
+        yield shown
+        yield from _chain(shown.__cause__)
+        yield from _chain(shown.__context__)
 
 
 def _put_on_path(directory: str) -> None:
@@ -161,65 +187,4 @@ def _put_on_path(directory: str) -> None:
     sys.path[:] = [directory, *(p for p in sys.path if p != directory)]
 
 
-def _import(name: str) -> ModuleType:
-    importlib.invalidate_caches()
-    return importlib.import_module(name)
-
-
-def _import_fresh(name: str) -> ModuleType:
-    """Import from source, whatever is cached in memory or on disk.
-
-    The old module's globals stay as they are, for those who still use them;
-    sys.modules has the new one only where its code ran to the end.
-    """
-    importlib.invalidate_caches()
-    with _fresh_locks.setdefault(name, threading.Lock()):
-        spec = _find_spec(name)
-        loader = spec.loader
-        if not isinstance(loader, importlib.abc.SourceLoader):
-            return importlib.import_module(name)
-        path = loader.get_filename(name)
-        code = loader.source_to_code(loader.get_data(path), path)
-        module = importlib.util.module_from_spec(spec)
-        _execute(module, name, code)
-        module = sys.modules.get(name, module)
-        parent, _, child = name.rpartition(".")
-        if parent:
-            setattr(sys.modules[parent], child, module)
-        return module
-
-
-def _execute(module: ModuleType, name: str, code: CodeType) -> None:
-    # code that runs looks itself up in sys.modules: dataclasses do
-    missing = object()
-    old = sys.modules.get(name, missing)
-    sys.modules[name] = module
-    try:
-        exec(code, module.__dict__)
-    except BaseException:
-        if isinstance(old, ModuleType):
-            sys.modules[name] = old
-        else:
-            sys.modules.pop(name, None)
-        raise
-
-
-def _find_spec(name: str) -> ModuleSpec:
-    path = None
-    parent, _, _ = name.rpartition(".")
-    if parent:
-        package = importlib.import_module(parent)
-        path = getattr(package, "__path__", None)
-        if path is None:
-            raise ModuleNotFoundError(
-                f"No module named {name!r}; {parent!r} is not a package",
-                name=name,
-            )
-    for finder in sys.meta_path:
-        spec = finder.find_spec(name, path, None)
-        if spec is not None:
-            return spec
-    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-
-__file_name = start.__code__.co_filename
+__file_names = (start.__code__.co_filename, _fresh.load.__code__.co_filename)

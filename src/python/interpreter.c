@@ -14,6 +14,7 @@
 #include "builtin.h"
 
 #include "bootstrap_py.h"
+#include "fresh_py.h"
 
 
 static pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER;
@@ -101,21 +102,38 @@ done:
 }
 
 
+/* a module that is compiled in; a new reference, or NULL with an exception */
 static PyObject *
-run_bootstrap(void)
+run_module(const char *name, const char *file, const unsigned char *source)
 {
     PyObject  *code, *module;
 
-    module = NULL;
-
-    code = Py_CompileString((const char *) bootstrap_py,
-                            "<resty_ffi bootstrap>", Py_file_input);
-    if (code) {
-        module = PyImport_ExecCodeModule("_resty_ffi_bootstrap", code);
-        Py_DECREF(code);
+    code = Py_CompileString((const char *) source, file, Py_file_input);
+    if (code == NULL) {
+        return NULL;
     }
 
+    module = PyImport_ExecCodeModule(name, code);
+    Py_DECREF(code);
+
     return module;
+}
+
+
+static PyObject *
+run_bootstrap(void)
+{
+    PyObject  *fresh;
+
+    fresh = run_module("_resty_ffi_fresh", "<resty_ffi fresh>", fresh_py);
+    if (fresh == NULL) {
+        return NULL;
+    }
+
+    Py_DECREF(fresh);
+
+    return run_module("_resty_ffi_bootstrap", "<resty_ffi bootstrap>",
+                      bootstrap_py);
 }
 
 
