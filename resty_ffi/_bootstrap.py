@@ -163,10 +163,16 @@ def format_traceback(error: BaseException, *callers: str) -> str:
     """
     linecache.checkcache()
     skipped = {*__file_names, *callers}
-    shown = traceback.TracebackException.from_exception(error)
-    for part in _chain(shown):
-        part.stack[:] = [f for f in part.stack if f.filename not in skipped]
-    return "".join(shown.format())
+    try:
+        shown = traceback.TracebackException.from_exception(error)
+        for part in _chain(shown):
+            part.stack[:] = [
+                f for f in part.stack if f.filename not in skipped
+            ]
+        return "".join(shown.format())
+    except BaseException:  # the exception's own code has raised
+        lines = traceback.format_tb(error.__traceback__)
+        return "".join([*lines, f"{describe(error)}\n"])
 
 
 def _chain(

@@ -34,6 +34,15 @@ class TextExitsError(Exception):
         sys.exit(3)
 
 
+class NothingWorksError(TextRaisesError):
+    @property
+    def __cause__(self) -> BaseException:
+        raise ValueError
+
+    @__cause__.setter
+    def __cause__(self, value: object) -> None: ...
+
+
 def chained() -> None:
     try:
         dict[str, str]()["key"]
@@ -174,7 +183,7 @@ closed: list[str] = []
 class Siblings:
     async def cancel(self, request: bytes) -> bytes:
         """Those that have not begun, too: some, where tasks are not eager."""
-        while len(siblings := self._siblings()) < int(request):
+        while len(siblings := self._siblings()) < int(request):  # noqa: ASYNC110
             await asyncio.sleep(0)
         for task in siblings:
             task.cancel()
