@@ -40,7 +40,8 @@ class Call(Protocol):
         answer; False where it was abandoned. The callback runs soon after,
         once, on a thread of the runtime or on its event loop, where it must
         not block. To be called before the handler returns; several
-        callbacks may be given. TypeError where it is not callable.
+        callbacks may be given. TypeError where it is not callable,
+        RuntimeError where the call has been answered.
         """
 
 

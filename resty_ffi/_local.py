@@ -29,12 +29,15 @@ class LocalCall:
         self.task: asyncio.Task[None] | None = None
         self._lock = threading.Lock()
         self._answer: Answer | None = None
+        self._ends = False
         self._ended = threading.Event()
         self._callbacks: list[Callable[[bool], object]] = []
 
     def on_delivered(self, callback: Callable[[bool], object], /) -> None:
         if not callable(callback):
             raise TypeError(f"callback must be callable, not {callback!r}")
+        if self._ends:
+            raise RuntimeError("the call has been answered")
         self._callbacks.append(callback)
 
     def wait(self) -> None:
@@ -65,6 +68,7 @@ class LocalCall:
             delivered = not self.cancelled
             if delivered:
                 self._answer = answer
+        self._ends = True
         for callback in self._callbacks:
             try:
                 callback(delivered)

@@ -38,6 +38,7 @@ TRACEBACKS_A_SECOND = 10
 HOUSEKEEPING_S = 1.0
 OVERDUE_S = 0.5
 LAST_REPLIES_S = 1.0
+REPLY_TURN_S = 0.01
 FINISH_TURN_S = 0.05
 
 
@@ -197,8 +198,12 @@ class _Threads(_Runtime):
             self._left -= 1
             last = self._left == 0
         if last:
+            replies = _Replies(self._runtime)
+            while replies.to_come():
+                time.sleep(REPLY_TURN_S)
+                self._runtime.collect()
             _call_close(self._close, self._log)
-            _wait_for_replies(self._runtime)
+            self._log.tell_hidden()
 
 
 class _Loop(_Runtime):
@@ -229,13 +234,12 @@ class _Loop(_Runtime):
         for callback in self._on_unload:
             self._loop.call_soon(callback)
         self._finish()
-        _wait_for_replies(self._runtime)
         _call_close(self._handlers.close, self._log, self._loop)
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
         self._run_loop(0)
-        _wait_for_replies(self._runtime)
         self._loop.close()
+        self._log.tell_hidden()
 
     async def _open(self) -> None:
         # in the running loop, for clients that want one
@@ -295,14 +299,15 @@ class _Loop(_Runtime):
 
     def _finish(self) -> None:
         """Let the calls that have been taken end; they are still answered."""
-        runtime = self._runtime
-        while runtime.tasks or self._pooled:
+        runtime, replies = self._runtime, _Replies(self._runtime)
+        while runtime.tasks or self._pooled or replies.to_come():
             _cancel(runtime, runtime.cancelled())
             _cancel(runtime, _overdue(runtime))
             if _resty_ffi.exiting():
                 _cancel(runtime, list(runtime.tasks))
-            self._run_loop(FINISH_TURN_S)
-            runtime.collect()
+            self._loop.call_soon(runtime.collect)
+            answered = not (runtime.tasks or self._pooled)
+            self._run_loop(REPLY_TURN_S if answered else FINISH_TURN_S)
             _reap(runtime)
 
 
@@ -394,8 +399,20 @@ async def _wait_for(awaitable: Awaitable[object]) -> None:
     await awaitable
 
 
-def _wait_for_replies(runtime: _resty_ffi.Runtime) -> None:
-    """Give the last answers' objects back, and hear of their fate."""
-    end = time.monotonic() + LAST_REPLIES_S
-    while runtime.collect() and time.monotonic() < end:
-        time.sleep(0.01)
+class _Replies:
+    """The last answers, whose objects and whose fate nginx's thread has."""
+
+    def __init__(self, runtime: _resty_ffi.Runtime) -> None:
+        self._runtime = runtime
+        self._end: float | None = None
+
+    def to_come(self) -> bool:
+        """Whether to wait: they all come back, unless the worker leaves."""
+        if not self._runtime.outstanding:
+            return False
+        if not _resty_ffi.exiting():
+            return True
+        now = time.monotonic()
+        if self._end is None:
+            self._end = now + LAST_REPLIES_S
+        return now < self._end

@@ -50,6 +50,8 @@ class Runtime:
     submit: Callable[[int], object]
     @property
     def tasks(self) -> dict[int, asyncio.Task[None]]: ...
+    @property
+    def outstanding(self) -> int: ...
     def __new__(
         cls,
         tq: int,

@@ -54,6 +54,19 @@ call_leave(void)
 
 
 PyObject *
+call_end(call_t *call)
+{
+    PyObject  *callbacks;
+
+    callbacks = call->callbacks;
+    call->callbacks = NULL;
+    call->answered = 1;
+
+    return callbacks;
+}
+
+
+PyObject *
 call_current(PyObject *module, PyObject *unused)
 {
     (void) module;
@@ -155,6 +168,11 @@ on_delivered(call_t *self, PyObject *callback)
                             "not %.100s", Py_TYPE(callback)->tp_name);
     }
 
+    if (self->answered) {
+        PyErr_SetString(PyExc_RuntimeError, "the call has been answered");
+        return NULL;
+    }
+
     if (self->callbacks == NULL) {
         self->callbacks = PyList_New(0);
         if (self->callbacks == NULL) {
@@ -173,9 +191,14 @@ on_delivered(call_t *self, PyObject *callback)
 static PyObject *
 answer(call_t *self, PyObject *value)
 {
+    PyObject  *callbacks;
+
     interpreter_end_child();
-    runtime_answer(self->runtime, self->task, value, self->callbacks);
-    Py_CLEAR(self->callbacks);
+
+    callbacks = call_end(self);
+    runtime_answer(self->runtime, self->task, value, callbacks);
+    Py_XDECREF(callbacks);
+
     Py_RETURN_NONE;
 }
 
@@ -183,6 +206,8 @@ answer(call_t *self, PyObject *value)
 static PyObject *
 fail(call_t *self, PyObject *exception)
 {
+    PyObject  *callbacks;
+
     interpreter_end_child();
 
     if (!PyExceptionInstance_Check(exception)) {
@@ -190,8 +215,10 @@ fail(call_t *self, PyObject *exception)
         return NULL;
     }
 
-    runtime_fail(self->runtime, self->task, exception, self->callbacks);
-    Py_CLEAR(self->callbacks);
+    callbacks = call_end(self);
+    runtime_fail(self->runtime, self->task, exception, callbacks);
+    Py_XDECREF(callbacks);
+
     Py_RETURN_NONE;
 }
 

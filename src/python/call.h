@@ -18,6 +18,7 @@ typedef struct {
     runtime_t  *runtime;        /* a reference */
     void       *task;
     PyObject   *callbacks;      /* list or NULL */
+    int         answered;
 } call_t;
 
 /* GIL held.  A new reference, or NULL with an exception set. */
@@ -36,6 +37,12 @@ call_t *call_new(PyTypeObject *type, runtime_t *runtime, void *task);
  */
 void call_enter(runtime_t *runtime, void *task);
 call_t *call_leave(void);
+
+/*
+ * GIL held.  The call is about to be answered: nothing can be added to its
+ * callbacks any more, which are the caller's now: a list, or NULL.
+ */
+PyObject *call_end(call_t *call);
 
 /* The method `_resty_ffi.current`. */
 PyObject *call_current(PyObject *module, PyObject *unused);

@@ -127,7 +127,7 @@ call_handler(runtime_t *self, void *task, PyObject *handler)
     interpreter_end_child();
 
     call = call_leave();
-    callbacks = call ? call->callbacks : NULL;
+    callbacks = call ? call_end(call) : NULL;
 
     if (result) {
         runtime_answer(self, task, result, callbacks);
@@ -139,6 +139,7 @@ call_handler(runtime_t *self, void *task, PyObject *handler)
 
     Py_DECREF(handler);
     Py_DECREF(request);
+    Py_XDECREF(callbacks);
     Py_XDECREF(call);
 }
 
@@ -172,7 +173,7 @@ sleep_for_tasks(runtime_t *self, void **tasks, int max, double patience,
     woken = now();
     Py_END_ALLOW_THREADS
 
-    *contended = now() - woken > patience ? 1 : 0;
+    *contended = (now() - woken > patience);
 
     return n;
 }

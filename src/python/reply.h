@@ -23,7 +23,7 @@ replies_t *replies_new(void *tq);
 /* GIL held.  No more replies will be sent. */
 void replies_close(replies_t *replies);
 
-/* GIL held.  Replies that have not come back. */
+/* GIL held.  Replies that have not been collected. */
 Py_ssize_t replies_outstanding(const replies_t *replies);
 
 /*

@@ -266,6 +266,15 @@ collect(runtime_t *self, PyObject *unused)
 }
 
 
+static PyObject *
+outstanding(runtime_t *self, void *closure)
+{
+    (void) closure;
+
+    return PyLong_FromSsize_t(replies_outstanding(self->replies));
+}
+
+
 static PyMemberDef  members[] = {
     { "spawn", T_OBJECT, offsetof(runtime_t, spawn), 0,
       "Makes a task of a coroutine; set by the event loop's thread." },
@@ -274,6 +283,13 @@ static PyMemberDef  members[] = {
     { "tasks", T_OBJECT, offsetof(runtime_t, tasks), READONLY,
       "The asyncio tasks that have not answered yet, by handle." },
     { NULL, 0, 0, 0, NULL }
+};
+
+
+static PyGetSetDef  getset[] = {
+    { "outstanding", (getter) outstanding, NULL,
+      "How many answers have not been collected.", NULL },
+    { NULL, NULL, NULL, NULL, NULL }
 };
 
 
@@ -309,6 +325,7 @@ static PyType_Slot  slots[] = {
     { Py_tp_traverse, runtime_traverse },
     { Py_tp_clear, runtime_clear },
     { Py_tp_members, members },
+    { Py_tp_getset, getset },
     { Py_tp_methods, methods },
     { 0, NULL }
 };

@@ -341,6 +341,25 @@ def test_it_is_told_before_the_runtime_ends(
     story.wait("first=True", "second=True")
 
 
+@pytest.mark.parametrize("ms", [50, 1500])
+@pytest.mark.parametrize("name", ["Closing", "ClosingPooled", "ClosingAsync"])
+def test_nginx_is_busy_at_the_unload(
+    nginx: Nginx, story: Story, name: str, ms: int
+) -> None:
+    """The fate of all answers is known before close is called."""
+    assert nginx.lua(
+        f"""
+        local rt = {loaded(f"deadlines,{name},{ms}")}
+        local t = {SPAWN}(rt.any, rt, ("x"):rep(1000))
+        rt:__unload()
+        os.execute("sleep {ms / 1000}")
+        local _, ok = ngx.thread.wait(t)
+        return ok
+        """
+    ) == [True]
+    assert story.wait("closed") == "first=True second=True closed"
+
+
 def test_on_delivered_wants_a_function(nginx: Nginx) -> None:
     ok, rc, text = call(nginx, "deadlines,not_callable")
     assert (ok, rc) == (False, 1)
@@ -351,8 +370,16 @@ def test_a_call_that_is_kept(nginx: Nginx, story: Story) -> None:
     cfg = "deadlines,keeps_its_call"
     assert call(nginx, cfg, "keep") == [True, "kept"]
     for _ in range(3):
-        assert call(nginx, cfg, "use") == [True, "'' None True"]
+        assert call(nginx, cfg, "use") == [
+            True,
+            "the call has been answered '' None True",
+        ]
     assert "never" not in story.more()
+
+
+def test_a_callback_that_adds_itself(nginx: Nginx, story: Story) -> None:
+    assert call(nginx, "deadlines,adds_in_callback") == [True]
+    assert story.wait("refused") == "again refused"
 
 
 def test_current_in_another_thread(nginx: Nginx) -> None:

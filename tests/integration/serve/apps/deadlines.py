@@ -144,6 +144,28 @@ def delivered_of_error(request: bytes) -> None:
 
 
 @serve
+class Closing:
+    """Notes whether what it has handed out has arrived, and its end."""
+
+    def any(self, request: bytes) -> bytes:
+        return delivered(request)
+
+    def close(self) -> None:
+        events.append("closed")
+
+
+@serve(threads=3)
+class ClosingPooled(Closing):
+    pass
+
+
+@serve
+class ClosingAsync(Closing):
+    async def unused(self, request: bytes) -> None:
+        pass
+
+
+@serve
 def not_callable(request: bytes) -> None:
     current().on_delivered(42)  # type: ignore[arg-type]
 
@@ -158,9 +180,26 @@ def keeps_its_call(request: bytes) -> str:
     if request == b"keep":
         Old.call = current()
         return "kept"
-    Old.call.on_delivered(lambda delivered: events.append("never"))
     call = Old.call
-    return f"{call.method!r} {call.deadline} {call.cancelled}"
+    try:
+        call.on_delivered(lambda delivered: events.append("never"))
+    except RuntimeError as error:
+        return f"{error} {call.method!r} {call.deadline} {call.cancelled}"
+    return "may be added to"
+
+
+@serve
+def adds_in_callback(request: bytes) -> None:
+    call = current()
+
+    def again(delivered: bool) -> None:
+        events.append("again")
+        try:
+            call.on_delivered(again)
+        except RuntimeError:
+            events.append("refused")
+
+    call.on_delivered(again)
 
 
 @serve
