@@ -207,7 +207,13 @@ def start_broker(environ: dict[str, str]) -> None:
     host, port = KAFKA
     broker = subprocess.Popen(
         [
-            *(sys.executable, "-m", "ffi.devbroker", "--port", str(port)),
+            *(
+                sys.executable,
+                "-m",
+                "ffi.kafka.devbroker",
+                "--port",
+                str(port),
+            ),
             *("--parent", str(os.getpid())),
         ],
         cwd=ROOT,

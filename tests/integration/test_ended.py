@@ -70,8 +70,9 @@ def test_what_waits_fails_at_once(nginx: Nginx) -> None:
 
 def test_new_calls_fail_at_once(nginx: Nginx) -> None:
     since = len(nginx.log())
-    assert nginx.lua(
-        """
+    assert (
+        nginx.lua(
+            """
         local probe = require "probe"
         local rt = probe.load("dies, then is called")
         local threads = probe.threads()
@@ -83,7 +84,9 @@ def test_new_calls_fail_at_once(nginx: Nginx) -> None:
         end
         return unpack(seen)
         """
-    ) == [ENDED] * 3
+        )
+        == [ENDED] * 3
+    )
     assert len(eventually(lambda: lines(nginx, since))) == 1
 
 

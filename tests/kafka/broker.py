@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import shutil
@@ -12,7 +13,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -182,6 +183,10 @@ class KafkaBroker:
     def pause(self) -> None:
         """The broker accepts connections, and is silent on them."""
         self._signal(signal.SIGSTOP)
+        end = time.monotonic() + PATIENCE
+        while not all(state == "T" for state in self._states()):
+            assert time.monotonic() < end, "the broker did not stop"
+            time.sleep(0.01)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
@@ -243,6 +248,13 @@ class KafkaBroker:
 
     def _format_options(self) -> list[str]:
         return []
+
+    def _states(self) -> Iterator[str]:
+        """Of the broker's threads."""
+        for thread in Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                stat = (thread / "stat").read_text()
+                yield stat.rpartition(")")[2].split()[0]
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process

@@ -16,7 +16,7 @@ from .calls import CONSUME, Kafka
 @pytest.fixture
 def devbroker() -> Iterator[str]:
     with subprocess.Popen(
-        [sys.executable, "-m", "ffi.devbroker", "--port", "0"],
+        [sys.executable, "-m", "ffi.kafka.devbroker", "--port", "0"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

@@ -199,7 +199,7 @@ def test_unload_answers_50_waiting_consumes(
         kafka = Kafka(nginx, broker.address, topic)
         kafka.produce("1")
         assert kafka.consume()["value"] == "1"
-        assert kafka_threads(nginx) == 4
+        assert kafka_threads(nginx) == 3
         assert members(admin, topic) == 1
 
         assert unload(kafka, 50, '{"type":"consume"}') == [[True]] * 50

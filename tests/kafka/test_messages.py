@@ -226,10 +226,10 @@ def test_deleted_topic_is_made_again(
     assert answer.value == "after"
 
 
-def test_options_reach_librdkafka(
+def test_properties_reach_librdkafka(
     nginx: Nginx, broker: KafkaBroker, topic: str
 ) -> None:
-    options = {"auto.offset.reset": "latest", "compression.type": "lz4"}
+    properties = {"auto.offset.reset": "latest", "compression.type": "lz4"}
     kafka = Kafka(nginx, broker.address, topic)
     kafka.produce("before")
     late = Kafka(
@@ -238,7 +238,7 @@ def test_options_reach_librdkafka(
         topic,
         group_id=f"{topic}-late",
         timeout=3000,
-        options=options,
+        librdkafka=properties,
     )
     assert late.call(CONSUME) == Answer(True)
     late.produce("after")

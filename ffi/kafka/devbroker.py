@@ -1,4 +1,4 @@
-"""A Kafka broker for trying things out: `python -m ffi.devbroker`.
+"""A Kafka broker for trying things out: `python -m ffi.kafka.devbroker`.
 
 It is librdkafka's mock cluster: one broker that keeps everything in memory,
 creates each topic at its first use and forgets all when it ends.  The mock
@@ -77,7 +77,7 @@ def end_with(parent: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m ffi.devbroker",
+        prog="python -m ffi.kafka.devbroker",
         description="A Kafka broker that keeps everything in memory.",
     )
     parser.add_argument("--host", default="localhost")

@@ -1,0 +1,21 @@
+"""Produces to Kafka and consumes from it, as a member of a group.
+
+    ngx.load_ffi("ffi_python3", "ffi.kafka,init," .. config)
+
+config is JSON: {"servers":"localhost:9092", "topic":"…", "group_id":"…"}.
+Requests and answers are JSON too; docs/kafka.md has all of it.
+
+    {"type":"produce", "msg":"…"}   status 0 once the brokers have it
+    {"type":"consume"}              the group's next message, or no body
+    {"type":"ack", …}               it is dealt with ("ack":"manual")
+    {"type":"nack", …}              somebody else is to have it
+    {"type":"stats"}
+
+The event loop (`service`, `consumer`) decides what happens; `ledger` knows
+which message is where.  What blocks is done by a thread each: the producer
+(`producer`), the group's member (`member`), the topics (`topics`).
+"""
+
+from .service import init
+
+__all__ = ["init"]

@@ -1,0 +1,107 @@
+"""What librdkafka says: its log, its errors, without credentials."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from confluent_kafka import KafkaError, KafkaException
+
+# Seconds.
+QUIET = 10.0
+RECENT = 60.0
+
+# Trying again does not help: an administrator has to do something.
+REFUSALS = {
+    KafkaError._AUTHENTICATION,
+    KafkaError._SSL,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+}
+
+log = logging.getLogger("ffi.kafka")
+
+
+class Journal:
+    """Shortens the log, and keeps the last error of a connection.
+
+    Any thread may call it.
+    """
+
+    def __init__(
+        self, secrets: Sequence[str], on_refusal: Callable[[], object]
+    ) -> None:
+        """on_refusal: the credentials are wrong, or TLS fails."""
+        self._secrets = secrets
+        self._on_refusal = on_refusal
+        self._lock = threading.Lock()
+        self._next: dict[str, float] = {}
+        self._error: KafkaError | None = None
+        self._error_at = 0.0
+
+    def log(self, level: int, form: str, *args: str) -> None:
+        """Called by librdkafka's clients in place of a logging.Logger."""
+        kind, *_, text = args
+        # The three clients have one configuration.
+        if kind == "CONFWARN" and "will be ignored by this" in text:
+            return
+        self.say(level, kind, "%s: %.300s", kind, self.clean(text))
+
+    def say(
+        self,
+        level: int,
+        kind: str,
+        form: str,
+        *args: object,
+        every: float = QUIET,
+    ) -> None:
+        """A line for error.log, one of each kind in so many seconds."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._next.get(kind, now):
+                return
+            self._next[kind] = now + every
+        log.log(level, f"ffi.kafka: {form}", *args)
+
+    def on_error(self, error: KafkaError) -> None:
+        # This one only counts the others.
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._error, self._error_at = error, time.monotonic()
+            if error.code() in REFUSALS:
+                self._on_refusal()
+
+    def on_success(self) -> None:
+        self._error = None
+
+    @property
+    def is_refused(self) -> bool:
+        error = self._recent()
+        return error is not None and error.code() in REFUSALS
+
+    def explain(self, text: str) -> str:
+        """Adds what the connection last suffered from, if it is recent."""
+        error = self._recent()
+        if error is not None:
+            text = f"{text} ({error.str()})"
+        return self.clean(text)
+
+    def describe(self, exc: Exception) -> str:
+        return self.clean(describe(exc))
+
+    def clean(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def _recent(self) -> KafkaError | None:
+        if time.monotonic() - self._error_at < RECENT:
+            return self._error
+        return None
+
+
+def describe(exc: Exception) -> str:
+    if isinstance(exc, KafkaException) and exc.args:
+        error = exc.args[0]
+        return error.str() if isinstance(error, KafkaError) else str(error)
+    return f"{type(exc).__name__}: {exc}"

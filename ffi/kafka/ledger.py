@@ -1,0 +1,310 @@
+"""Which messages are on their way, and what is finished.
+
+No I/O, no threads, no clock: `Ledger` is told what happens and says what
+follows.  A message is
+
+    READY     here, waiting for a consumer
+    HANDED    in an answer whose fate is not known yet
+    OUT       with somebody who is to acknowledge it
+    DEAD      delivered often enough: to be reported, or buried elsewhere
+    HELD      not to be handed out: its partition is about to be revoked
+    finished  acknowledged, or what counts as that: forgotten
+
+                 take        delivered        ack
+    arrive ─► READY ──► HANDED ──────► OUT ──────► finished
+                ▲          │            │             ▲
+                └──────────┘            │             │ finish
+                ├───────────────────────┘             │
+                │  nack, expired        └─► DEAD ─────┘
+
+With automatic acknowledgement `delivered` finishes it.  What may be
+committed of a partition is where its first unfinished message stands, in the
+order in which they came; offsets have gaps, so nothing is counted.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Generic, TypeVar
+
+Key = tuple[str, int]
+M = TypeVar("M")
+
+READY, HANDED, OUT, DEAD, HELD, FINISHED = range(6)
+
+
+class RevokedError(Exception):
+    """The partition is another member's, or was in the meantime."""
+
+
+class Entry(Generic[M]):
+    """A message that is not finished."""
+
+    __slots__ = ("count", "message", "offset", "order", "partition", "state")
+
+    def __init__(
+        self, partition: Partition[M], offset: int, message: M, order: int
+    ) -> None:
+        self.partition = partition
+        self.offset = offset
+        self.message = message
+        self.order = order
+        self.state = READY
+        # Deliveries, with the one under way.
+        self.count = 0
+
+
+class Partition(Generic[M]):
+    """One assignment of a partition to this member."""
+
+    __slots__ = ("end", "key", "leaving", "stored", "unfinished")
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.leaving = False
+        self.unfinished: dict[int, Entry[M]] = {}
+        # Behind the last message that came; None before the first.
+        self.end: int | None = None
+        self.stored: int | None = None
+
+    @property
+    def position(self) -> int | None:
+        """What may be committed; None where nothing has come."""
+        return next(iter(self.unfinished), self.end)
+
+
+class Ledger(Generic[M]):
+    """The messages of one member of a group.
+
+    manual: a message is finished when it is acknowledged; without that when
+    it was delivered.
+    ack_timeout: how long that may take, in the unit of `now`.
+    max_outstanding: HANDED, OUT and DEAD messages at a time, where manual.
+    max_deliveries: a message that comes back after so many is DEAD; 0: never.
+    """
+
+    def __init__(
+        self,
+        *,
+        manual: bool = False,
+        ack_timeout: float = 0.0,
+        max_outstanding: int = 0,
+        max_deliveries: int = 0,
+    ) -> None:
+        self._manual = manual
+        self._ack_timeout = ack_timeout
+        self._max_outstanding = max_outstanding
+        self._max_deliveries = max_deliveries
+        self._partitions: dict[Key, Partition[M]] = {}
+        self._fresh: deque[Entry[M]] = deque()
+        self._again: list[tuple[int, Entry[M]]] = []
+        self._due: dict[Entry[M], float] = {}
+        self._touched: set[Partition[M]] = set()
+        self._order = 0
+        # Those that have become DEAD, for the caller to take.
+        self.dead: list[Entry[M]] = []
+        self.ready = 0
+        self.outstanding = 0
+        self.delivered_count = 0
+        self.redelivered_count = 0
+        self.acked_count = 0
+        self.nacked_count = 0
+
+    # ---- the assignment
+
+    @property
+    def keys(self) -> list[Key]:
+        return list(self._partitions)
+
+    def assign(self, keys: Sequence[Key]) -> None:
+        self.revoke(keys)
+        for key in keys:
+            self._partitions[key] = Partition(key)
+
+    def leave(self, keys: Iterable[Key]) -> None:
+        """Hand out no more of these: they are about to be revoked."""
+        for partition in self._of(keys):
+            partition.leaving = True
+            for entry in partition.unfinished.values():
+                if entry.state == READY:
+                    entry.state = HELD
+                    self.ready -= 1
+
+    def is_handed(self, keys: Iterable[Key]) -> bool:
+        """Whether an answer with one of their messages is on its way."""
+        return any(
+            entry.state == HANDED
+            for partition in self._of(keys)
+            for entry in partition.unfinished.values()
+        )
+
+    def revoke(self, keys: Sequence[Key]) -> dict[Key, int]:
+        """Forget them; what is to be committed of each before it goes."""
+        positions = {}
+        for partition in self._of(keys):
+            del self._partitions[partition.key]
+            self._touched.discard(partition)
+            if partition.position is not None:
+                positions[partition.key] = partition.position
+            for entry in list(partition.unfinished.values()):
+                self._forget(entry)
+        return positions
+
+    def _of(self, keys: Iterable[Key]) -> list[Partition[M]]:
+        return [
+            self._partitions[key] for key in keys if key in self._partitions
+        ]
+
+    # ---- the way of a message
+
+    def arrive(self, key: Key, offset: int, message: M) -> None:
+        partition = self._partitions.get(key)
+        if partition is None or partition.leaving:
+            return
+        if partition.end is not None and offset < partition.end:
+            self._go_back(partition, offset)
+        self._order += 1
+        entry = Entry(partition, offset, message, self._order)
+        partition.unfinished[offset] = entry
+        partition.end = offset + 1
+        self._fresh.append(entry)
+        self.ready += 1
+
+    def take(self, limit: int) -> list[Entry[M]]:
+        """Up to so many that are READY, the earliest first; HANDED now."""
+        if self._manual:
+            limit = min(limit, self.room)
+        taken: list[Entry[M]] = []
+        while len(taken) < limit:
+            if self._again:
+                entry = heapq.heappop(self._again)[1]
+            elif self._fresh:
+                entry = self._fresh.popleft()
+            else:
+                break
+            # It may have been acknowledged or revoked while it waited.
+            if entry.state == READY:
+                entry.state = HANDED
+                entry.count += 1
+                taken.append(entry)
+        self.ready -= len(taken)
+        self.outstanding += len(taken)
+        return taken
+
+    @property
+    def room(self) -> int:
+        """How many more may be outstanding, where manual."""
+        return self._max_outstanding - self.outstanding
+
+    def delivered(self, entries: Iterable[Entry[M]], now: float) -> None:
+        """The answer with what `take` gave has reached a consumer."""
+        for entry in entries:
+            self.delivered_count += 1
+            self.redelivered_count += entry.count > 1
+            if entry.state != HANDED:
+                continue
+            if self._manual:
+                entry.state = OUT
+                self._due[entry] = now + self._ack_timeout
+            else:
+                self.finish(entry)
+
+    def abandoned(self, entries: Iterable[Entry[M]]) -> None:
+        """It has reached nobody: that was no delivery."""
+        for entry in entries:
+            if entry.state == HANDED:
+                entry.count -= 1
+                self._put_back(entry)
+
+    def ack(self, key: Key, offset: int) -> None:
+        """RevokedError where it was not delivered in this assignment.
+
+        Nothing happens where it is finished already.
+        """
+        entry = self._find(key, offset)
+        if entry is not None:
+            self.acked_count += 1
+            self.finish(entry)
+
+    def nack(self, key: Key, offset: int) -> None:
+        """As ack; nothing happens either where it is on its way again."""
+        entry = self._find(key, offset)
+        if entry is not None and entry.state == OUT:
+            self.nacked_count += 1
+            self._return(entry)
+
+    def expire(self, now: float) -> None:
+        """Nobody has acknowledged these in time."""
+        expired = []
+        for entry, due in self._due.items():
+            if due > now:
+                break
+            expired.append(entry)
+        for entry in expired:
+            self._return(entry)
+
+    @property
+    def next_due(self) -> float | None:
+        """When `expire` has something to do."""
+        return next(iter(self._due.values()), None)
+
+    def finish(self, entry: Entry[M]) -> None:
+        """Nothing happens where it is finished, or its partition gone."""
+        if entry.state != FINISHED:
+            self._touched.add(entry.partition)
+            self._forget(entry)
+
+    def positions(self) -> dict[Key, int]:
+        """What may be committed now, of partitions where that has changed."""
+        changed = {}
+        for partition in self._touched:
+            position = partition.position
+            if position is not None and position != partition.stored:
+                changed[partition.key] = partition.stored = position
+        self._touched.clear()
+        return changed
+
+    def _find(self, key: Key, offset: int) -> Entry[M] | None:
+        partition = self._partitions.get(key)
+        if partition is None or partition.end is None:
+            raise RevokedError
+        if offset >= partition.end:
+            raise RevokedError
+        return partition.unfinished.get(offset)
+
+    def _return(self, entry: Entry[M]) -> None:
+        """From OUT."""
+        if 0 < self._max_deliveries <= entry.count:
+            self._due.pop(entry)
+            entry.state = DEAD
+            self.dead.append(entry)
+        else:
+            self._put_back(entry)
+
+    def _put_back(self, entry: Entry[M]) -> None:
+        self._due.pop(entry, None)
+        self.outstanding -= 1
+        if entry.partition.leaving:
+            entry.state = HELD
+            return
+        entry.state = READY
+        heapq.heappush(self._again, (entry.order, entry))
+        self.ready += 1
+
+    def _forget(self, entry: Entry[M]) -> None:
+        """From any state but FINISHED."""
+        if entry.state == READY:
+            self.ready -= 1
+        elif entry.state != HELD:
+            self.outstanding -= 1
+            self._due.pop(entry, None)
+        entry.state = FINISHED
+        del entry.partition.unfinished[entry.offset]
+
+    def _go_back(self, partition: Partition[M], offset: int) -> None:
+        """The log was cut, or is a new one: from there on all come again."""
+        for entry in list(partition.unfinished.values()):
+            if entry.offset >= offset:
+                self._forget(entry)

@@ -1,0 +1,369 @@
+"""The group's member: the one thread that calls librdkafka's consumer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from .config import Config
+from .journal import Journal
+from .ledger import Key
+from .topics import NO_TOPIC, RETRY, Topics
+from .worker import Worker
+
+# Seconds.
+SLICE = 0.2
+IDLE = 1.0
+REVOKE = 5.0
+ASK = 1.0
+
+# Messages fetched at once.
+BATCH = 1000
+
+NO_FAULT = {
+    KafkaError._PARTITION_EOF,
+    KafkaError._MAX_POLL_EXCEEDED,
+    KafkaError._ALL_BROKERS_DOWN,
+}
+
+log = logging.getLogger("ffi.kafka")
+
+
+class Listener(Protocol):
+    """What the thread tells, on the event loop and in this order."""
+
+    def assigned(self, keys: Sequence[Key]) -> None: ...
+
+    def arrived(self, messages: Sequence[Message]) -> None:
+        """No more come until `Member.want` is called again."""
+
+    def failed(self, fault: str) -> None:
+        """Kafka refuses to give messages."""
+
+    async def revoked(self, keys: Sequence[Key]) -> dict[Key, int]:
+        """What to commit of these before another member has them."""
+
+    def lost(self, keys: Sequence[Key]) -> None:
+        """Another member has them already."""
+
+
+class Member(Worker):
+    """Polls when it is told to, and keeps the membership while it is not.
+
+    `want`, `store`, `stats` and `close` are the event loop's; all else is
+    the thread's.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        journal: Journal,
+        topics: Topics,
+        listener: Listener,
+    ) -> None:
+        """Raises what librdkafka has against the config."""
+        super().__init__("kafka-consume")
+        self._config = config
+        self._journal = journal
+        self._topics = topics
+        self._listener = listener
+        self._client = Consumer(
+            {
+                **config.consumer(),
+                "error_cb": journal.on_error,
+                "logger": journal,
+            }
+        )
+        # Guarded by it: what the loop has told.
+        self._changed = threading.Condition()
+        self._wanted = 0
+        self._positions: dict[Key, int] = {}
+        self._questions: list[Future[list[dict[str, Any]]]] = []
+        self._closed = False
+        # The thread's.
+        self._version = 0
+        self._paused = False
+        self._polled_at = 0.0
+        self._batch: list[Message] = []
+
+    # ---- for the event loop
+
+    def want(self, number: int) -> None:
+        """Fetch up to so many messages, as soon as there are any."""
+        with self._changed:
+            self._wanted = number
+            if number:
+                self._changed.notify()
+
+    def store(self, positions: dict[Key, int]) -> None:
+        """They are committed soon."""
+        with self._changed:
+            self._positions.update(positions)
+            self._changed.notify()
+
+    async def stats(self) -> list[dict[str, Any]]:
+        """How far each partition is; asks the broker."""
+        future: Future[list[dict[str, Any]]] = Future()
+        with self._changed:
+            self._questions.append(future)
+            self._changed.notify()
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    # ---- the thread
+
+    def run(self) -> None:
+        while not self._closed:
+            try:
+                self._turn()
+            except Exception as exc:
+                log.exception("ffi.kafka: consume")
+                self.post(self._listener.failed, self._journal.describe(exc))
+                time.sleep(RETRY)
+        try:
+            self._leave()
+        except Exception:
+            log.exception("ffi.kafka: leave")
+
+    def _turn(self) -> None:
+        with self._changed:
+            self._changed.wait_for(self._is_asked, IDLE)
+            wanted, questions = self._wanted, self._questions
+            self._questions = []
+        self._store()
+        if questions:
+            self._answer(questions)
+        if wanted:
+            self._fetch(min(wanted, BATCH))
+        elif time.monotonic() - self._polled_at >= IDLE:
+            self._rest()
+
+    def _is_asked(self) -> bool:
+        return bool(
+            self._wanted or self._positions or self._questions or self._closed
+        )
+
+    def _fetch(self, number: int) -> None:
+        if self._paused:
+            self._client.resume(self._client.assignment())
+            self._paused = False
+        if self._topics.ready.is_set():
+            self._subscribe()
+        self._poll(number, SLICE)
+
+    def _rest(self) -> None:
+        """Stays a member while nobody asks, without taking messages.
+
+        One that comes all the same is handed over, to be kept.
+        """
+        if self._version:
+            self._client.pause(self._client.assignment())
+            self._paused = True
+        self._poll(1, 0)
+
+    def _poll(self, number: int, seconds: float) -> None:
+        self._polled_at = time.monotonic()
+        first = self._client.poll(seconds)
+        if first is None:
+            return
+        self._batch.append(first)
+        if number > 1:
+            # In here a rebalance may take the first away again.
+            self._batch += self._client.consume(number - 1, 0)
+        batch, self._batch = self._batch, []
+        messages = [message for message in batch if message.error() is None]
+        for message in batch:
+            self._report(message)
+        if messages:
+            with self._changed:
+                self._wanted = 0
+            self.post(self._listener.arrived, messages)
+
+    def _report(self, message: Message) -> None:
+        error = message.error()
+        if error is None or error.code() in NO_FAULT:
+            return
+        if error.code() in NO_TOPIC:
+            self._topics.renew(message.topic())
+        else:
+            self.post(self._listener.failed, self._journal.clean(error.str()))
+
+    def _subscribe(self) -> None:
+        version = self._topics.version
+        if self._version == version:
+            return
+        if self._version:
+            # A member that has joined misses that its topic is a new one.
+            self._forget()
+            self._client.unsubscribe()
+        self._client.subscribe(
+            self._config.topics,
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+        self._version = version
+
+    def _store(self) -> None:
+        with self._changed:
+            positions, self._positions = self._positions, {}
+        if positions:
+            with unless_lost():
+                self._client.store_offsets(offsets=places(positions))
+
+    def _forget(self) -> None:
+        """Leaves uncommitted what was stored."""
+        keys = keys_of(self._client.assignment())
+        if keys:
+            with unless_lost():
+                self._client.store_offsets(
+                    offsets=places(dict.fromkeys(keys, OFFSET_INVALID))
+                )
+
+    def _leave(self) -> None:
+        self._client.close()
+
+    # ---- rebalances, in a call of the consumer's
+
+    def _on_assign(
+        self, client: Consumer, parts: Sequence[TopicPartition]
+    ) -> None:
+        self._paused = False
+        self.post(self._listener.assigned, keys_of(parts))
+
+    def _on_revoke(
+        self, client: Consumer, parts: Sequence[TopicPartition]
+    ) -> None:
+        keys = keys_of(parts)
+        self._drop(keys)
+        try:
+            positions = self._ask(self._listener.revoked, keys)
+            self._drop(keys)
+            if positions and self._topics.ready.is_set():
+                client.commit(offsets=places(positions), asynchronous=False)
+        except Exception as exc:
+            text = self._journal.describe(exc)
+            log.warning("ffi.kafka: the last commit failed: %s", text)
+
+    def _on_lost(
+        self, client: Consumer, parts: Sequence[TopicPartition]
+    ) -> None:
+        keys = keys_of(parts)
+        self._drop(keys)
+        self.post(self._listener.lost, keys)
+
+    def _drop(self, keys: Sequence[Key]) -> None:
+        """What is under way of these, to the loop and from it."""
+        gone = set(keys)
+        self._batch = [
+            message
+            for message in self._batch
+            if (message.topic(), message.partition()) not in gone
+        ]
+        with self._changed:
+            for key in gone:
+                self._positions.pop(key, None)
+
+    def _ask(
+        self,
+        question: Callable[[Sequence[Key]], Awaitable[dict[Key, int]]],
+        keys: Sequence[Key],
+    ) -> dict[Key, int]:
+        async def ask() -> dict[Key, int]:
+            return await question(keys)
+
+        coroutine = ask()
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:
+            # The loop has not waited for this thread.
+            coroutine.close()
+            return {}
+        return future.result(REVOKE)
+
+    # ---- stats
+
+    def _answer(self, questions: list[Future[list[dict[str, Any]]]]) -> None:
+        try:
+            rows = self._describe()
+        except Exception as exc:
+            for question in questions:
+                question.set_exception(exc)
+            return
+        for question in questions:
+            question.set_result(rows)
+
+    def _describe(self) -> list[dict[str, Any]]:
+        parts = self._client.assignment()
+        committed: dict[Key, int] = {}
+        is_there = True
+        try:
+            for part in self._client.committed(parts, timeout=ASK):
+                if part.offset >= 0:
+                    committed[part.topic, part.partition] = part.offset
+        except KafkaException:
+            is_there = False
+        rows = []
+        for part in self._client.position(parts):
+            key = part.topic, part.partition
+            low = end = None
+            if is_there:
+                try:
+                    low, end = self._client.get_watermark_offsets(part, ASK)
+                except KafkaException:
+                    is_there = False
+            known = committed.get(key)
+            lag = None
+            if low is not None and end is not None:
+                lag = end - (low if known is None else known)
+            rows.append(
+                {
+                    "topic": part.topic,
+                    "partition": part.partition,
+                    "position": part.offset if part.offset >= 0 else None,
+                    "committed": known,
+                    "end": end,
+                    "lag": lag,
+                }
+            )
+        return rows
+
+
+def keys_of(parts: Sequence[TopicPartition]) -> list[Key]:
+    return [(part.topic, part.partition) for part in parts]
+
+
+def places(offsets: dict[Key, int]) -> list[TopicPartition]:
+    return [
+        TopicPartition(topic, partition, offset)
+        for (topic, partition), offset in offsets.items()
+    ]
+
+
+@contextlib.contextmanager
+def unless_lost() -> Iterator[None]:
+    """A partition may be another member's by now, which starts over."""
+    try:
+        yield
+    except KafkaException as exc:
+        if exc.args[0].code() != KafkaError._STATE:
+            raise

@@ -1,0 +1,172 @@
+"""Produces, as many messages at once as librdkafka's queue takes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from .config import Config
+from .journal import Journal
+from .topics import NO_TOPIC, Topics
+from .wire import Outgoing
+from .worker import Worker
+
+# Seconds.
+SLICE = 0.2
+CLOSE = 3.0
+
+PURGED = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
+
+# Where a message is, or why it is not.
+Outcome = Message | str
+
+log = logging.getLogger("ffi.kafka")
+
+
+class FullError(Exception):
+    """librdkafka's queue takes no message at the moment."""
+
+
+class Sender(Worker):
+    """Its methods are the event loop's; the thread serves librdkafka."""
+
+    def __init__(
+        self, config: Config, journal: Journal, topics: Topics
+    ) -> None:
+        """Raises what librdkafka has against the config."""
+        super().__init__("kafka-produce")
+        self.produced = 0
+        self.failed = 0
+        self._config = config
+        self._journal = journal
+        self._topics = topics
+        self._client = self._make_client()
+        self._is_fatal = False
+        self._closed = False
+        self._reports: list[
+            tuple[asyncio.Future[Outcome], KafkaError | None, Message]
+        ] = []
+        topics.use(self._client)
+
+    def __len__(self) -> int:
+        """Messages that are not acknowledged yet."""
+        return len(self._client)
+
+    def send(self, message: Outgoing) -> asyncio.Future[Outcome]:
+        """FullError where that is so; the future never fails."""
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        try:
+            self._client.produce(
+                message.topic,
+                message.value,
+                message.key,
+                message.partition,
+                on_delivery=functools.partial(self._delivered, future),
+                timestamp=message.timestamp,
+                headers=message.headers,
+            )
+        except BufferError:
+            self.failed += 1
+            raise FullError from None
+        except KafkaException as exc:
+            future.set_result(self._fault(exc.args[0], message.topic))
+        return future
+
+    def purge(self, *, in_flight: bool) -> None:
+        """Give up what waits, and what may have arrived already."""
+        self._client.purge(True, in_flight, False)
+
+    def close(self) -> None:
+        self._closed = True
+
+    # ---- the thread
+
+    def run(self) -> None:
+        while not self._closed:
+            self._serve(SLICE)
+            if self._is_fatal:
+                self._renew()
+        if self._flush(CLOSE):
+            self._client.purge()
+            self._flush(1)
+
+    def _serve(self, seconds: float) -> None:
+        try:
+            self._client.poll(seconds)
+        except Exception:
+            log.exception("ffi.kafka: produce")
+        self._hand_over()
+
+    def _flush(self, seconds: float) -> int:
+        left = self._client.flush(seconds)
+        self._hand_over()
+        return left
+
+    def _delivered(
+        self,
+        future: asyncio.Future[Outcome],
+        error: KafkaError | None,
+        message: Message,
+    ) -> None:
+        self._reports.append((future, error, message))
+
+    def _hand_over(self) -> None:
+        if self._reports:
+            reports, self._reports = self._reports, []
+            self.post(self._resolve, reports)
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._journal.on_error(error)
+        if error.fatal():
+            self._is_fatal = True
+
+    def _renew(self) -> None:
+        """An idempotent producer that has lost count sends nothing more."""
+        old, self._client = self._client, self._make_client()
+        self._is_fatal = False
+        self._topics.use(self._client)
+        old.purge()
+        old.flush(1)
+        self._hand_over()
+
+    def _make_client(self) -> Producer:
+        return Producer(
+            {
+                **self._config.producer(),
+                "error_cb": self._on_error,
+                "logger": self._journal,
+            }
+        )
+
+    # ---- the loop again
+
+    def _resolve(
+        self,
+        reports: list[
+            tuple[asyncio.Future[Outcome], KafkaError | None, Message]
+        ],
+    ) -> None:
+        for future, error, message in reports:
+            outcome: Outcome = message
+            if error is None:
+                self.produced += 1
+            else:
+                outcome = self._fault(error, message.topic())
+            # A caller who has gone has cancelled it.
+            if not future.done():
+                future.set_result(outcome)
+
+    def _fault(self, error: KafkaError, topic: str | None) -> str:
+        self.failed += 1
+        code, text = error.code(), error.str()
+        if code in NO_TOPIC:
+            self._topics.renew(topic)
+        text = f"topic {topic} at {self._config.servers}: {text}"
+        if code == KafkaError._MSG_TIMED_OUT:
+            self._topics.look()
+        if code == KafkaError._MSG_TIMED_OUT or code in PURGED:
+            return self._journal.explain(text)
+        return self._journal.clean(text)

@@ -1,0 +1,275 @@
+"""The requests, and who answers them."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from confluent_kafka import KafkaException, Message
+
+from resty_ffi import Error, current, on_unload, serve
+
+from . import wire
+from .config import Config
+from .consumer import ConsumeError, Receiver
+from .journal import Journal
+from .ledger import Entry, RevokedError
+from .producer import CLOSE, FullError, Outcome, Sender
+from .topics import Topics
+
+BAD_REQUEST = 1
+FAILED = 2
+FULL = 3
+REVOKED = 4
+
+# What an answer needs to get back in time: a share of the time left, of at
+# most so many seconds.
+MARGIN = 0.1
+LONGEST_MARGIN = 1.0
+
+# Seconds until a dead letter that Kafka did not take is sent again.
+BURY_AGAIN = 5.0
+
+log = logging.getLogger("ffi.kafka")
+
+
+@serve
+class Service:
+    """Makes its clients at once; they connect in the background."""
+
+    def __init__(self, config: str) -> None:
+        """Raises ValueError that says what is wrong with the config."""
+        self._config = Config.parse(config)
+        self._loop = asyncio.get_running_loop()
+        self._handlers: dict[object, Callable[[Any], Awaitable[Any]]] = {
+            "produce": self._produce,
+            "consume": self._consume,
+            "ack": self._ack,
+            "nack": self._nack,
+            "stats": self._stats,
+        }
+        self._funerals: set[asyncio.Task[None]] = set()
+        self._dead_letters = 0
+        self._skipped = 0
+        self._receiver: Receiver | None = None
+        self._journal = Journal(
+            self._config.secrets, lambda: self._topics.look()
+        )
+        self._topics = Topics(self._config, self._journal, self._refused)
+        try:
+            self._sender = Sender(self._config, self._journal, self._topics)
+            if self._config.group_id is not None:
+                self._receiver = Receiver(
+                    self._config, self._journal, self._topics, self._dead
+                )
+        except (KafkaException, TypeError, ValueError) as exc:
+            text = self._journal.describe(exc)
+            raise ValueError(f"config: librdkafka: {text}") from None
+        on_unload(self._unload)
+        self._topics.start()
+        self._sender.start()
+        if self._receiver:
+            self._receiver.start()
+
+    async def __call__(self, raw: bytes) -> bytes | None:
+        try:
+            request = wire.parse(raw)
+            kind = request.get("type")
+            handler = self._handlers.get(kind) if type(kind) is str else None
+            if handler is None:
+                raise wire.RequestError(f"unknown type: {wire.shown(kind)}")
+            answer: bytes | None = await handler(request)
+            return answer
+        except wire.RequestError as exc:
+            raise Error(BAD_REQUEST, str(exc)) from None
+        except ConsumeError as exc:
+            raise Error(FAILED, str(exc)) from None
+        except RevokedError:
+            raise Error(REVOKED, "partition revoked") from None
+
+    async def close(self) -> None:
+        for funeral in self._funerals:
+            funeral.cancel()
+        self._topics.close()
+        self._sender.close()
+        closing = [self._sender.wait(CLOSE + 1)]
+        if self._receiver:
+            closing.append(self._receiver.close(CLOSE + 1))
+        await asyncio.gather(*closing)
+
+    # ---- requests
+
+    async def _produce(self, request: wire.Object) -> bytes | None:
+        messages = wire.parse_messages(request, self._config.default_topic)
+        report = wire.parse_flag(request, "report")
+        futures = self._send(messages)
+        outcomes = [await future for future in futures]
+        faults = [text for text in outcomes if isinstance(text, str)]
+        if report and "messages" in request:
+            body = wire.encode([self._report(each) for each in outcomes])
+            if faults:
+                raise Error(FAILED, body)
+            return body
+        if faults:
+            raise Error(FAILED, self._summary(faults, len(outcomes)))
+        return wire.encode(self._report(outcomes[0])) if report else None
+
+    def _send(
+        self, messages: list[wire.Outgoing]
+    ) -> list[asyncio.Future[Outcome]]:
+        futures: list[asyncio.Future[Outcome]] = []
+        for message in messages:
+            try:
+                future = self._sender.send(message)
+            except FullError:
+                text = "librdkafka's queue is full"
+                if not futures:
+                    raise Error(FULL, text) from None
+                future = self._loop.create_future()
+                future.set_result(text)
+            futures.append(future)
+        return futures
+
+    def _report(self, outcome: Outcome) -> wire.Object:
+        if isinstance(outcome, str):
+            return {"error": outcome}
+        return {
+            "topic": outcome.topic(),
+            "partition": outcome.partition(),
+            "offset": outcome.offset(),
+        }
+
+    def _summary(self, faults: list[str], number: int) -> str:
+        if number == 1:
+            return faults[0]
+        return f"{len(faults)} of {number} messages failed: {faults[0]}"
+
+    async def _consume(self, request: wire.Object) -> bytes | None:
+        receiver = self._consumer()
+        seconds = wire.parse_timeout(request, self._config.timeout)
+        most = wire.parse_max(request)
+        offset = wire.parse_flag(request, "report")
+        call = current()
+        if call.deadline is not None:
+            left = call.deadline - time.monotonic()
+            margin = min(left * MARGIN, LONGEST_MARGIN)
+            seconds = max(min(seconds, left - margin), 0.0)
+        entries = await receiver.receive(most or 1, seconds)
+        if not entries:
+            return None
+        try:
+            items = [
+                wire.describe(
+                    entry,
+                    offset=offset or self._config.manual,
+                    count=self._config.manual,
+                )
+                for entry in entries
+            ]
+            body = wire.encode(items[0] if most is None else items)
+        except BaseException:
+            receiver.settle(entries, False)
+            raise
+        call.on_delivered(functools.partial(receiver.settle, entries))
+        return body
+
+    async def _ack(self, request: wire.Object) -> None:
+        self._manual().ack(wire.parse_places(request))
+
+    async def _nack(self, request: wire.Object) -> None:
+        self._manual().nack(wire.parse_places(request))
+
+    async def _stats(self, request: wire.Object) -> bytes:
+        stats: wire.Object = {
+            "assignment": [],
+            "producing": len(self._sender),
+            "produced": self._sender.produced,
+            "failed": self._sender.failed,
+        }
+        if self._receiver:
+            ledger = self._receiver.ledger
+            stats |= {
+                "assignment": await self._receiver.stats(),
+                "waiting": self._receiver.waiting,
+                "ready": ledger.ready,
+                "outstanding": ledger.outstanding,
+                "delivered": ledger.delivered_count,
+                "redelivered": ledger.redelivered_count,
+                "acked": ledger.acked_count,
+                "nacked": ledger.nacked_count,
+                "dead_letters": self._dead_letters,
+                "skipped": self._skipped,
+            }
+        return wire.encode(stats)
+
+    def _consumer(self) -> Receiver:
+        if self._receiver is None:
+            raise wire.RequestError("the config has no group_id to consume in")
+        return self._receiver
+
+    def _manual(self) -> Receiver:
+        if not self._config.manual:
+            raise wire.RequestError('the config does not have "ack":"manual"')
+        return self._consumer()
+
+    # ---- what happens by itself
+
+    def _refused(self, fault: str) -> None:
+        """Nothing that waits will go through."""
+        self._sender.purge(in_flight=False)
+        if self._receiver:
+            self._receiver.failed(fault)
+
+    def _unload(self) -> None:
+        if self._receiver:
+            self._receiver.end_waiting()
+        self._loop.call_later(CLOSE, self._give_up)
+
+    def _give_up(self) -> None:
+        self._sender.purge(in_flight=True)
+
+    def _dead(self, entry: Entry[Message]) -> None:
+        task = self._loop.create_task(self._bury(entry))
+        self._funerals.add(task)
+        task.add_done_callback(self._funerals.discard)
+
+    async def _bury(self, entry: Entry[Message]) -> None:
+        """The message is finished when it is in the dead letters."""
+        assert self._receiver
+        topic, partition = entry.partition.key
+        name = f"{topic}[{partition}] offset {entry.offset}"
+        if self._config.dead_letter is None:
+            log.error(
+                "ffi.kafka: %s: skipped, nobody has acknowledged it in %d"
+                " deliveries",
+                name,
+                entry.count,
+            )
+            self._skipped += 1
+            self._receiver.finish(entry)
+            return
+        letter = wire.dead_letter(self._config.dead_letter, entry)
+        while True:
+            try:
+                outcome = await self._sender.send(letter)
+            except FullError:
+                outcome = "librdkafka's queue is full"
+            if not isinstance(outcome, str):
+                break
+            self._journal.say(
+                logging.ERROR,
+                "dead letter",
+                "%s: not among the dead letters yet: %s",
+                name,
+                outcome,
+            )
+            await asyncio.sleep(BURY_AGAIN)
+        self._dead_letters += 1
+        self._receiver.finish(entry)
+
+
+init = Service

@@ -1,0 +1,256 @@
+"""Requests and answers: JSON, and what stands for it in Python."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
+
+from .config import INT32_MAX, LONGEST_MS, TOPIC, is_integer, is_number
+from .ledger import Entry, Key
+
+INT64_MAX = 2**63 - 1
+ANY_PARTITION = -1
+
+Header = tuple[str, str | bytes | None]
+Object = dict[str, Any]
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class RequestError(ValueError):
+    """What is wrong with a request."""
+
+
+@dataclass
+class Outgoing:
+    """A message to be produced."""
+
+    topic: str
+    value: bytes | None
+    key: bytes | None = None
+    partition: int = ANY_PARTITION
+    timestamp: int = 0
+    headers: list[Header] | None = None
+
+
+# ---- requests
+
+
+def parse(raw: bytes) -> Object:
+    if not raw:
+        raise RequestError("the request is empty")
+    try:
+        request = json.loads(raw.decode())
+    except (ValueError, RecursionError) as exc:
+        raise RequestError(f"the request is not JSON: {exc}") from None
+    if not isinstance(request, dict):
+        raise RequestError("the request must be a JSON object")
+    return request
+
+
+def parse_messages(request: Object, topic: str | None) -> list[Outgoing]:
+    """Of a produce; topic: where they go that do not say."""
+    messages = request.get("messages")
+    if messages is None:
+        return [_parse_message(request, topic)]
+    return [
+        _parse_message({**request, **item}, topic)
+        for item in _objects(messages)
+    ]
+
+
+def parse_flag(request: Object, name: str) -> bool:
+    value = request.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise RequestError(f"{name} must be true or false")
+    return bool(value)
+
+
+def parse_timeout(request: Object, otherwise: float) -> float:
+    """In seconds."""
+    value = request.get("timeout")
+    if value is None:
+        value = otherwise
+    elif not is_number(value, 1, LONGEST_MS):
+        raise RequestError(
+            f"timeout must be a number (ms) from 1 to {LONGEST_MS}"
+        )
+    return float(value) / 1000
+
+
+def parse_max(request: Object) -> int | None:
+    return _integer(request, "max", 1, INT32_MAX)
+
+
+def parse_places(request: Object) -> list[tuple[Key, int]]:
+    """Of an ack or a nack: partitions and offsets."""
+    messages = request.get("messages")
+    items = [request] if messages is None else _objects(messages)
+    return [_parse_place(item) for item in items]
+
+
+def _parse_message(item: Object, topic: str | None) -> Outgoing:
+    encoding = item.get("encoding")
+    if encoding not in (None, "base64"):
+        raise RequestError(f"unknown encoding: {shown(encoding)}")
+    value = item.get("msg")
+    if not isinstance(value, str):
+        raise RequestError("msg must be a string")
+    message = Outgoing(
+        _parse_topic(item, topic), _bytes("msg", value, encoding)
+    )
+    key = item.get("key")
+    if key is not None:
+        if not isinstance(key, str):
+            raise RequestError("key must be a string")
+        message.key = _bytes("key", key, encoding)
+    if item.get("headers") is not None:
+        message.headers = _parse_headers(item["headers"], encoding)
+    partition = _integer(item, "partition", 0, INT32_MAX)
+    if partition is not None:
+        message.partition = partition
+    message.timestamp = _integer(item, "timestamp", 0, INT64_MAX) or 0
+    return message
+
+
+def _parse_topic(item: Object, topic: str | None) -> str:
+    name = item.get("topic", topic)
+    if name is None:
+        raise RequestError("topic is missing, and the config has not just one")
+    if not isinstance(name, str) or not TOPIC.fullmatch(name):
+        raise RequestError(f"topic is not a topic's name: {shown(name)}")
+    return name
+
+
+def _parse_headers(headers: object, encoding: str | None) -> list[Header]:
+    items: Iterable[Any]
+    if isinstance(headers, dict):
+        items = headers.items()
+    elif isinstance(headers, list):
+        items = headers
+    else:
+        raise RequestError("headers must be an object or a list")
+    parsed = []
+    for item in items:
+        if not isinstance(item, (list, tuple)) or len(item) != 2:
+            raise RequestError("headers: an item must be a name and a value")
+        name, value = item
+        if not isinstance(name, str):
+            raise RequestError("headers: a name must be a string")
+        _bytes("headers", name, None)
+        if value is not None:
+            if not isinstance(value, str):
+                raise RequestError(
+                    f"headers: {shown(name)} must be a string or null"
+                )
+            value = _bytes("headers", value, encoding)
+        parsed.append((name, value))
+    return parsed
+
+
+def _parse_place(item: Object) -> tuple[Key, int]:
+    topic = item.get("topic")
+    if not isinstance(topic, str):
+        raise RequestError("topic must be a string")
+    partition = _integer(item, "partition", 0, INT32_MAX)
+    offset = _integer(item, "offset", 0, INT64_MAX)
+    if partition is None or offset is None:
+        raise RequestError("partition and offset must be integers")
+    return (topic, partition), offset
+
+
+def _objects(items: object) -> list[Object]:
+    if not isinstance(items, list) or not items:
+        raise RequestError("messages must be a list that is not empty")
+    if not all(isinstance(item, dict) for item in items):
+        raise RequestError("messages must be a list of objects")
+    return items
+
+
+def _integer(item: Object, name: str, least: int, most: int) -> int | None:
+    value = item.get(name)
+    if value is not None and not is_integer(value, least, most):
+        raise RequestError(f"{name} must be an integer from {least} to {most}")
+    return value
+
+
+def _bytes(name: str, value: str, encoding: str | None) -> bytes:
+    try:
+        if encoding is None:
+            return value.encode()
+        return base64.b64decode(value, validate=True)
+    except ValueError as exc:
+        raise RequestError(f"{name}: {exc}") from None
+
+
+def shown(value: object) -> str:
+    return f"{json.dumps(value):.100}"
+
+
+# ---- answers
+
+
+def encode(value: object) -> bytes:
+    return _encode(value).encode()
+
+
+def describe(
+    entry: Entry[Message], *, offset: bool = False, count: bool = False
+) -> Object:
+    """What a consumer is told of a message."""
+    message = entry.message
+    key, value = message.key(), message.value()
+    headers: Any = message.headers()
+    kind, timestamp = message.timestamp()
+    fields: Object = {
+        "topic": message.topic(),
+        "partition": message.partition(),
+        "timestamp": timestamp if kind != TIMESTAMP_NOT_AVAILABLE else None,
+    }
+    try:
+        fields["key"] = None if key is None else key.decode()
+        fields["value"] = None if value is None else value.decode()
+        if headers:
+            fields["headers"] = [
+                (name, None if raw is None else raw.decode())
+                for name, raw in headers
+            ]
+    except UnicodeDecodeError:
+        fields["key"] = _base64(key)
+        fields["value"] = _base64(value)
+        if headers:
+            fields["headers"] = [(name, _base64(raw)) for name, raw in headers]
+        fields["encoding"] = "base64"
+    if offset:
+        fields["offset"] = entry.offset
+    if count:
+        fields["delivery_count"] = entry.count
+    return fields
+
+
+def _base64(raw: bytes | None) -> str | None:
+    return None if raw is None else base64.b64encode(raw).decode()
+
+
+def dead_letter(topic: str, entry: Entry[Message]) -> Outgoing:
+    """A message that nobody acknowledges, and where it comes from."""
+    message = entry.message
+    headers: Any = message.headers()
+    source, partition = entry.partition.key
+    return Outgoing(
+        topic,
+        message.value(),
+        message.key(),
+        headers=[
+            *(headers or []),
+            ("dead_letter.topic", source.encode()),
+            ("dead_letter.partition", b"%d" % partition),
+            ("dead_letter.offset", b"%d" % entry.offset),
+            ("dead_letter.deliveries", b"%d" % entry.count),
+        ],
+    )
