@@ -219,6 +219,11 @@ def server(new_nginx: NewNginx) -> Iterator[Nginx]:
                 require("harness").run()
             }
         }
+        location = /sub {
+            content_by_lua_block {
+                ngx.print(select(2, require("probe").load():call("hold")))
+            }
+        }
     """
     with new_nginx(server=settings) as nginx:
         yield nginx
@@ -249,6 +254,22 @@ def test_the_client_goes_away(nginx: Nginx, uri: str) -> None:
         leave(nginx, uri, code, 3)
         assert nginx.lua("ngx.sleep(0.05) return 1") == [1]
         assert nginx.lua(RELEASE) == [3, True, "x"]
+    assert nginx.lua(HELD) == [0]
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("uri", ["/lua", "/abort", "/handler"])
+@pytest.mark.parametrize(
+    "captures", ['capture("/sub")', 'capture_multi { { "/sub" }, { "/sub" } }']
+)
+def test_the_client_goes_while_subrequests_wait(
+    nginx: Nginx, uri: str, captures: str
+) -> None:
+    held = captures.count("/sub")
+    for _ in range(3):
+        leave(nginx, uri, f"ngx.location.{captures}", held)
+        assert nginx.lua("ngx.sleep(0.05) return 1") == [1]
+        assert nginx.lua(RELEASE) == [held, True, "x"]
     assert nginx.lua(HELD) == [0]
 
 
