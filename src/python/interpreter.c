@@ -120,10 +120,58 @@ run_module(const char *name, const char *file, const unsigned char *source)
 }
 
 
+int
+interpreter_thread(void *(*start)(void *), void *arg)
+{
+    int             err;
+    pthread_t       tid;
+    pthread_attr_t  attr;
+
+    err = pthread_attr_init(&attr);
+    if (err) {
+        return err;
+    }
+
+    (void) pthread_attr_setstacksize(&attr, INTERPRETER_STACK);
+    (void) pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+
+    err = pthread_create(&tid, &attr, start, arg);
+
+    (void) pthread_attr_destroy(&attr);
+
+    return err;
+}
+
+
+/* of threads that Python starts; its code may ask for another size */
+static bool
+set_stack_size(void)
+{
+    PyObject  *module, *result;
+
+    result = NULL;
+
+    module = PyImport_ImportModule("_thread");
+    if (module) {
+        result = PyObject_CallMethod(module, "stack_size", "n",
+                                     (Py_ssize_t) INTERPRETER_STACK);
+        Py_DECREF(module);
+    }
+
+    Py_XDECREF(result);
+
+    return result != NULL;
+}
+
+
 static PyObject *
 run_bootstrap(void)
 {
     PyObject  *fresh;
+
+    if (!set_stack_size()) {
+        return NULL;
+    }
 
     fresh = run_module("_resty_ffi_fresh", "<resty_ffi fresh>", fresh_py);
     if (fresh == NULL) {
@@ -198,17 +246,12 @@ main_thread(void *arg)
 const char *
 interpreter_start(void)
 {
-    pthread_t  tid;
-
     pthread_mutex_lock(&lock);
 
     if (phase == NOT_STARTED) {
         phase = STARTING;
 
-        if (pthread_create(&tid, NULL, main_thread, NULL) == 0) {
-            pthread_detach(tid);
-
-        } else {
+        if (interpreter_thread(main_thread, NULL) != 0) {
             phase = FAILED;
             snprintf(error, sizeof(error),
                      "cannot start Python: no thread to be had");
@@ -276,19 +319,16 @@ interpreter_exit(int timeout_ms)
         "leaves without them";
 
     int               rc;
-    pthread_t         tid;
     struct timespec   end;
 
     pthread_mutex_lock(&lock);
 
     if (phase != RUNNING
-        || pthread_create(&tid, NULL, exit_thread, NULL) != 0)
+        || interpreter_thread(exit_thread, NULL) != 0)
     {
         pthread_mutex_unlock(&lock);
         return;
     }
-
-    pthread_detach(tid);
 
     clock_gettime(CLOCK_REALTIME, &end);
     end.tv_sec += timeout_ms / 1000;

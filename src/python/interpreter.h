@@ -12,6 +12,19 @@
 #include <Python.h>
 
 /*
+ * Bytes of stack of each thread that Python starts, and of ours that run
+ * Python: 10 000 frames deep, C's among them, is RecursionError's business
+ * and no segfault.  Only what is used takes memory.
+ */
+#define INTERPRETER_STACK  (32 * 1024 * 1024)
+
+/*
+ * Any thread.  Starts a detached thread with such a stack; 0, or an error
+ * number.
+ */
+int interpreter_thread(void *(*start)(void *), void *arg);
+
+/*
  * Any thread that does not hold the GIL.  Starts the interpreter where it
  * has not been, on a thread of its own that stays Python's main thread.
  * NULL, or why it could not start: a string that is never freed.

@@ -1,4 +1,3 @@
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +104,6 @@ libffi_init(char *cfg, void *tq)
     char         text[128];
     size_t       size;
     start_t     *s;
-    pthread_t    tid;
     const char  *wrong;
 
     size = cfg ? strlen(cfg) + 1 : 0;
@@ -131,13 +129,10 @@ libffi_init(char *cfg, void *tq)
         return 0;
     }
 
-    if (pthread_create(&tid, NULL, start_thread, s) != 0) {
+    if (interpreter_thread(start_thread, s) != 0) {
         report(tq, "ffi_python3: no thread to be had");
         free(s);
-        return 0;
     }
-
-    pthread_detach(tid);
 
     return 0;
 }
