@@ -172,8 +172,8 @@ ngx_http_lua_ffi_exit_process(ngx_cycle_t *cycle)
         }
     }
 
-    ngx_http_lua_ffi_unload_all(ms);
     ngx_http_lua_ffi_waiters_done();
+    ngx_http_lua_ffi_unload_all(ms);
     ngx_http_lua_ffi_event_done();
 
     /*

@@ -301,13 +301,20 @@ void
 ngx_http_lua_ffi_waiters_done(void)
 {
     uint32_t                    slot;
+    bridge_task_t              *t;
     ngx_http_lua_ffi_waiter_t  *w;
 
     for (slot = 0; slot < bridge_host()->ntasks; slot++) {
         w = ngx_http_lua_ffi_waiter_at(slot);
 
         if (w) {
-            w->task->data = NULL;
+            t = w->task;
+            t->data = NULL;
+
+            if (w->answered) {
+                bridge_task_free(bridge_host(), t, 0);
+            }
+
             ngx_http_lua_ffi_sema_gc(w->sem);
             ngx_free(w);
         }

@@ -60,8 +60,9 @@ void ngx_http_lua_ffi_end_waits_after(ngx_msec_t ms);
 ngx_uint_t ngx_http_lua_ffi_waits_ended(void);
 
 /*
- * In exit_process: gives back all semaphores, which the lua module insists
- * on; nobody is resumed any more.
+ * In exit_process: nobody is resumed any more.  Abandons all answers, those
+ * that come later included, and gives back all semaphores, which the lua
+ * module insists on.
  */
 void ngx_http_lua_ffi_waiters_done(void);
 

@@ -302,6 +302,34 @@ def test_close_when_the_worker_is_stopped(
     assert lines == sorted(f"{name} closes" for name in CLOSE)
 
 
+@pytest.mark.parametrize("name", ["HurriesPlain", "HurriesAsync"])
+def test_an_answer_while_the_worker_is_stopped(
+    new_nginx: NewNginx, tmp_path: Path, name: str
+) -> None:
+    """Nobody is resumed any more; that holds up no close."""
+    notes = tmp_path / "notes"
+    with new_nginx(environ={"NOTES": str(notes)}, **SETTINGS) as nginx:
+        cfg = f"bad,{name}"
+        for _ in range(3):
+            assert (
+                nginx.lua(
+                    f"""
+                local rt = {loaded(cfg)}
+                ngx.timer.at(0, function()
+                    rt:until_it_leaves("x", {{ timeout = 0 }})
+                end)
+                """
+                )
+                == []
+            )
+        eventually(lambda: notes.exists(), "it runs")
+        nginx.check()
+        nginx.stop()
+        nginx.wait()
+        assert "threads of runtimes" not in nginx.log()
+    assert notes.read_text().endswith("delivered False\nclosed\n")
+
+
 def test_a_worker_that_leaves_while_all_hang(
     new_nginx: NewNginx, tmp_path: Path
 ) -> None:

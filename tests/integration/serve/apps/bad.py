@@ -10,7 +10,9 @@ import threading
 import time
 from typing import Any
 
-from resty_ffi import serve
+import _resty_ffi
+
+from resty_ffi import current, serve
 
 BOUND = 20.0
 CHILD_BOUND = 3.0
@@ -277,3 +279,29 @@ class CloseMixed(Ends):
 
     def close(self) -> None:
         self.end()
+
+
+class Hurries:
+    """Answers when the worker leaves; what it hands out is not delivered."""
+
+    def until_it_leaves(self, request: bytes) -> bytes:
+        call = current()
+        call.on_delivered(lambda delivered: note(f"delivered {delivered}"))
+        note("runs")
+        end = time.monotonic() + BOUND
+        while not _resty_ffi.exiting():
+            assert time.monotonic() < end
+            time.sleep(0.001)
+        return request
+
+    def close(self) -> None:
+        note("closed")
+
+
+@serve
+class HurriesPlain(Hurries): ...
+
+
+@serve
+class HurriesAsync(Hurries):
+    async def unused(self, request: bytes) -> None: ...
