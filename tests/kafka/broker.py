@@ -70,23 +70,33 @@ def jars(version: str | None) -> Path:
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         fetched = Path(tempfile.mkdtemp(dir=folder.parent))
-        subprocess.run(
-            [
-                *("mvn", "-q", "-B", "-Dstyle.color=never", "-f", POM),
-                "dependency:copy-dependencies",
-                "-DincludeScope=runtime",
-                f"-DoutputDirectory={fetched}",
-                *([f"-Dkafka.version={version}"] if version else []),
-            ],
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
+        for _ in range(START_ATTEMPTS):
+            fetch(version, fetched)
+            # beside another mvn it has been seen to succeed with nothing
+            if any(fetched.glob("kafka_*.jar")):
+                break
+        else:
+            raise AssertionError("mvn has brought no broker")
         try:
             fetched.rename(folder)
         except OSError:
             # another test run was faster
             shutil.rmtree(fetched)
     return folder
+
+
+def fetch(version: str | None, folder: Path) -> None:
+    subprocess.run(
+        [
+            *("mvn", "-q", "-B", "-Dstyle.color=never", "-f", POM),
+            "dependency:copy-dependencies",
+            "-DincludeScope=runtime",
+            f"-DoutputDirectory={folder}",
+            *([f"-Dkafka.version={version}"] if version else []),
+        ],
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def free_ports(count: int) -> list[int]:
