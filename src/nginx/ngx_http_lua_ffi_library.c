@@ -2,6 +2,7 @@
 #include <ngx_core.h>
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include "ngx_http_lua_ffi_library.h"
 
@@ -14,6 +15,7 @@ typedef void (*ngx_http_lua_ffi_exit_pt)(int timeout_ms);
 typedef void (*ngx_http_lua_ffi_report_pt)(void *tq);
 
 
+static ngx_uint_t ngx_http_lua_ffi_library_here(const char *name);
 static void ngx_http_lua_ffi_remember_exit(void *library);
 
 
@@ -64,6 +66,14 @@ ngx_http_lua_ffi_library_open(ngx_str_t *lib, ngx_uint_t is_global,
         return NULL;
     }
 
+    if (name[0] != '/' && ngx_http_lua_ffi_library_here((char *) name)) {
+        *errlen = ngx_snprintf(err, room, "%s is not opened from the current "
+                               "directory, which an empty entry or \".\" in "
+                               "LD_LIBRARY_PATH stands for", name)
+                  - err;
+        return NULL;
+    }
+
     flags = RTLD_NOW | (is_global ? RTLD_GLOBAL : RTLD_LOCAL);
 
     library = dlopen((char *) name, flags);
@@ -72,6 +82,61 @@ ngx_http_lua_ffi_library_open(ngx_str_t *lib, ngx_uint_t is_global,
     }
 
     return library;
+}
+
+
+/* whether the dynamic linker would find a name in the current directory */
+static ngx_uint_t
+ngx_http_lua_ffi_library_here(const char *name)
+{
+    char         path[NGX_MAX_PATH];
+    void        *self;
+    Dl_serinfo   size, *info;
+    ngx_uint_t   i, here;
+    const char  *dir;
+
+    here = 0;
+    info = NULL;
+
+    self = dlopen(NULL, RTLD_NOW);
+
+    if (self == NULL
+        || dlinfo(self, RTLD_DI_SERINFOSIZE, &size) != 0
+        || (info = ngx_alloc(size.dls_size, ngx_cycle->log)) == NULL
+        || dlinfo(self, RTLD_DI_SERINFOSIZE, info) != 0
+        || dlinfo(self, RTLD_DI_SERINFO, info) != 0)
+    {
+        goto done;
+    }
+
+    for (i = 0; i < info->dls_cnt; i++) {
+        dir = info->dls_serpath[i].dls_name;
+
+        if (ngx_strcmp(dir, ".") == 0 && access("glibc-hwcaps", F_OK) == 0) {
+            here = 1;
+            break;
+        }
+
+        (void) ngx_snprintf((u_char *) path, sizeof(path), "%s/%s%Z", dir,
+                            name);
+
+        if (access(path, F_OK) == 0) {
+            here = ngx_strcmp(dir, ".") == 0;
+            break;
+        }
+    }
+
+done:
+
+    if (info) {
+        ngx_free(info);
+    }
+
+    if (self) {
+        dlclose(self);
+    }
+
+    return here;
 }
 
 

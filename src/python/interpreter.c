@@ -65,6 +65,63 @@ find_executable(char *buf, size_t size)
 }
 
 
+/*
+ * An empty entry of PYTHONPATH would be the current directory, wherever nginx
+ * was started, and nobody has written that.
+ */
+static PyStatus
+set_search_path(PyConfig *config)
+{
+    char        *paths, *last;
+    PyStatus     status;
+    const char  *entry, *end;
+
+    entry = getenv("PYTHONPATH");
+    if (entry == NULL) {
+        return PyStatus_Ok();
+    }
+
+    paths = malloc(strlen(entry) + 1);
+    if (paths == NULL) {
+        return PyStatus_NoMemory();
+    }
+
+    last = paths;
+
+    for ( ;; ) {
+        end = strchrnul(entry, ':');
+
+        if (end > entry) {
+            if (last > paths) {
+                *last++ = ':';
+            }
+
+            last = mempcpy(last, entry, (size_t) (end - entry));
+        }
+
+        if (*end == '\0') {
+            break;
+        }
+
+        entry = end + 1;
+    }
+
+    *last = '\0';
+
+    if (last > paths) {
+        status = PyConfig_SetBytesString(config, &config->pythonpath_env,
+                                         paths);
+    } else {
+        (void) unsetenv("PYTHONPATH");
+        status = PyStatus_Ok();
+    }
+
+    free(paths);
+
+    return status;
+}
+
+
 static PyStatus
 initialize(void)
 {
@@ -88,6 +145,11 @@ initialize(void)
 
     status = PyConfig_SetBytesString(&config, &config.program_name,
                                      executable);
+    if (PyStatus_Exception(status)) {
+        goto done;
+    }
+
+    status = set_search_path(&config);
     if (PyStatus_Exception(status)) {
         goto done;
     }
