@@ -6,10 +6,10 @@
 #include "resty_ffi.h"
 
 #include "abi.h"
+#include "answer.h"
 #include "done.h"
 #include "handle.h"
 #include "queue.h"
-#include "task.h"
 #include "threads.h"
 
 

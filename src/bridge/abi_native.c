@@ -4,10 +4,10 @@
 #include "resty_ffi.h"
 
 #include "abi.h"
+#include "answer.h"
 #include "done.h"
 #include "notices.h"
 #include "queue.h"
-#include "task.h"
 
 
 static void

@@ -5,8 +5,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "handle.h"
-#include "task.h"
 #include "threads.h"
 #include "word.h"
 

@@ -2,6 +2,7 @@
 #include <ngx_core.h>
 
 #include "abi.h"
+#include "answer.h"
 #include "ngx_http_lua_ffi_registry.h"
 #include "ngx_http_lua_ffi_start.h"
 #include "ngx_http_lua_ffi_wake.h"

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "answer.h"
 #include "done.h"
 #include "handle.h"
 #include "notices.h"

@@ -1,0 +1,229 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "answer.h"
+#include "done.h"
+#include "handle.h"
+#include "state.h"
+
+
+/* a task that some thread has and has not answered; NULL if not */
+static bridge_task_t *
+polled_task(bridge_t *b, uint64_t handle, uint64_t *state)
+{
+    bridge_task_t  *t;
+
+    t = bridge_task_of(b, handle, state);
+
+    return t && state_phase(*state) == BRIDGE_TASK_POLLED ? t : NULL;
+}
+
+
+char *
+bridge_task_req(bridge_t *b, uint64_t handle, int *len, bool *ok)
+{
+    int             n;
+    char           *req;
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    req = NULL;
+    n = 0;
+
+    t = polled_task(b, handle, &state);
+
+    if (t) {
+        n = atomic_load_explicit(&t->req_len, memory_order_relaxed);
+        if (n >= 0) {
+            req = atomic_load_explicit(&t->req, memory_order_relaxed);
+        }
+    }
+
+    if (len) {
+        *len = n > 0 ? n : 0;
+    }
+
+    if (ok) {
+        *ok = t != NULL;
+    }
+
+    return req;
+}
+
+
+char *
+bridge_task_take_req(bridge_t *b, uint64_t handle, int *len)
+{
+    int             n;
+    char           *req, *copy;
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    copy = NULL;
+
+    req = bridge_task_req(b, handle, &n, NULL);
+    t = polled_task(b, handle, &state);
+
+    if (req == NULL || t == NULL) {
+        goto done;
+    }
+
+    if (req != t->req_buf) {
+        copy = req;
+        atomic_store_explicit(&t->req, NULL, memory_order_relaxed);
+
+    } else {
+        copy = malloc((size_t) n + 1);
+        if (copy == NULL) {
+            goto done;
+        }
+
+        memcpy(copy, req, (size_t) n + 1);
+    }
+
+    atomic_store_explicit(&t->req_len, -1, memory_order_relaxed);
+
+done:
+
+    if (len) {
+        *len = copy ? n : 0;
+    }
+
+    return copy;
+}
+
+
+const char *
+bridge_task_method(bridge_t *b, uint64_t handle, int *len)
+{
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    t = polled_task(b, handle, &state);
+
+    if (len) {
+        *len = t ? atomic_load_explicit(&t->method_len, memory_order_relaxed)
+                 : 0;
+    }
+
+    if (t == NULL) {
+        return NULL;
+    }
+
+    return atomic_load_explicit(&t->method, memory_order_relaxed);
+}
+
+
+int64_t
+bridge_task_deadline(bridge_t *b, uint64_t handle)
+{
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    t = polled_task(b, handle, &state);
+
+    return t ? t->deadline : 0;
+}
+
+
+bool
+bridge_task_cancelled(bridge_t *b, uint64_t handle)
+{
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    t = polled_task(b, handle, &state);
+
+    return t == NULL || (state & BRIDGE_TASK_CANCEL);
+}
+
+
+/*
+ * Makes the calling thread the one that answers; NULL where the task does
+ * not wait for an answer (any more).
+ */
+static bridge_task_t *
+claim(bridge_t *b, uint64_t handle)
+{
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    t = polled_task(b, handle, &state);
+
+    while (t) {
+        if (atomic_compare_exchange_weak_explicit(&t->state, &state,
+                                 state | BRIDGE_TASK_ANSWERED,
+                                 memory_order_acq_rel, memory_order_acquire))
+        {
+            return t;
+        }
+
+        if (state_gen(state) != bridge_handle_gen(handle)
+            || state_phase(state) != BRIDGE_TASK_POLLED)
+        {
+            return NULL;
+        }
+    }
+
+    return NULL;
+}
+
+
+bool
+bridge_task_answer(bridge_t *b, uint64_t handle, int rc, const char *rsp,
+    size_t len, bridge_release_pt release, void *arg)
+{
+    bridge_task_t  *t;
+
+    t = claim(b, handle);
+    if (t == NULL) {
+        return false;
+    }
+
+    t->rc = rc;
+    t->rsp = rsp;
+    t->rsp_len = len;
+    t->release = release;
+    t->release_arg = arg;
+
+    bridge_done_push(b, t);
+
+    return true;
+}
+
+
+void
+bridge_release_free(void *arg, int delivered)
+{
+    (void) delivered;
+    free(arg);
+}
+
+
+bool
+bridge_task_answer_copy(bridge_t *b, uint64_t handle, int rc,
+    const char *rsp, size_t len)
+{
+    char           *copy;
+    bridge_task_t  *t;
+
+    t = claim(b, handle);
+    if (t == NULL) {
+        return false;
+    }
+
+    copy = rsp ? bridge_task_text(t->req_buf, BRIDGE_INLINE_REQ, rsp, len) : NULL;
+
+    t->rc = rc;
+    t->rsp = copy;
+    t->rsp_len = copy ? len : 0;
+
+    if (copy && copy != t->req_buf) {
+        t->release = bridge_release_free;
+        t->release_arg = copy;
+    }
+
+    bridge_done_push(b, t);
+
+    return true;
+}
