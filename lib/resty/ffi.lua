@@ -201,6 +201,10 @@ end
 local options = {
     { "max_queue", "number", whole(1, 1048575),
       "an integer from 1 to 1048575" },
+    { "max_request_bytes", "number", whole(1, 2147483647),
+      "an integer from 1 to 2147483647" },
+    { "max_response_bytes", "number", whole(1, 2147483647),
+      "an integer from 1 to 2147483647" },
     { "is_global", "boolean" },
     { "unpin", "boolean" },
     { "timeout", "number", between(0, math.huge),
@@ -261,10 +265,11 @@ end
 --
 -- lib:  absolute path, file name, or short name ("ffi_python3").
 -- cfg:  string or nil, for the library.
--- opts: max_queue (requests, 65536), is_global (false), unpin (false),
---       timeout (milliseconds, the directive ffi_timeout; 0 for none),
---       spin (microseconds a runtime's thread looks for the next request
---       before it sleeps, 0), threads (of a Python handler, what its
+-- opts: max_queue (requests, 65536), max_request_bytes and
+--       max_response_bytes (of one call, INT_MAX), is_global (false), unpin
+--       (false), timeout (milliseconds, the directive ffi_timeout; 0 for
+--       none), spin (microseconds a runtime's thread looks for the next
+--       request before it sleeps, 0), threads (of a Python handler, what its
 --       @serve says), switch_interval (milliseconds between Python threads,
 --       for the whole process, 5).
 --

@@ -212,7 +212,11 @@ bridge_task_answer_copy(bridge_t *b, uint64_t handle, int rc,
         return false;
     }
 
-    copy = rsp ? bridge_task_text(t->req_buf, BRIDGE_INLINE_REQ, rsp, len) : NULL;
+    copy = NULL;
+
+    if (rsp) {
+        copy = bridge_task_text(t->req_buf, BRIDGE_INLINE_REQ, rsp, len);
+    }
 
     t->rc = rc;
     t->rsp = copy;

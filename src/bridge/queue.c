@@ -62,6 +62,7 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     q->tail = 0;
     q->mask = size - 1;
     q->limit = limit;
+    q->abandoned = 0;
     q->spin = 0;
     memset(q->options, 0xff, sizeof(q->options));
     atomic_store(&q->kicked, false);
@@ -115,6 +116,13 @@ uint32_t
 bridge_queue_taken(const bridge_queue_t *q)
 {
     return atomic_load_explicit(&q->head, memory_order_relaxed);
+}
+
+
+uint32_t
+bridge_queue_abandoned(const bridge_queue_t *q)
+{
+    return q->abandoned;
 }
 
 

@@ -53,6 +53,7 @@ struct bridge_queue_s {
     uint32_t                   tail;
     uint32_t                   mask;
     uint32_t                   limit;
+    uint32_t                   abandoned;
     bool                       in_use;
     bool                       stale;    /* its handle, as release began */
     _Atomic(bridge_task_t *)  *cells;
@@ -106,6 +107,12 @@ uint32_t bridge_queue_len(const bridge_queue_t *q);
 
 /* Host thread.  How many tasks have been taken out, modulo 2^32. */
 uint32_t bridge_queue_taken(const bridge_queue_t *q);
+
+/*
+ * Host thread.  How many of the tasks put to the queue were cancelled and
+ * have not come back: they wait in it still, or a runtime has them.
+ */
+uint32_t bridge_queue_abandoned(const bridge_queue_t *q);
 
 /*
  * Host thread.  Whether somebody is in a poll, or has yet to be told that

@@ -4,6 +4,7 @@
 #include "done.h"
 #include "handle.h"
 #include "notices.h"
+#include "queue.h"
 #include "state.h"
 #include "threads.h"
 
@@ -125,16 +126,24 @@ bridge_task_new(bridge_t *b, const char *req, size_t len,
 void
 bridge_task_free(bridge_t *b, bridge_task_t *t, bool delivered)
 {
-    uint64_t  gen;
+    uint64_t         state;
+    bridge_queue_t  *q;
 
     if (t->release) {
         t->release(t->release_arg, delivered);
         t->release = NULL;
     }
 
-    gen = state_gen(atomic_load_explicit(&t->state, memory_order_relaxed));
+    state = atomic_load_explicit(&t->state, memory_order_relaxed);
 
-    atomic_store_explicit(&t->state, (uint64_t) (uint32_t) (gen + 1)
+    if (state & BRIDGE_TASK_CANCEL) {
+        q = bridge_queue_find(b, t->queue);
+        if (q) {
+            q->abandoned--;
+        }
+    }
+
+    atomic_store_explicit(&t->state, (uint64_t) (state_gen(state) + 1)
                           << GEN_SHIFT, memory_order_release);
 
     free_text(t->req_buf,
@@ -190,14 +199,22 @@ bridge_task_at(bridge_t *b, uint32_t slot)
 void
 bridge_task_cancel(bridge_t *b, bridge_task_t *t)
 {
-    uint64_t  old;
+    uint64_t         old;
+    bridge_queue_t  *q;
 
     old = atomic_fetch_or_explicit(&t->state, BRIDGE_TASK_CANCEL,
                                    memory_order_acq_rel);
 
-    if (state_phase(old) == BRIDGE_TASK_POLLED
-        && !(old & BRIDGE_TASK_CANCEL))
-    {
+    if (old & BRIDGE_TASK_CANCEL) {
+        return;
+    }
+
+    q = bridge_queue_find(b, t->queue);
+    if (q) {
+        q->abandoned++;
+    }
+
+    if (state_phase(old) == BRIDGE_TASK_POLLED) {
         bridge_notices_push(b, t->queue, bridge_task_handle(t));
     }
 }

@@ -14,8 +14,10 @@
 #include "ngx_http_lua_ffi_waiter.h"
 
 
+static int ngx_http_lua_ffi_push(lua_State *L, bridge_task_t *t);
 static void ngx_http_lua_ffi_answered(bridge_task_t *t);
 static void ngx_http_lua_ffi_log_timeout(bridge_task_t *t);
+static void ngx_http_lua_ffi_log_large(bridge_task_t *t);
 static int64_t ngx_http_lua_ffi_now(void);
 
 
@@ -57,7 +59,7 @@ ngx_http_lua_ffi_can_wait(lua_State *L, ngx_http_request_t *r, u_char *err,
 
 ngx_int_t
 ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
-    ngx_msec_t ms, u_char *err, size_t *errlen)
+    ngx_msec_t ms, size_t max, u_char *err, size_t *errlen)
 {
     ngx_int_t                   rc;
     ngx_queue_t                *waiters;
@@ -110,6 +112,7 @@ ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
     w->done.handler = ngx_http_lua_ffi_answered;
     w->done.waits = 1;
     w->task = t;
+    w->max = max;
     w->answered = 0;
     w->taking = 0;
     w->ended = 0;
@@ -125,6 +128,7 @@ int
 ngx_http_lua_ffi_take(lua_State *L, uint64_t id)
 {
     int                         n;
+    bool                        delivered;
     bridge_task_t              *t;
     ngx_http_lua_ffi_waiter_t  *w;
 
@@ -176,8 +180,34 @@ ngx_http_lua_ffi_take(lua_State *L, uint64_t id)
         }
 
         n = 2;
-        goto done;
+        delivered = 0;
+
+    } else if (t->rsp && t->rsp_len > w->max) {
+        ngx_http_lua_ffi_log_large(t);
+
+        lua_pushboolean(L, 0);
+        lua_pushliteral(L, "response too large");
+
+        n = 2;
+        delivered = 0;
+
+    } else {
+        n = ngx_http_lua_ffi_push(L, t);
+        delivered = 1;
     }
+
+    ngx_queue_remove(&w->queue);
+    ngx_http_lua_ffi_free_waiter(w);
+    bridge_task_free(bridge_host(), t, delivered);
+
+    return n;
+}
+
+
+static int
+ngx_http_lua_ffi_push(lua_State *L, bridge_task_t *t)
+{
+    int  n;
 
     lua_pushboolean(L, t->rc == 0);
 
@@ -194,12 +224,6 @@ ngx_http_lua_ffi_take(lua_State *L, uint64_t id)
         lua_pushlstring(L, t->rsp, t->rsp_len);
         n++;
     }
-
-done:
-
-    ngx_queue_remove(&w->queue);
-    ngx_http_lua_ffi_free_waiter(w);
-    bridge_task_free(bridge_host(), t, 1);
 
     return n;
 }
@@ -279,6 +303,28 @@ ngx_http_lua_ffi_log_timeout(bridge_task_t *t)
                   "lua ffi: a call to \"%V\" got no answer before its "
                   "deadline: thread %d \"%*s\" took it",
                   &name, tid, (size_t) ngx_max(n, 0), comm);
+}
+
+
+static void
+ngx_http_lua_ffi_log_large(bridge_task_t *t)
+{
+    ngx_str_t                    name;
+    ngx_http_lua_ffi_runtime_t  *rt;
+
+    rt = ngx_http_lua_ffi_runtime_of(t);
+
+    if (rt == NULL || rt->logged_large == ngx_time()) {
+        return;
+    }
+
+    rt->logged_large = ngx_time();
+    name = ngx_http_lua_ffi_runtime_name(rt);
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "lua ffi: \"%V\" has answered with %uz bytes: too large "
+                  "for max_response_bytes, %uz; the call has failed",
+                  &name, t->rsp_len, rt->load.max_response);
 }
 
 

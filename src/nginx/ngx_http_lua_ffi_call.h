@@ -16,13 +16,14 @@
 
 /*
  * Lets the running coroutine of r wait for t, at most ms milliseconds (0: no
- * bound).  Where this succeeds t must be pushed, and the coroutine must yield
+ * bound), for an answer of at most max bytes.  Where this succeeds t must be pushed, and the coroutine must yield
  * before anything else happens and then call take.  Else NGX_ERROR, with the
  * reason in err (*errlen bytes of room; becomes its length), and t is still
  * the caller's.
  */
 ngx_int_t ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r,
-    bridge_task_t *t, ngx_msec_t ms, u_char *err, size_t *errlen);
+    bridge_task_t *t, ngx_msec_t ms, size_t max, u_char *err,
+    size_t *errlen);
 
 /*
  * After the coroutine was resumed: pushes what a call returns (one to three

@@ -11,6 +11,11 @@
 #define NGX_HTTP_LUA_FFI_STUCK_AFTER  1000
 
 
+/* a short queue does not mean that calls are few */
+#define NGX_HTTP_LUA_FFI_MIN_ABANDONED  1024
+
+
+static void ngx_http_lua_ffi_log_abandoned(ngx_http_lua_ffi_runtime_t *rt);
 static void ngx_http_lua_ffi_stuck(ngx_http_lua_ffi_runtime_t *rt);
 
 
@@ -25,6 +30,13 @@ ngx_http_lua_ffi_unfit(ngx_http_lua_ffi_runtime_t *rt, ngx_msec_t ms)
     }
 
     rt->ended = 0;
+
+    if (bridge_queue_abandoned(rt->requests)
+        >= ngx_max(rt->requests->limit, NGX_HTTP_LUA_FFI_MIN_ABANDONED))
+    {
+        ngx_http_lua_ffi_log_abandoned(rt);
+        return "too many calls without an answer";
+    }
 
     taken = bridge_queue_taken(rt->requests);
 
@@ -48,6 +60,26 @@ ngx_http_lua_ffi_unfit(ngx_http_lua_ffi_runtime_t *rt, ngx_msec_t ms)
     ngx_http_lua_ffi_stuck(rt);
 
     return "the runtime is stuck";
+}
+
+
+static void
+ngx_http_lua_ffi_log_abandoned(ngx_http_lua_ffi_runtime_t *rt)
+{
+    ngx_str_t  name;
+
+    if (rt->logged_abandoned == ngx_time()) {
+        return;
+    }
+
+    rt->logged_abandoned = ngx_time();
+    name = ngx_http_lua_ffi_runtime_name(rt);
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "lua ffi: \"%V\" has not answered %uD calls whose callers "
+                  "have given up: further ones fail until it does; it must "
+                  "answer each call that it takes",
+                  &name, bridge_queue_abandoned(rt->requests));
 }
 
 

@@ -7,6 +7,9 @@
  * One is stuck where calls wait and none has been taken for a second or
  * longer, and for longer than a call waits.  It is so until one is taken.
  *
+ * One that does not answer what it takes gets no more than max_queue calls
+ * (or some, where that is few) beyond those whose callers have given up.
+ *
  * One has ended where threads have polled its queue and none of them lives.
  * It is so until another one polls.
  */

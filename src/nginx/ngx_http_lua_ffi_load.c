@@ -108,6 +108,12 @@ ngx_http_lua_ffi_get_load(lua_State *L, ngx_http_request_t *r,
 
     load->max_queue = (ngx_uint_t)
                       ngx_http_lua_ffi_number(L, "max_queue", 65536);
+    load->max_request = (size_t)
+                        ngx_http_lua_ffi_number(L, "max_request_bytes",
+                                                NGX_MAX_INT32_VALUE);
+    load->max_response = (size_t)
+                         ngx_http_lua_ffi_number(L, "max_response_bytes",
+                                                 NGX_MAX_INT32_VALUE);
     load->spin = (ngx_uint_t) ngx_http_lua_ffi_number(L, "spin", 0);
     load->is_global = ngx_http_lua_ffi_flag(L, "is_global");
     load->unpin = ngx_http_lua_ffi_flag(L, "unpin");
@@ -254,7 +260,9 @@ ngx_http_lua_ffi_await(lua_State *L, ngx_http_request_t *r,
         goto nomem;
     }
 
-    if (ngx_http_lua_ffi_wait(L, r, t, ms, err, &len) != NGX_OK) {
+    if (ngx_http_lua_ffi_wait(L, r, t, ms, NGX_MAX_INT32_VALUE, err, &len)
+        != NGX_OK)
+    {
         bridge_task_free(bridge_host(), t, 0);
         return ngx_http_lua_ffi_fail(L, err, len);
     }

@@ -163,9 +163,9 @@ ngx_http_lua_ffi_core_submit(lua_State *L)
     len = 0;
     req = lua_tolstring(L, 2, &len);
 
-    if (len > NGX_MAX_INT32_VALUE) {
+    if (len > rt->load.max_request) {
         lua_pushnil(L);
-        lua_pushliteral(L, "request is longer than INT_MAX bytes");
+        lua_pushliteral(L, "request too large");
         return 2;
     }
 
@@ -197,7 +197,10 @@ ngx_http_lua_ffi_core_submit(lua_State *L)
 
     errlen = sizeof(err);
 
-    if (ngx_http_lua_ffi_wait(L, r, t, ms, err, &errlen) != NGX_OK) {
+    if (ngx_http_lua_ffi_wait(L, r, t, ms, rt->load.max_response, err,
+                              &errlen)
+        != NGX_OK)
+    {
         bridge_task_free(bridge_host(), t, 0);
         return ngx_http_lua_ffi_fail(L, err, errlen);
     }

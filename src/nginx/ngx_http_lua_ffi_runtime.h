@@ -30,6 +30,8 @@ typedef struct {
     ngx_str_t                  lib;
     ngx_str_t                  cfg;
     ngx_uint_t                 max_queue;
+    size_t                     max_request;
+    size_t                     max_response;
     ngx_msec_t                 timeout;      /* NGX_CONF_UNSET_MSEC: none */
     ngx_uint_t                 spin;         /* us */
     double                     options[BRIDGE_QUEUE_OPTIONS];  /* or NaN */
@@ -55,6 +57,8 @@ typedef struct {
     ngx_msec_t                 waits_since;  /* calls began to wait */
     time_t                     logged_full;
     time_t                     logged_timeout;
+    time_t                     logged_abandoned;
+    time_t                     logged_large;
     unsigned                   reported:1;   /* the start task has come back */
     unsigned                   stuck:1;      /* and logged */
     unsigned                   ended:1;      /* likewise */

@@ -26,6 +26,7 @@ typedef struct {
     ngx_queue_t                 queue;      /* of the request, or swept */
     ngx_http_lua_sema_t        *sem;
     bridge_task_t              *task;
+    size_t                      max;        /* bytes of its answer */
     unsigned                    answered:1;
     unsigned                    taking:1;
     unsigned                    ended:1;    /* by the shutdown timeout */

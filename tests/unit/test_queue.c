@@ -545,6 +545,66 @@ test_a_queue_of_cancelled_tasks_is_given_up(void **state)
 
 
 static void
+test_abandoned_tasks_count_until_they_come_back(void **state)
+{
+    uint64_t         h[3];
+    bridge_task_t   *polled, *waiting, *stray;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(4);
+    polled = unit_push(b, q, 0);
+    assert_int_equal(bridge_poll(b, bridge_queue_handle(q), h, 3, 0), 1);
+    waiting = unit_push(b, q, 0);
+    stray = unit_task(b, "x", 1);
+
+    bridge_task_cancel(b, polled);
+    bridge_task_cancel(b, polled);
+    bridge_task_cancel(b, waiting);
+    bridge_task_cancel(b, stray);
+    assert_int_equal(bridge_queue_abandoned(q), 2);
+
+    assert_true(unit_answer(b, h[0], 0));
+    assert_int_equal(bridge_queue_abandoned(q), 2);
+    assert_int_equal(unit_drain(b), 1);
+    assert_int_equal(bridge_queue_abandoned(q), 1);
+
+    assert_int_equal(bridge_poll(b, bridge_queue_handle(q), h, 3, 0), 0);
+    assert_int_equal(unit_drain(b), 1);
+    assert_int_equal(bridge_queue_abandoned(q), 0);
+    bridge_task_free(b, stray, false);
+    assert_int_equal(bridge_queue_abandoned(q), 0);
+    finish(q);
+}
+
+
+/* the queue's place has another one meanwhile */
+static void
+test_a_task_that_comes_back_late_counts_nowhere(void **state)
+{
+    uint64_t         h;
+    bridge_task_t   *t;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = queue(4);
+    t = unit_push(b, q, 0);
+    assert_int_equal(bridge_poll(b, bridge_queue_handle(q), &h, 1, 0), 1);
+    bridge_task_cancel(b, t);
+    finish(q);
+
+    assert_ptr_equal(queue(4), q);
+    assert_int_equal(bridge_queue_abandoned(q), 0);
+    assert_true(unit_answer(b, h, 0));
+    assert_int_equal(unit_drain(b), 1);
+    assert_int_equal(bridge_queue_abandoned(q), 0);
+    finish(q);
+}
+
+
+static void
 test_who_sleeps_in_a_poll_attends(void **state)
 {
     pthread_t        thread;
@@ -635,6 +695,8 @@ main(void)
         test(test_a_close_ends_every_poll),
         test(test_a_queue_counts_what_was_taken),
         test(test_a_queue_of_cancelled_tasks_is_given_up),
+        test(test_abandoned_tasks_count_until_they_come_back),
+        test(test_a_task_that_comes_back_late_counts_nowhere),
         test(test_who_sleeps_in_a_poll_attends),
         test(test_one_more_than_can_sleep),
     };
