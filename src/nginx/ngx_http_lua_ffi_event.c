@@ -9,6 +9,7 @@
 #include "abi.h"
 #include "done.h"
 #include "ngx_http_lua_ffi_event.h"
+#include "ngx_http_lua_ffi_library.h"
 #include "ngx_http_lua_ffi_runtime.h"
 #include "ngx_http_lua_ffi_signal.h"
 #include "ngx_http_lua_ffi_waiter.h"
@@ -85,6 +86,7 @@ ngx_http_lua_ffi_event_init(void)
 
     (void) mallopt(M_MMAP_THRESHOLD, NGX_HTTP_LUA_FFI_KEEP_BELOW);
     (void) mallopt(M_TRIM_THRESHOLD, 2 * NGX_HTTP_LUA_FFI_KEEP_BELOW);
+    ngx_http_lua_ffi_library_pin();
     ngx_http_lua_ffi_signals_init();
 
     if (ngx_exiting) {

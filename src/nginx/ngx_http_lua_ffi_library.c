@@ -177,6 +177,17 @@ ngx_http_lua_ffi_library_report(void *library, void *tq)
 }
 
 
+void
+ngx_http_lua_ffi_library_pin(void)
+{
+    Dl_info  info;
+
+    if (dladdr((void *) ngx_http_lua_ffi_library_pin, &info)) {
+        (void) dlopen(info.dli_fname, RTLD_NOW|RTLD_NOLOAD|RTLD_NODELETE);
+    }
+}
+
+
 static void
 ngx_http_lua_ffi_remember_exit(void *library)
 {

@@ -36,6 +36,12 @@ ngx_uint_t ngx_http_lua_ffi_library_async(void *library);
  */
 void ngx_http_lua_ffi_library_report(void *library, void *tq);
 
+/*
+ * Keeps this module in memory: nginx closes it before the process ends, with
+ * threads of runtimes in it.  Nothing to do where it is part of nginx.
+ */
+void ngx_http_lua_ffi_library_pin(void);
+
 /* In exit_process: lets each such library end, in ms milliseconds. */
 void ngx_http_lua_ffi_libraries_exit(ngx_msec_t ms);
 

@@ -416,3 +416,9 @@ def test_the_first_of_two_answers(nginx: Nginx) -> None:
         return res, rt:call("x")
         """
     ) == ["quick", True, "x"]
+
+
+def test_a_runtime_that_has_called_nothing(new_nginx: NewNginx) -> None:
+    """The linker knows of no use of the module; it has to stay anyway."""
+    with new_nginx() as nginx:
+        nginx.lua('require("probe").load("threads=0")')
