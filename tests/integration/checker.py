@@ -1,6 +1,7 @@
 """What may watch nginx's memory: TEST_VALGRIND=1, or TEST_ASAN=1.
 
-The second takes what `make asan` has built, which BUILD_DIR then names.
+TEST_VALGRIND=all is for hours: all tests, and not those that are marked. The
+other takes what `make asan` has built, which BUILD_DIR then names.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ COMPILER = os.environ.get("CC", "cc").split()
 VALGRIND = bool(os.environ.get("TEST_VALGRIND"))
 ASAN = bool(os.environ.get("TEST_ASAN"))
 CHECKED = VALGRIND or ASAN
+
+ALL = not CHECKED or os.environ.get("TEST_VALGRIND") == "all"
 
 # How much longer things may take.
 SLOWNESS = 8 if VALGRIND else 3 if ASAN else 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .checker import CFLAGS, CHECKED, COMPILER
+from .checker import ALL, CFLAGS, COMPILER
 from .nginx import HERE, ROOT, Nginx
 
 NewNginx = Callable[..., Nginx]
@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    if not CHECKED:
+    if ALL:
         return
     ours = [item for item in items if HERE in item.path.parents]
     plain = [item for item in ours if not item.get_closest_marker("valgrind")]

@@ -16,7 +16,8 @@ from tests.integration.nginx import NGINX_BIN, ROOT
 from .line import Line, fit
 from .soak import Result, Sample
 
-WARM_UP = 0.2  # of the time
+# of the time: fragments of the heap settle slowly
+WARM_UP = 0.5
 MIB = 1024 * 1024
 # what a worker or master may have more at the end, for no reason
 ALLOWANCE = {"heap": MIB, "resident": 8 * MIB, "lua": MIB, "blocks": 10_000}

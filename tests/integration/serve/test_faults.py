@@ -10,10 +10,14 @@ from http.client import HTTPException
 
 import pytest
 
+from ..checker import CHECKED
 from ..client import eventually
 from ..conftest import NewNginx
 from ..nginx import Nginx
 from .calls import SETTINGS, at_once, call, loaded
+
+# what watches the memory would die with it, or report its end
+unwatched = pytest.mark.skipif(CHECKED, reason="is a fault on purpose")
 
 
 @pytest.fixture
@@ -57,6 +61,7 @@ def test_10_000_frames(nginx: Nginx, target: str, kind: str) -> None:
 # -- memory
 
 
+@unwatched
 @pytest.mark.parametrize("method", ["at_once", "bit_by_bit"])
 def test_no_memory(nginx: Nginx, method: str) -> None:
     for _ in range(3):
@@ -89,6 +94,7 @@ def ask(nginx: Nginx) -> int:
     return int(pid)
 
 
+@unwatched
 @pytest.mark.parametrize(
     ("method", "status"),
     [
