@@ -56,6 +56,13 @@ def open_gate(nginx: Nginx, name: str) -> None:
     nginx.python(f"import deadlines; deadlines.gate({name!r}).set()")
 
 
+def until_runs(name: str) -> str:
+    return f"""
+        local runs = {loaded("deadlines,has_begun")}
+        repeat ngx.sleep(0.001) until select(2, runs:any("{name}"))
+    """
+
+
 @pytest.mark.parametrize("name", ["facts", "facts_async"])
 def test_the_deadline(nginx: Nginx, name: str) -> None:
     cfg = f"deadlines,{name}"
@@ -224,7 +231,7 @@ def test_the_end_of_a_request(
         f"""
         local rt = {loaded(cfg)}
         ngx.thread.spawn(rt.any, rt, nil, {{ timeout = 0 }})
-        ngx.sleep(0.01)
+        {until_runs(name)}
         if true then {end} end
         """,
     )
@@ -258,8 +265,8 @@ def test_a_killed_thread_cancels_at_its_deadline(
     assert nginx.lua(
         f"""
         local rt = {loaded(cfg)}
-        local t = {SPAWN}(rt.{method}, rt, "{name}", {{ timeout = 100 }})
-        ngx.sleep(0.02)
+        local t = {SPAWN}(rt.{method}, rt, "{name}", {{ timeout = 500 }})
+        {until_runs(name)}
         return ngx.thread.kill(t)
         """
     ) == [True]
@@ -273,7 +280,7 @@ def test_a_killed_thread_and_a_plain_function(
         f"""
         local rt = {loaded("deadlines,hold")}
         local t = {SPAWN}(rt.any, rt, "killed")
-        ngx.sleep(0.02)
+        {until_runs("killed")}
         return ngx.thread.kill(t)
         """
     ) == [True]

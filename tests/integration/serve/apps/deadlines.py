@@ -105,6 +105,11 @@ class Stalls:
 
 
 @serve
+def has_begun(request: bytes) -> str | None:
+    return "yes" if f"{request.decode()}:runs" in events else None
+
+
+@serve
 def facts(request: bytes) -> str:
     call = current()
     left = call.deadline and call.deadline - time.monotonic()
