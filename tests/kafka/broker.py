@@ -19,7 +19,7 @@ from typing import TypeVar
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-BUILD = Path(os.environ.get("BUILD_DIR", ROOT / "build"))
+BUILD = ROOT / os.environ.get("BUILD_DIR", "build")
 POM = HERE / "pom.xml"
 
 READY = "Kafka Server started"
@@ -70,13 +70,8 @@ def jars(version: str | None) -> Path:
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         fetched = Path(tempfile.mkdtemp(dir=folder.parent))
-        for _ in range(START_ATTEMPTS):
-            fetch(version, fetched)
-            # beside another mvn it has been seen to succeed with nothing
-            if any(fetched.glob("kafka_*.jar")):
-                break
-        else:
-            raise AssertionError("mvn has brought no broker")
+        fetch(version, fetched)
+        assert any(fetched.glob("kafka_*.jar")), "mvn has brought no broker"
         try:
             fetched.rename(folder)
         except OSError:
@@ -91,7 +86,8 @@ def fetch(version: str | None, folder: Path) -> None:
             *("mvn", "-q", "-B", "-Dstyle.color=never", "-f", POM),
             "dependency:copy-dependencies",
             "-DincludeScope=runtime",
-            f"-DoutputDirectory={folder}",
+            # a relative one would be below the pom's folder
+            f"-DoutputDirectory={folder.resolve()}",
             *([f"-Dkafka.version={version}"] if version else []),
         ],
         check=True,
