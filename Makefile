@@ -1,7 +1,7 @@
 # make            compiles the nginx module and the Python loader
 # make run        nginx in the foreground: the demo, or CONF=my.conf
 # make test       everything there is to test; SUITES="unit kafka" some of it
-# make soak       the same under load, for an hour; SOAK_S= seconds
+# make soak       an hour of load, and all under valgrind; SOAK_S= seconds
 # make bench      what it costs, against others; bench-kafka: Kafka's part
 # make install    DESTDIR= PREFIX=/usr/local
 # make deps       the packages that make and make run need
@@ -185,7 +185,7 @@ test:
 	@$(MAKE) --no-print-directory deps-test
 	@$(PYTHON) scripts/test.py $(SUITES)
 
-# SOAK_S= seconds for everything, SOAK= parts of it: soaks valgrind fuzz
+# SOAK_S= seconds for everything, SOAK= parts of it: soaks valgrind
 .PHONY: soak
 soak:
 	@$(MAKE) --no-print-directory deps-test

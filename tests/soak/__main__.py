@@ -1,9 +1,9 @@
 """usage: python -m tests.soak [PART ...]
 
-A part is soaks, valgrind or fuzz; all of them, unless some are named.
-SOAK_S, 3600: seconds for everything. The soaks get half of them. Each fuzzer
-gets a sixth. All integration tests run under valgrind from 600 s on, which
-takes what it takes; below that, those that `make test` runs there.
+A part is soaks or valgrind; both, unless one is named. SOAK_S, 3600: seconds.
+The soaks get half of them. All integration tests run under valgrind from
+600 s on, which takes what it takes; below that, those that `make test` runs
+there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .report import write
 from .soak import Result, Soak
 
 FOLDER = BUILD / "soak"
-PARTS = ("soaks", "valgrind", "fuzz")
+PARTS = ("soaks", "valgrind")
 HUP_S = 10
 
 
@@ -75,11 +75,6 @@ def main(wanted: list[str]) -> int:
             {"TEST_VALGRIND": some},
             *(sys.executable, "-m", "pytest", "-q", "-ra"),
             *("--timeout=1800", str(Path("tests") / "integration")),
-        )
-        well = well and good
-    if "fuzz" in parts:
-        others["fuzz"], good = run(
-            "fuzz", {}, "make", "fuzz", f"FUZZ_S={max(1, int(seconds / 6))}"
         )
         well = well and good
     text, good = write(FOLDER, results, others)
