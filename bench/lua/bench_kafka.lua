@@ -117,9 +117,11 @@ function _M.consume(config)
     -- what fails, or nothing within ffi.kafka's timeout
     assert(first > 0, "no message came")
 
+    -- in two steps: others add to `seen` while this one waits
     local function loop()
         while seen < count do
-            seen = seen + messages()
+            local more = messages()
+            seen = seen + more
         end
     end
 
