@@ -26,7 +26,7 @@ class LocalCall:
         self.request = request
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.cancelled = False
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Future[Any] | None = None
         self._lock = threading.Lock()
         self._answer: Answer | None = None
         self._ends = False

@@ -48,7 +48,8 @@ def serve(
 
     threads: how many calls plain handlers answer at a time; of a class with
     async methods, the plain ones run on the event loop's thread where this
-    is 1.
+    is 1, and may return an asyncio.Future of that loop: its result is the
+    answer, which costs less than a task does.
     view: the request is a memoryview rather than bytes: no copy is made.
 
     TypeError, ValueError: what is given cannot be served in this way.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import math
 import sys
@@ -248,16 +249,43 @@ class _Loop(_Runtime):
         )
         self._runtime = self._make(self._handlers)
         self._runtime.spawn = _spawner(self._loop)
+        self._adopted: set[int] = set()
         self._pooled: set[Future[None]] = set()
         if self._threads > 1:
             self._pool = ThreadPoolExecutor(self._threads, self._name)
             self._runtime.submit = self._submit
+        else:
+            self._runtime.adopt = self._adopt
         self._unloaded = False
         self._awake = False
         # the runtime has none any more once it has been told of the unload
         self._fileno = self._runtime.fileno()
         self._loop.add_reader(self._fileno, self._accept)
         self._loop.call_soon(self._accept)
+
+    def _adopt(self, call: _resty_ffi.Call, value: Any, number: int) -> bool:
+        """Answer a call with a future's result; False where it is none."""
+        if not asyncio.isfuture(value):
+            return False
+        self._runtime.tasks[number] = value
+        self._adopted.add(number)
+        value.add_done_callback(functools.partial(self._settle, call, number))
+        return True
+
+    def _settle(
+        self,
+        call: _resty_ffi.Call,
+        number: int,
+        future: asyncio.Future[Any],
+    ) -> None:
+        del self._runtime.tasks[number]
+        self._adopted.remove(number)
+        try:
+            result = future.result()
+        except BaseException as error:
+            call._fail(error)
+        else:
+            call._answer(result)
 
     def _submit(self, task: int) -> None:
         future = self._pool.submit(self._runtime.answer, task)
@@ -267,7 +295,7 @@ class _Loop(_Runtime):
     def _accept(self) -> None:
         runtime = self._runtime
         if _cancel(runtime, runtime.cancelled()):
-            self._loop.call_soon(_reap, runtime)
+            self._loop.call_soon(self._reap)
         state = runtime.accept(LIMIT)
         if state == 0:
             self._loop.call_soon(self._accept)
@@ -281,11 +309,19 @@ class _Loop(_Runtime):
 
     def _keep_house(self) -> None:
         self._awake = False
-        _reap(self._runtime)
+        self._reap()
         if _cancel(self._runtime, _overdue(self._runtime)):
-            self._loop.call_soon(_reap, self._runtime)
+            self._loop.call_soon(self._reap)
         if not self._unloaded:
             self._accept()
+
+    def _reap(self) -> None:
+        """End the calls whose task was cancelled before its first step."""
+        tasks = self._runtime.tasks
+        for number, task in list(tasks.items()):
+            if task.done() and number not in self._adopted:
+                del tasks[number]
+                self._runtime.drop(number)
 
     def _run_loop(self, seconds: float | None = None) -> None:
         """Run the loop until it is stopped, or for some seconds."""
@@ -308,7 +344,7 @@ class _Loop(_Runtime):
             self._loop.call_soon(runtime.collect)
             answered = not (runtime.tasks or self._pooled)
             self._run_loop(REPLY_TURN_S if answered else FINISH_TURN_S)
-            _reap(runtime)
+            self._reap()
 
 
 async def _run(
@@ -368,14 +404,6 @@ def _cancel(runtime: _resty_ffi.Runtime, numbers: Iterable[int]) -> bool:
     for task in tasks:
         task.cancel()
     return bool(tasks)
-
-
-def _reap(runtime: _resty_ffi.Runtime) -> None:
-    """End the calls whose task was cancelled before its first step."""
-    for number, task in list(runtime.tasks.items()):
-        if task.done():
-            del runtime.tasks[number]
-            runtime.drop(number)
 
 
 def _call_close(

@@ -189,7 +189,7 @@ class Runtime:
 
     async def _serve_async(self) -> None:
         self._unloaded = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
         self._handlers, on_unload = resolve_async(self._target, self._config)
         threads = self._options.threads
         self._pool = self._start_workers(threads if threads > 1 else 0)
@@ -219,7 +219,7 @@ class Runtime:
             if self._pool:
                 self._queue.put(call)
             else:
-                self._answer(call)
+                self._answer(call, self._adopt)
         elif not call.is_late():
             token = call_var.set(call)
             call.task = self._new_task(self._answer_async(call, handler))
@@ -227,6 +227,23 @@ class Runtime:
             if not call.task.done():
                 self._tasks.add(call.task)
                 call.task.add_done_callback(self._tasks.discard)
+
+    def _adopt(self, call: LocalCall, value: object) -> bool:
+        """Answer a call with a future's result; False where it is none."""
+        if not asyncio.isfuture(value):
+            return False
+        call.task = value
+        self._tasks.add(value)
+        value.add_done_callback(functools.partial(self._settle, call))
+        return True
+
+    def _settle(self, call: LocalCall, future: asyncio.Future[Any]) -> None:
+        self._tasks.discard(future)
+        try:
+            answer = self._success(future.result())
+        except BaseException as error:
+            answer = self._failed(error)
+        call.end(answer)
 
     def _new_task(
         self, coroutine: Coroutine[Any, Any, None]
@@ -247,7 +264,11 @@ class Runtime:
             return self._handlers.function
         return self._handlers.methods.get(method)
 
-    def _answer(self, call: LocalCall) -> None:
+    def _answer(
+        self,
+        call: LocalCall,
+        adopt: Callable[[LocalCall, object], bool] | None = None,
+    ) -> None:
         if call.is_late():
             return
         token = call_var.set(call)
@@ -257,7 +278,10 @@ class Runtime:
                 what = call.method or "__call__"
                 text = f"{self._name} has no method '{what}'"
                 raise Error(NO_METHOD, f"AttributeError: {text}")
-            answer = self._success(handler(self._request(call)))
+            value = handler(self._request(call))
+            if adopt is not None and adopt(call, value):
+                return
+            answer = self._success(value)
         except BaseException as error:
             answer = self._failed(error)
         finally:

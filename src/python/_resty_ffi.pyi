@@ -47,9 +47,10 @@ class Runtime:
     """Takes the tasks of a queue and has handlers answer them."""
 
     spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    adopt: Callable[[Call, Any, int], bool]
     submit: Callable[[int], object]
     @property
-    def tasks(self) -> dict[int, asyncio.Task[None]]: ...
+    def tasks(self) -> dict[int, asyncio.Future[Any]]: ...
     @property
     def outstanding(self) -> int: ...
     def __new__(

@@ -106,6 +106,51 @@ handler_of(runtime_t *self, void *task)
 }
 
 
+/*
+ * A plain handler of the event loop's may return a future: its result is the
+ * answer then.  0 where value is none; call may be NULL.
+ */
+static int
+await_future(runtime_t *self, void *task, call_t *call, PyObject *value)
+{
+    int        adopted;
+    PyObject  *number, *result;
+
+    if (self->adopt == NULL
+        || Py_TYPE(value)->tp_as_async == NULL
+        || Py_TYPE(value)->tp_as_async->am_await == NULL)
+    {
+        return 0;
+    }
+
+    adopted = -1;
+    result = NULL;
+
+    call = call ? (call_t *) Py_NewRef(call)
+                : call_new(self->call_type, self, task);
+    number = PyLong_FromVoidPtr(task);
+
+    if (call && number) {
+        result = PyObject_CallFunctionObjArgs(self->adopt, call, value,
+                                              number, NULL);
+    }
+
+    if (result) {
+        adopted = PyObject_IsTrue(result);
+    }
+
+    if (adopted == -1) {
+        runtime_fail_current(self, task, NULL);
+    }
+
+    Py_XDECREF(call);
+    Py_XDECREF(number);
+    Py_XDECREF(result);
+
+    return adopted;
+}
+
+
 /* calls a plain handler, and answers */
 static void
 call_handler(runtime_t *self, void *task, PyObject *handler)
@@ -127,18 +172,26 @@ call_handler(runtime_t *self, void *task, PyObject *handler)
     interpreter_end_child();
 
     call = call_leave();
+    callbacks = NULL;
+
+    if (result && await_future(self, task, call, result)) {
+        goto done;
+    }
+
     callbacks = call ? call_end(call) : NULL;
 
     if (result) {
         runtime_answer(self, task, result, callbacks);
-        Py_DECREF(result);
 
     } else {
         runtime_fail_current(self, task, callbacks);
     }
 
+done:
+
     Py_DECREF(handler);
     Py_DECREF(request);
+    Py_XDECREF(result);
     Py_XDECREF(callbacks);
     Py_XDECREF(call);
 }
@@ -257,7 +310,10 @@ dispatch_answer(runtime_t *self, PyObject *number)
 }
 
 
-/* makes a task of run(call, handler, request, tasks, number); -1 with an exception set */
+/*
+ * Makes a task of run(call, handler, request, tasks, number); -1 with an
+ * exception set.
+ */
 static int
 spawn(runtime_t *self, void *task, PyObject *handler, PyObject *number)
 {

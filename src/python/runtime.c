@@ -210,6 +210,7 @@ runtime_traverse(runtime_t *self, visitproc visit, void *arg)
     Py_VISIT(self->run);
     Py_VISIT(self->call_var);
     Py_VISIT(self->spawn);
+    Py_VISIT(self->adopt);
     Py_VISIT(self->submit);
     Py_VISIT(self->tasks);
     return 0;
@@ -230,6 +231,7 @@ runtime_clear(runtime_t *self)
     Py_CLEAR(self->run);
     Py_CLEAR(self->call_var);
     Py_CLEAR(self->spawn);
+    Py_CLEAR(self->adopt);
     Py_CLEAR(self->submit);
     Py_CLEAR(self->tasks);
     Py_CLEAR(self->done);
@@ -278,6 +280,9 @@ outstanding(runtime_t *self, void *closure)
 static PyMemberDef  members[] = {
     { "spawn", T_OBJECT, offsetof(runtime_t, spawn), 0,
       "Makes a task of a coroutine; set by the event loop's thread." },
+    { "adopt", T_OBJECT, offsetof(runtime_t, adopt), 0,
+      "adopt(call, awaitable, task): has a future that a plain method has "
+      "returned answer the call, and says whether it is one; as spawn." },
     { "submit", T_OBJECT, offsetof(runtime_t, submit), 0,
       "submit(function, argument) to a thread pool; for plain methods." },
     { "tasks", T_OBJECT, offsetof(runtime_t, tasks), READONLY,

@@ -29,6 +29,8 @@ struct runtime_s {
     PyObject      *run;             /* makes a coroutine: see spawn */
     PyObject      *call_var;        /* ContextVar */
     PyObject      *spawn;           /* coroutine -> task, or NULL */
+    PyObject      *adopt;           /* (call, awaitable, task) -> whether it
+                                       is a future, or NULL */
     PyObject      *submit;          /* (function, task) to a pool, or NULL */
     PyObject      *tasks;           /* dict: task handle to asyncio task */
     PyObject      *done;            /* the str "done" */

@@ -548,3 +548,35 @@ def test_a_caller_that_is_interrupted() -> None:
     finally:
         signal.signal(signal.SIGUSR1, old)
     assert events == ["cancelled"]
+
+
+def test_a_future_answers() -> None:
+    with Runtime(Futures) as rt:
+        assert rt.later(b"x") == (True, b"x")
+        assert rt.fails(b"x") == (False, 1, b"ValueError: x")
+        assert rt.never(b"", timeout=0.05) == (False, "timeout")
+        assert rt.given_up() == (True, b"True")
+
+
+@serve
+class Futures:
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.create_future()
+
+    def later(self, request: bytes) -> asyncio.Future[bytes]:
+        future = self._loop.create_future()
+        self._loop.call_soon(future.set_result, request)
+        return future
+
+    def fails(self, request: bytes) -> asyncio.Future[bytes]:
+        future = self._loop.create_future()
+        future.set_exception(ValueError(request.decode()))
+        return future
+
+    def never(self, request: bytes) -> asyncio.Future[bytes]:
+        return self._last
+
+    async def given_up(self, request: bytes) -> str:
+        await asyncio.wait([self._last], timeout=10)
+        return str(self._last.cancelled())

@@ -172,6 +172,37 @@ def test_a_pool_beside_coroutines(nginx: Nginx) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("later", [True, "later x"]),
+        ("done", [True, "done x"]),
+        ("task", [True, "fetched x"]),
+        ("fails", [False, 1, "ValueError: x"]),
+    ],
+)
+def test_a_future_answers(
+    nginx: Nginx, method: str, answer: list[object]
+) -> None:
+    assert call(nginx, "kinds,Futures", "x", method=method) == answer
+
+
+@pytest.mark.parametrize("method", ["wrong", "coroutine"])
+def test_a_future_of_the_wrong_type(nginx: Nginx, method: str) -> None:
+    ok, rc, text = call(nginx, "kinds,Futures", "x", method=method)
+    assert (ok, rc) == (False, 1)
+    assert "not bytes, str, a buffer or None" in text
+
+
+def test_a_future_nobody_waits_for(nginx: Nginx) -> None:
+    code = f"""
+        local rt = {loaded("kinds,Futures")}
+        local ok, err = rt:never("", {{timeout = 50}})
+        return ok, err, rt:fates("")
+    """
+    assert nginx.lua(code) == [False, "timeout", True, "[True] False"]
+
+
 def test_beside_a_poll_loop(nginx: Nginx) -> None:
     """Served and poll loops, same module or not, do not know each other."""
     nginx.write_python(

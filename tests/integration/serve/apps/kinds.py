@@ -196,3 +196,53 @@ class Pooled:
         await asyncio.sleep(0)
         assert current().method == "beside"
         return str(threading.get_ident() == self.maker)
+
+
+@serve
+class Futures:
+    """Plain methods on an event loop, which answer later."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._given_up: list[bool] = []
+        self._told: asyncio.Future[bool] = self._loop.create_future()
+
+    def later(self, request: bytes) -> asyncio.Future[bytes]:
+        future = self._loop.create_future()
+        self._loop.call_soon(future.set_result, b"later " + request)
+        return future
+
+    def done(self, request: bytes) -> asyncio.Future[bytes]:
+        future = self._loop.create_future()
+        future.set_result(b"done " + request)
+        return future
+
+    def task(self, request: bytes) -> asyncio.Task[bytes]:
+        return self._loop.create_task(fetch(request))
+
+    def fails(self, request: bytes) -> asyncio.Future[bytes]:
+        future = self._loop.create_future()
+        future.set_exception(ValueError(request.decode()))
+        return future
+
+    def wrong(self, request: bytes) -> asyncio.Future[int]:
+        future = self._loop.create_future()
+        future.set_result(42)
+        return future
+
+    def coroutine(self, request: bytes) -> object:
+        made = fetch(request)
+        made.close()
+        return made
+
+    def never(self, request: bytes) -> asyncio.Future[bytes]:
+        future = self._loop.create_future()
+        future.add_done_callback(
+            lambda done: self._given_up.append(done.cancelled())
+        )
+        current().on_delivered(self._told.set_result)
+        return future
+
+    async def fates(self, request: bytes) -> str:
+        told = await asyncio.wait_for(self._told, BOUND)
+        return f"{self._given_up} {told}"
