@@ -87,12 +87,13 @@ class Process:
         self._process.wait()
 
 
-def cpu(pid: int) -> dict[int, int]:
-    """Nanoseconds of CPU that each thread of a process has had."""
-    times = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):
-            times[int(task.name)] = int(
-                (task / "schedstat").read_text().split()[0]
-            )
-    return times
+def cpu(pid: int) -> int:
+    """Nanoseconds of CPU of a process, threads that have ended included."""
+    # what clock_getcpuclockid(3) makes of a pid
+    return time.clock_gettime_ns(~pid << 3 | 2)
+
+
+def main_thread_cpu(pid: int) -> int:
+    """Nanoseconds of CPU of a process's first thread."""
+    schedstat = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text()
+    return int(schedstat.split()[0])

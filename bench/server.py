@@ -15,7 +15,13 @@ import time
 from pathlib import Path
 
 from .cells import Cell, Row
-from .process import BenchError, Process, cpu, eventually
+from .process import (
+    BenchError,
+    Process,
+    cpu,
+    eventually,
+    main_thread_cpu,
+)
 
 BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
@@ -157,12 +163,10 @@ class Server:
 
     def cpu(self) -> Cpu:
         worker = self.worker
-        threads = cpu(worker)
-        nginx = threads.pop(worker)
-        python = sum(threads.values())
+        nginx = main_thread_cpu(worker)
+        python = cpu(worker) - nginx
         if self._python:
-            for pid in self._python.pids():
-                python += sum(cpu(pid).values())
+            python += sum(map(cpu, self._python.pids()))
         return Cpu(nginx, python)
 
     def _processes(self) -> list[Process]:

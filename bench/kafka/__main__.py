@@ -71,10 +71,6 @@ class KafkaServer(Server):
             client.close()
 
 
-def total(times: dict[int, int]) -> int:
-    return sum(times.values())
-
-
 class Bench:
     def __init__(
         self, broker: KafkaBroker, sockets: Path, rounds: int, seconds: int
@@ -154,7 +150,7 @@ class Bench:
         )
 
     def broker_cpu(self) -> int:
-        return total(cpu(self.broker.pid))
+        return cpu(self.broker.pid)
 
     # -- produce
 

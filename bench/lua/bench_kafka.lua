@@ -3,6 +3,7 @@
 
 local ngx = ngx
 local remove = table.remove
+local find = string.find
 
 local _M = {}
 
@@ -108,7 +109,12 @@ function _M.consume(config)
         end
 
         -- one a message: values here have no such thing in them
-        return select(2, body:gsub('"partition":', ""))
+        local n, at = 0, find(body, '"partition":', 1, true)
+        while at do
+            n, at = n + 1, find(body, '"partition":', at + 1, true)
+        end
+
+        return n
     end
 
     local seen = messages()
