@@ -25,6 +25,9 @@ TICK = 0.01
 QUIET = 1.0
 DRAIN = 3.0
 
+# Messages to have at hand for each one that is waited for.
+AHEAD = 2
+
 Entries = list[Entry[Message]]
 
 log = logging.getLogger("ffi.kafka")
@@ -259,7 +262,8 @@ class Receiver:
         wanted = self._wanted
         if self._config.manual:
             wanted = min(wanted, self.ledger.room)
-        self._member.want(wanted)
+        # While these are handed out, the next ones come.
+        self._member.want(AHEAD * wanted)
 
     def _remove(self, waiting: Waiting) -> None:
         if waiting in self._waiting:

@@ -50,7 +50,7 @@ class Listener(Protocol):
     def assigned(self, keys: Sequence[Key]) -> None: ...
 
     def arrived(self, messages: Sequence[Message]) -> None:
-        """No more come until `Member.want` is called again."""
+        """No more come than `Member.want` has asked for."""
 
     def failed(self, fault: str) -> None:
         """Kafka refuses to give messages."""
@@ -104,7 +104,7 @@ class Member(Worker):
     # ---- for the event loop
 
     def want(self, number: int) -> None:
-        """Fetch up to so many messages, as soon as there are any."""
+        """Fetch so many messages, as far and as soon as they are there."""
         with self._changed:
             self._wanted = number
             if number:
@@ -189,18 +189,20 @@ class Member(Worker):
         if number > 1:
             # In here a rebalance may take the first away again.
             self._batch += self._client.consume(number - 1, 0)
-        batch, self._batch = self._batch, []
-        messages = [message for message in batch if message.error() is None]
-        for message in batch:
-            self._report(message)
+        messages, self._batch = self._batch, []
+        faults = [each for each in messages if each.error() is not None]
+        if faults:
+            messages = [each for each in messages if each.error() is None]
+            for message in faults:
+                self._report(message)
         if messages:
             with self._changed:
-                self._wanted = 0
+                self._wanted = max(self._wanted - len(messages), 0)
             self.post(self._listener.arrived, messages)
 
     def _report(self, message: Message) -> None:
-        error = message.error()
-        if error is None or error.code() in NO_FAULT:
+        error: Any = message.error()
+        if error.code() in NO_FAULT:
             return
         if error.code() in NO_TOPIC:
             self._topics.renew(message.topic())
