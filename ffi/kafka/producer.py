@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from resty_ffi import Error
 
 from .config import Config
 from .journal import Journal
 from .topics import NO_TOPIC, Topics
-from .wire import Outgoing
+from .wire import FAILED, Outgoing
 from .worker import Worker
 
 # Seconds.
@@ -22,12 +26,18 @@ PURGED = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
 
 # Where a message is, or why it is not.
 Outcome = Message | str
+# Called on the loop with a message's future and its outcome.
+Settle = Callable[[asyncio.Future[Any], Outcome], object]
+Report = tuple[Settle, asyncio.Future[Any], KafkaError | None, Message]
 
 log = logging.getLogger("ffi.kafka")
 
 
 class FullError(Exception):
     """librdkafka's queue takes no message at the moment."""
+
+    def __str__(self) -> str:
+        return "librdkafka's queue is full"
 
 
 class Sender(Worker):
@@ -46,9 +56,7 @@ class Sender(Worker):
         self._client = self._make_client()
         self._is_fatal = False
         self._closed = False
-        self._reports: list[
-            tuple[asyncio.Future[Outcome], KafkaError | None, Message]
-        ] = []
+        self._reports: list[Report] = []
         topics.use(self._client)
 
     def __len__(self) -> int:
@@ -57,14 +65,21 @@ class Sender(Worker):
 
     def send(self, message: Outgoing) -> asyncio.Future[Outcome]:
         """FullError where that is so; the future never fails."""
-        future: asyncio.Future[Outcome] = self._loop.create_future()
+        return self._send(message, asyncio.Future.set_result)
+
+    def deliver(self, message: Outgoing) -> asyncio.Future[None]:
+        """As send; a future that an answer can be made of."""
+        return self._send(message, set_answer)
+
+    def _send(self, message: Outgoing, settle: Settle) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = self._loop.create_future()
         try:
             self._client.produce(
                 message.topic,
                 message.value,
                 message.key,
                 message.partition,
-                on_delivery=functools.partial(self._delivered, future),
+                on_delivery=functools.partial(self._delivered, settle, future),
                 timestamp=message.timestamp,
                 headers=message.headers,
             )
@@ -72,7 +87,7 @@ class Sender(Worker):
             self.failed += 1
             raise FullError from None
         except KafkaException as exc:
-            future.set_result(self._fault(exc.args[0], message.topic))
+            settle(future, self._fault(exc.args[0], message.topic))
         return future
 
     def purge(self, *, in_flight: bool) -> None:
@@ -107,11 +122,12 @@ class Sender(Worker):
 
     def _delivered(
         self,
-        future: asyncio.Future[Outcome],
+        settle: Settle,
+        future: asyncio.Future[Any],
         error: KafkaError | None,
         message: Message,
     ) -> None:
-        self._reports.append((future, error, message))
+        self._reports.append((settle, future, error, message))
 
     def _hand_over(self) -> None:
         if self._reports:
@@ -143,13 +159,8 @@ class Sender(Worker):
 
     # ---- the loop again
 
-    def _resolve(
-        self,
-        reports: list[
-            tuple[asyncio.Future[Outcome], KafkaError | None, Message]
-        ],
-    ) -> None:
-        for future, error, message in reports:
+    def _resolve(self, reports: list[Report]) -> None:
+        for settle, future, error, message in reports:
             outcome: Outcome = message
             if error is None:
                 self.produced += 1
@@ -157,7 +168,7 @@ class Sender(Worker):
                 outcome = self._fault(error, message.topic())
             # A caller who has gone has cancelled it.
             if not future.done():
-                future.set_result(outcome)
+                settle(future, outcome)
 
     def _fault(self, error: KafkaError, topic: str | None) -> str:
         self.failed += 1
@@ -170,3 +181,10 @@ class Sender(Worker):
         if code == KafkaError._MSG_TIMED_OUT or code in PURGED:
             return self._journal.explain(text)
         return self._journal.clean(text)
+
+
+def set_answer(future: asyncio.Future[None], outcome: Outcome) -> None:
+    if isinstance(outcome, str):
+        future.set_exception(Error(FAILED, outcome))
+    else:
+        future.set_result(None)

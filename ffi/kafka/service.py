@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Message
 
-from resty_ffi import Error, current, on_unload, serve
+from resty_ffi import Call, Error, current, on_unload, serve
 
 from . import wire
 from .config import Config
@@ -20,11 +20,11 @@ from .journal import Journal
 from .ledger import Entry, RevokedError
 from .producer import CLOSE, FullError, Outcome, Sender
 from .topics import Topics
+from .wire import BAD_REQUEST, FAILED, FULL, REVOKED
 
-BAD_REQUEST = 1
-FAILED = 2
-FULL = 3
-REVOKED = 4
+# The method whose request is the message itself; a name that no Lua code
+# has by chance.
+PRODUCE_BYTES = "produce bytes"
 
 # What an answer needs to get back in time: a share of the time left, of at
 # most so many seconds.
@@ -45,8 +45,7 @@ class Service:
         """Raises ValueError that says what is wrong with the config."""
         self._config = Config.parse(config)
         self._loop = asyncio.get_running_loop()
-        self._handlers: dict[object, Callable[[Any], Awaitable[Any]]] = {
-            "produce": self._produce,
+        self._handlers: dict[object, Callable[[Call, Any], Awaitable[Any]]] = {
             "consume": self._consume,
             "ack": self._ack,
             "nack": self._nack,
@@ -75,14 +74,33 @@ class Service:
         if self._receiver:
             self._receiver.start()
 
-    async def __call__(self, raw: bytes) -> bytes | None:
+    def __call__(self, raw: bytes) -> asyncio.Future[Any]:
+        call = current()
         try:
+            if call.method == PRODUCE_BYTES:
+                topic = wire.parse_topic(None, self._config.default_topic)
+                return self._sender.deliver(wire.Outgoing(topic, raw))
             request = wire.parse(raw)
             kind = request.get("type")
+            if kind == "produce":
+                return self._produce(request)
             handler = self._handlers.get(kind) if type(kind) is str else None
             if handler is None:
                 raise wire.RequestError(f"unknown type: {wire.shown(kind)}")
-            answer: bytes | None = await handler(request)
+            return self._loop.create_task(self._run(handler, call, request))
+        except wire.RequestError as exc:
+            raise Error(BAD_REQUEST, str(exc)) from None
+        except FullError as exc:
+            raise Error(FULL, str(exc)) from None
+
+    async def _run(
+        self,
+        handler: Callable[[Call, Any], Awaitable[Any]],
+        call: Call,
+        request: wire.Object,
+    ) -> bytes | None:
+        try:
+            answer: bytes | None = await handler(call, request)
             return answer
         except wire.RequestError as exc:
             raise Error(BAD_REQUEST, str(exc)) from None
@@ -103,13 +121,27 @@ class Service:
 
     # ---- requests
 
-    async def _produce(self, request: wire.Object) -> bytes | None:
+    def _produce(self, request: wire.Object) -> asyncio.Future[Any]:
         messages = wire.parse_messages(request, self._config.default_topic)
+        is_list = "messages" in request
         report = wire.parse_flag(request, "report")
+        if not (is_list or report):
+            return self._sender.deliver(messages[0])
         futures = self._send(messages)
+        return self._loop.create_task(
+            self._produced(futures, is_list=is_list, report=report)
+        )
+
+    async def _produced(
+        self,
+        futures: list[asyncio.Future[Outcome]],
+        *,
+        is_list: bool,
+        report: bool,
+    ) -> bytes | None:
         outcomes = [await future for future in futures]
         faults = [text for text in outcomes if isinstance(text, str)]
-        if report and "messages" in request:
+        if report and is_list:
             body = wire.encode([self._report(each) for each in outcomes])
             if faults:
                 raise Error(FAILED, body)
@@ -125,12 +157,11 @@ class Service:
         for message in messages:
             try:
                 future = self._sender.send(message)
-            except FullError:
-                text = "librdkafka's queue is full"
+            except FullError as exc:
                 if not futures:
-                    raise Error(FULL, text) from None
+                    raise
                 future = self._loop.create_future()
-                future.set_result(text)
+                future.set_result(str(exc))
             futures.append(future)
         return futures
 
@@ -148,12 +179,11 @@ class Service:
             return faults[0]
         return f"{len(faults)} of {number} messages failed: {faults[0]}"
 
-    async def _consume(self, request: wire.Object) -> bytes | None:
+    async def _consume(self, call: Call, request: wire.Object) -> bytes | None:
         receiver = self._consumer()
         seconds = wire.parse_timeout(request, self._config.timeout)
         most = wire.parse_max(request)
         offset = wire.parse_flag(request, "report")
-        call = current()
         if call.deadline is not None:
             left = call.deadline - time.monotonic()
             margin = min(left * MARGIN, LONGEST_MARGIN)
@@ -177,13 +207,13 @@ class Service:
         call.on_delivered(functools.partial(receiver.settle, entries))
         return body
 
-    async def _ack(self, request: wire.Object) -> None:
+    async def _ack(self, call: Call, request: wire.Object) -> None:
         self._manual().ack(wire.parse_places(request))
 
-    async def _nack(self, request: wire.Object) -> None:
+    async def _nack(self, call: Call, request: wire.Object) -> None:
         self._manual().nack(wire.parse_places(request))
 
-    async def _stats(self, request: wire.Object) -> bytes:
+    async def _stats(self, call: Call, request: wire.Object) -> bytes:
         stats: wire.Object = {
             "assignment": [],
             "producing": len(self._sender),
@@ -256,8 +286,8 @@ class Service:
         while True:
             try:
                 outcome = await self._sender.send(letter)
-            except FullError:
-                outcome = "librdkafka's queue is full"
+            except FullError as exc:
+                outcome = str(exc)
             if not isinstance(outcome, str):
                 break
             self._journal.say(

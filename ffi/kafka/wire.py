@@ -8,18 +8,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
 from .config import INT32_MAX, LONGEST_MS, TOPIC, is_integer, is_number
 from .ledger import Entry, Key
+
+# Statuses of answers, beside 0.
+BAD_REQUEST = 1
+FAILED = 2
+FULL = 3
+REVOKED = 4
 
 INT64_MAX = 2**63 - 1
 ANY_PARTITION = -1
 
 Header = tuple[str, str | bytes | None]
 Object = dict[str, Any]
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class RequestError(ValueError):
@@ -45,8 +50,8 @@ def parse(raw: bytes) -> Object:
     if not raw:
         raise RequestError("the request is empty")
     try:
-        request = json.loads(raw.decode())
-    except (ValueError, RecursionError) as exc:
+        request = orjson.loads(raw)
+    except ValueError as exc:
         raise RequestError(f"the request is not JSON: {exc}") from None
     if not isinstance(request, dict):
         raise RequestError("the request must be a JSON object")
@@ -102,7 +107,7 @@ def _parse_message(item: Object, topic: str | None) -> Outgoing:
     if not isinstance(value, str):
         raise RequestError("msg must be a string")
     message = Outgoing(
-        _parse_topic(item, topic), _bytes("msg", value, encoding)
+        parse_topic(item.get("topic"), topic), _bytes("msg", value, encoding)
     )
     key = item.get("key")
     if key is not None:
@@ -118,8 +123,10 @@ def _parse_message(item: Object, topic: str | None) -> Outgoing:
     return message
 
 
-def _parse_topic(item: Object, topic: str | None) -> str:
-    name = item.get("topic", topic)
+def parse_topic(name: object, topic: str | None) -> str:
+    """A topic's name, or the default."""
+    if name is None:
+        name = topic
     if name is None:
         raise RequestError("topic is missing, and the config has not just one")
     if not isinstance(name, str) or not TOPIC.fullmatch(name):
@@ -196,7 +203,7 @@ def shown(value: object) -> str:
 
 
 def encode(value: object) -> bytes:
-    return _encode(value).encode()
+    return orjson.dumps(value)
 
 
 def describe(

@@ -155,7 +155,7 @@ def kafka(nginx: Nginx) -> Kafka:
         ({"type": "produce", "msg": None}, "msg must be a string"),
         ({"type": "produce", "msg": 1}, "msg must be a string"),
         ({"type": "produce", "msg": {}}, "msg must be a string"),
-        ({"type": "produce", "msg": "\ud800"}, "msg: "),
+        ({"type": "produce", "msg": "\ud800"}, "the request is not JSON: "),
         ({"type": "produce", "msg": "m", "key": 1}, "key must be a string"),
         (
             {"type": "produce", "msg": "m", "encoding": "hex"},

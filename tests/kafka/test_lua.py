@@ -88,6 +88,24 @@ def test_text(kafka: LuaKafka, value: str) -> None:
     """) == [True, True]
 
 
+def test_bytes_as_they_are(kafka: LuaKafka) -> None:
+    """A string alone does not go through JSON."""
+    assert kafka.run(f"""
+        local value = {lua(BINARY)}
+        local ok, err = k:produce(value)
+        assert(k:produce("") and k:produce('{{"type":"consume"}}'))
+        local a, b, c = k:consume(), k:consume(), k:consume()
+        return ok, err, a.value == value, b.value, c.value
+    """) == [True, None, True, "", '{"type":"consume"}']
+
+
+def test_bytes_without_a_topic(nginx: Nginx, broker: KafkaBroker) -> None:
+    kafka = LuaKafka(nginx, broker.address, "^any-.*")
+    nothing, reason, status = kafka.run('return k:produce("x")')
+    assert (nothing, status) == (None, 1)
+    assert "topic is missing" in reason
+
+
 def test_close(kafka: LuaKafka) -> None:
     assert kafka.run("""
         local waiting = ngx.thread.spawn(k.consume, k)

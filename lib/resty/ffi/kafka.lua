@@ -85,12 +85,30 @@ function _M.new(cfg, opts)
 
     local patience = cfg.timeout and cfg.timeout + GRACE
 
-    return setmetatable({ rt = rt, patience = patience }, mt)
+    return setmetatable({
+        rt = rt,
+        patience = patience,
+        opts = { timeout = patience },
+        produce_bytes = rt["produce bytes"],
+    }, mt)
 end
 
 
--- Returns the body, or true where there is none; or nil, what went wrong,
--- and the status where ffi.kafka gave one.
+-- Of what a call returns: the body, or true where there is none; or nil, what
+-- went wrong, and the status where ffi.kafka gave one.
+local function result(ok, res, body)
+    if ok then
+        return res or true
+    end
+
+    if type(res) == "string" then
+        return nil, res
+    end
+
+    return nil, body or "status " .. res, res
+end
+
+
 local function ask(self, request, timeout)
     if type(request) ~= "string" then
         local text, err = json.encode(request)
@@ -101,16 +119,7 @@ local function ask(self, request, timeout)
         request = text
     end
 
-    local ok, res, body = self.rt:ask(request, { timeout = timeout })
-    if ok then
-        return res or true
-    end
-
-    if type(res) == "string" then
-        return nil, res
-    end
-
-    return nil, body or "status " .. res, res
+    return result(self.rt:ask(request, { timeout = timeout }))
 end
 
 
@@ -237,6 +246,10 @@ end
 -- Returns true, or with opts.report a table or a list of them. Where only
 -- some of a list failed and opts.report was true, `reports` says which.
 function _M.produce(self, msg, opts)
+    if type(msg) == "string" and opts == nil then
+        return result(self.produce_bytes(self.rt, msg, self.opts))
+    end
+
     opts = opts or NONE
 
     if type(msg) ~= "string" and type(msg) ~= "table" then
