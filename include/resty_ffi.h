@@ -13,7 +13,8 @@
  * from a signal handler.  The `void *` for queues and tasks are handles,
  * not addresses: one that is stale or invented is noticed, costs one line
  * in error.log, and touches no memory.  In a child made by fork() every
- * function does nothing (task_poll returns NULL).
+ * function only gives back what it is given (rsp, a reference), and
+ * task_poll returns NULL.
  */
 
 #include <stddef.h>

@@ -41,12 +41,12 @@ void
 ngx_http_lua_ffi_respond_ref(void *tsk, int rc, const void *rsp,
     size_t rsp_len, void (*release)(void *arg, int delivered), void *arg)
 {
-    if (bridge_host_dead()) {
-        return;
-    }
+    bool  dead;
 
-    if (bridge_task_answer(bridge_host(), bridge_number(tsk), rc, rsp, rsp_len,
-                           release, arg))
+    dead = bridge_host_dead();
+
+    if (!dead && bridge_task_answer(bridge_host(), bridge_number(tsk), rc,
+                                    rsp, rsp_len, release, arg))
     {
         return;
     }
@@ -55,7 +55,9 @@ ngx_http_lua_ffi_respond_ref(void *tsk, int rc, const void *rsp,
         release(arg, 0);
     }
 
-    misuse("respond_ref", tsk);
+    if (!dead) {
+        misuse("respond_ref", tsk);
+    }
 }
 
 

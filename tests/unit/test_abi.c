@@ -503,11 +503,18 @@ allocated(void)
 }
 
 
+static void
+note_fate(void *arg, int delivered)
+{
+    *(int *) arg = delivered;
+}
+
+
 /* 0, or which of the checks has failed */
 static int
 act_in_child(void *tsk)
 {
-    int     len;
+    int     len, fate;
     char   *rsp;
     size_t  before;
 
@@ -539,14 +546,22 @@ act_in_child(void *tsk)
         return 5;
     }
 
+    fate = -1;
+    ngx_http_lua_ffi_respond_ref(tsk, 0, "x", 1, note_fate, &fate);
+
+    if (fate != 0) {
+        return 6;
+    }
+
+    ngx_http_lua_ffi_respond_ref(tsk, 0, "x", 1, NULL, NULL);
     ngx_http_lua_ffi_started(tq, 0, NULL, 0);
     ngx_http_lua_ffi_log(RESTY_FFI_LOG_ERR, "x", 1);
 
     if (bridge_done_take(b) || atomic_load(&b->lines)) {
-        return 6;
+        return 7;
     }
 
-    return atomic_load(&unit_wakes) ? 7 : 0;
+    return atomic_load(&unit_wakes) ? 8 : 0;
 }
 
 
