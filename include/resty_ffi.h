@@ -173,6 +173,12 @@ RESTY_FFI_API double ngx_http_lua_ffi_option(void *tq, int option,
 /* What error.log calls the runtime (copied; at most 63 bytes), once. */
 RESTY_FFI_API void ngx_http_lua_ffi_name(void *tq, const char *name);
 
+/*
+ * The kernel's ids of up to max live threads that have polled tq, or, where
+ * tq is NULL, any queue; returns their number.
+ */
+RESTY_FFI_API int ngx_http_lua_ffi_pollers(void *tq, int *tids, int max);
+
 /* 1 from the moment the worker process leaves: finish, do not wait. */
 RESTY_FFI_API int ngx_http_lua_ffi_exiting(void);
 

@@ -8,6 +8,7 @@
 #include "done.h"
 #include "notices.h"
 #include "queue.h"
+#include "threads.h"
 
 
 static void
@@ -180,6 +181,15 @@ ngx_http_lua_ffi_name(void *tq, const char *name)
     }
 
     bridge_queue_unpin(q);
+}
+
+
+int
+ngx_http_lua_ffi_pollers(void *tq, int *tids, int max)
+{
+    return bridge_host_dead()
+           ? 0 : bridge_threads_list(bridge_host(), bridge_number(tq), tids,
+                                     max);
 }
 
 

@@ -11,11 +11,19 @@
 typedef struct seen_s  seen_t;
 
 struct seen_s {
-    seen_t    *next;
-    bridge_t  *bridge;
-    uint64_t   queue;
+    seen_t               *older;    /* in the list of all */
+    seen_t               *next;     /* of the same thread */
+    _Atomic(bridge_t *)   bridge;
+    _Atomic uint64_t      queue;    /* a handle; 0: free */
+    _Atomic int           tid;
 };
 
+
+/* no handle's value */
+#define CLAIMED  1
+
+/* they are never freed, so that anybody may walk the list */
+static _Atomic(seen_t *)       seen;
 
 static pthread_once_t          once = PTHREAD_ONCE_INIT;
 static pthread_key_t           key;
@@ -63,21 +71,59 @@ desert(bridge_t *b)
 }
 
 
+static seen_t *
+seen_new(bridge_t *b, uint64_t queue)
+{
+    seen_t    *s;
+    uint64_t   none;
+
+    for (s = atomic_load(&seen); s; s = s->older) {
+        none = 0;
+
+        if (atomic_compare_exchange_strong(&s->queue, &none, CLAIMED)) {
+            break;
+        }
+    }
+
+    if (s == NULL) {
+        s = calloc(1, sizeof(seen_t));
+        if (s == NULL) {
+            return NULL;
+        }
+
+        atomic_init(&s->queue, CLAIMED);
+        s->older = atomic_load(&seen);
+
+        while (!atomic_compare_exchange_weak(&seen, &s->older, s)) {
+            /* void */
+        }
+    }
+
+    atomic_store(&s->bridge, b);
+    atomic_store(&s->tid, bridge_threads_id());
+    atomic_store(&s->queue, queue);
+
+    return s;
+}
+
+
 static void
 thread_ends(void *data)
 {
-    seen_t  *s, *next;
+    seen_t    *s, *next;
+    bridge_t  *b;
 
     for (s = data; s; s = next) {
         next = s->next;
+        b = atomic_load(&s->bridge);
 
-        atomic_fetch_sub(&s->bridge->threads, 1);
+        atomic_fetch_sub(&b->threads, 1);
 
-        if (count(s->bridge, s->queue, -1) == 0) {
-            desert(s->bridge);
+        if (count(b, atomic_load(&s->queue), -1) == 0) {
+            desert(b);
         }
 
-        free(s);
+        atomic_store(&s->queue, 0);
     }
 }
 
@@ -105,7 +151,7 @@ bridge_threads_note(bridge_t *b, uint64_t queue)
     first = pthread_getspecific(key);
 
     for (s = first; s; s = s->next) {
-        if (s->queue == queue) {
+        if (atomic_load(&s->queue) == queue) {
             return;
         }
     }
@@ -114,7 +160,7 @@ bridge_threads_note(bridge_t *b, uint64_t queue)
         return;
     }
 
-    s = malloc(sizeof(seen_t));
+    s = seen_new(b, queue);
     if (s == NULL) {
         return;
     }
@@ -122,9 +168,40 @@ bridge_threads_note(bridge_t *b, uint64_t queue)
     atomic_fetch_add(&b->threads, 1);
 
     s->next = first;
-    s->bridge = b;
-    s->queue = queue;
     (void) pthread_setspecific(key, s);
+}
+
+
+int
+bridge_threads_list(bridge_t *b, uint64_t queue, int *tids, int max)
+{
+    int        i, n, tid;
+    seen_t    *s;
+    uint64_t   of;
+
+    n = 0;
+
+    for (s = atomic_load(&seen); s && n < max; s = s->older) {
+        of = atomic_load(&s->queue);
+
+        if (of <= CLAIMED || (queue && of != queue)
+            || atomic_load(&s->bridge) != b)
+        {
+            continue;
+        }
+
+        tid = atomic_load(&s->tid);
+
+        for (i = 0; i < n && tids[i] != tid; i++) {
+            /* void */
+        }
+
+        if (i == n) {
+            tids[n++] = tid;
+        }
+    }
+
+    return n;
 }
 
 

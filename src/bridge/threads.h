@@ -15,6 +15,13 @@
 void bridge_threads_note(bridge_t *b, uint64_t queue);
 
 /*
+ * Any thread.  The kernel's ids of up to max live threads that have polled a
+ * queue, or (queue 0) any of the bridge's, each once; returns their number.
+ * One that starts or ends meanwhile may or may not be among them.
+ */
+int bridge_threads_list(bridge_t *b, uint64_t queue, int *tids, int max);
+
+/*
  * Host thread.  Live threads that have ever polled a queue, also one that
  * is gone by now; once for each of their queues.
  */

@@ -601,6 +601,29 @@ test_a_forked_child_does_nothing(void **state)
 
 
 static void
+test_who_polls(void **state)
+{
+    int    tids[3];
+    void  *tsk;
+
+    (void) state;
+
+    assert_int_equal(ngx_http_lua_ffi_pollers(tq, tids, 3), 0);
+
+    tsk = pushed_and_polled("q", 1);
+
+    assert_int_equal(ngx_http_lua_ffi_pollers(tq, tids, 0), 0);
+    assert_int_equal(ngx_http_lua_ffi_pollers(tq, tids, 3), 1);
+    assert_int_equal(tids[0], getpid());
+    assert_int_equal(ngx_http_lua_ffi_pollers(NULL, tids, 3), 1);
+    assert_int_equal(ngx_http_lua_ffi_pollers(tsk, tids, 3), 0);
+
+    ngx_http_lua_ffi_respond(tsk, 0, NULL, 0);
+    check_answer(0, NULL, 0);
+}
+
+
+static void
 test_the_method(void **state)
 {
     int             len;
@@ -634,6 +657,7 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         test(test_a_round_trip),
+        test(test_who_polls),
         test(test_the_method),
         test(test_a_nil_request_is_no_fault),
         test(test_no_body_whatever_its_length),

@@ -170,6 +170,69 @@ test_a_thread_that_never_polled_does_not_count(void **state)
 }
 
 
+static void
+check_listed(uint64_t queue, int n)
+{
+    int  tids[2 * MANY];
+
+    assert_int_equal(bridge_threads_list(b, queue, tids, 2 * MANY), n);
+}
+
+
+static void
+test_live_threads_are_listed(void **state)
+{
+    int              i, tids[2 * MANY];
+    pthread_t        threads[MANY];
+    visitor_t        both, one;
+    bridge_queue_t  *q1, *q2;
+
+    (void) state;
+
+    q1 = bridge_queue_new(b, 1);
+    q2 = bridge_queue_new(b, 1);
+    both.queue[0] = one.queue[0] = one.queue[1] = bridge_queue_handle(q1);
+    both.queue[1] = bridge_queue_handle(q2);
+    both.polls = one.polls = 4;
+    check_listed(one.queue[0], 0);
+
+    for (i = 0; i < MANY; i++) {
+        threads[i] = unit_thread(visit, i ? &one : &both);
+    }
+
+    unit_until(atomic_load(&arrived) == MANY);
+    check_listed(both.queue[0], MANY);
+    check_listed(both.queue[1], 1);
+    check_listed(0, MANY);
+
+    assert_int_equal(bridge_threads_list(b, both.queue[0], tids, 2), 2);
+    assert_int_not_equal(tids[0], tids[1]);
+    assert_int_not_equal(tids[0], bridge_threads_id());
+
+    atomic_store(&leave, true);
+
+    for (i = 0; i < MANY; i++) {
+        unit_join(threads[i]);
+    }
+
+    check_listed(0, 0);
+
+    /* entries are used again, by others */
+
+    atomic_store(&arrived, 0);
+    atomic_store(&leave, false);
+    threads[0] = unit_thread(visit, &one);
+    unit_until(atomic_load(&arrived) == 1);
+    check_listed(one.queue[0], 1);
+    check_listed(both.queue[1], 0);
+    atomic_store(&leave, true);
+    unit_join(threads[0]);
+
+    finish(q1);
+    finish(q2);
+}
+
+
 /* whoever unloads a library waits for its threads, also past a release */
 static void
 test_threads_count_past_a_release(void **state)
@@ -365,6 +428,7 @@ main(void)
         test(test_a_thread_counts_once_until_it_ends),
         test(test_a_thread_of_two_queues_counts_in_both),
         test(test_a_thread_that_never_polled_does_not_count),
+        test(test_live_threads_are_listed),
         test(test_threads_count_past_a_release),
         test(test_a_thread_caught_in_a_release_counts),
         test(test_old_threads_do_not_count_in_a_reused_queue),
