@@ -7,11 +7,13 @@ where the package need not be importable.
 from __future__ import annotations
 
 import atexit
+import itertools
 import linecache
 import os
 import sys
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
@@ -19,9 +21,13 @@ if TYPE_CHECKING or __package__:
 else:
     import _resty_ffi_fresh as _fresh
 
-LOG_ERR = 4
+LOG_ERR, LOG_WARN = 4, 5
+
+# Innermost frames of a stack that error.log shows.
+FRAMES = 30
 
 _put_first: set[str] = set()
+_leaving = 0
 
 
 class LoadError(Exception):
@@ -97,12 +103,47 @@ def _nothing() -> None:
     pass
 
 
-def leave() -> None:
-    """What an interpreter does at its end, as far as a worker can wait."""
-    atexit._run_exitfuncs()
-    for file in (sys.stdout, sys.stderr):
-        if file is not None:
-            file.flush()
+def leave(seconds: float) -> None:
+    """What an interpreter does at its end, as far as a worker can wait.
+
+    Threads that are not daemons have some seconds to end.
+    """
+    global _leaving
+    _leaving = threading.get_ident()
+    try:
+        _wait_for_threads(seconds)
+    finally:
+        atexit._run_exitfuncs()
+        for file in (sys.stdout, sys.stderr):
+            if file is not None:
+                file.flush()
+
+
+def _wait_for_threads(seconds: float) -> None:
+    stuck = _pollers(0)
+    _log_threads(LOG_WARN, "threads of runtimes that have not ended", stuck)
+    end = threading.Thread(target=_end_threads, daemon=True)
+    end.start()
+    end.join(seconds)
+    alive = {t.ident for t in _foreground() if t.ident is not None}
+    _log_threads(
+        LOG_WARN,
+        "threads that are no daemons and have not ended",
+        alive - stuck,
+    )
+
+
+def _end_threads() -> None:
+    """Thread pools end their work, for which threading has a list."""
+    for callback in reversed(getattr(threading, "_threading_atexits", ())):
+        callback()
+    for thread in _foreground():
+        thread.join()
+
+
+def _foreground() -> list[threading.Thread]:
+    main = threading.main_thread()
+    return [t for t in threading.enumerate() if not t.daemon and t is not main]
 
 
 def is_served(target: Any) -> bool:
@@ -173,6 +214,110 @@ def format_traceback(error: BaseException, *callers: str) -> str:
     except BaseException:  # the exception's own code has raised
         lines = traceback.format_tb(error.__traceback__)
         return "".join([*lines, f"{describe(error)}\n"])
+
+
+def report(tq: int) -> None:
+    """Tell error.log what the threads of a stuck runtime do.
+
+    With 0 for tq, what the thread does that leaves.
+    """
+    if tq:
+        _log_threads(LOG_ERR, "threads of the stuck runtime", _threads_of(tq))
+    else:
+        _log_threads(LOG_WARN, "still in atexit callbacks", {_leaving})
+
+
+def _threads_of(tq: int) -> set[int]:
+    """Idents: who has polled the queue, and who works for those.
+
+    Where nobody has polled there is no telling: all but the loader's own.
+    """
+    found = _pollers(tq)
+    if not found:
+        loaders = {threading.main_thread().ident, threading.get_ident()}
+        return sys._current_frames().keys() - loaders
+    threads = {t.ident: t.name for t in _started_threads()}
+    names = {threads.get(ident) for ident in found}
+    for ident, name in threads.items():
+        # an event loop's pool has its name
+        if ident is not None and name.rpartition("_")[0] in names:
+            found.add(ident)
+    return found
+
+
+def _pollers(tq: int) -> set[int]:
+    """Idents of threads that have polled a queue (0: any)."""
+    import _resty_ffi
+
+    polled = set(_resty_ffi.pollers(tq))
+    threads = _started_threads()
+    found = {t.ident for t in threads if t.native_id in polled}
+    if polled - {t.native_id for t in threads}:
+        # not started by threading, so it has no native id in Python
+        found |= sys._current_frames().keys() - {t.ident for t in threads}
+    found -= {None, threading.get_ident()}
+    return {ident for ident in found if ident is not None}
+
+
+def _started_threads() -> list[threading.Thread]:
+    """Those that threading has started.
+
+    It never forgets one that was not and that once asked for its name; the
+    ident may be another thread's by now.
+    """
+    dummy = threading._DummyThread
+    return [t for t in threading.enumerate() if not isinstance(t, dummy)]
+
+
+def _log_threads(level: int, what: str, idents: Iterable[int]) -> None:
+    """One entry in error.log, with the stacks of the threads."""
+    text = "".join(_format_threads(set(idents)))
+    if text:
+        _log(level, f"ffi_python3: {what}:\n{text}")
+
+
+def _format_threads(idents: set[int]) -> Iterator[str]:
+    # all at once, before any of them goes on
+    stacks = {
+        ident: traceback.StackSummary.extract(
+            traceback.walk_stack(frame), lookup_lines=False
+        )
+        for ident, frame in sys._current_frames().items()
+        if ident in idents
+    }
+    linecache.checkcache()
+    threads = {t.ident: t for t in _started_threads()}
+    for ident, stack in stacks.items():
+        thread = threads.get(ident)
+        if thread is None:
+            title = f"thread {ident:#x}, not started by threading"
+        else:
+            title = f'thread {thread.native_id} "{thread.name}"'
+        yield f"{title}:\n" + "".join(_format_stack(stack))
+
+
+def _format_stack(stack: traceback.StackSummary) -> Iterator[str]:
+    """Lines for a stack that begins with its innermost frame."""
+    shown = [f for f in reversed(stack) if not _is_ours(f.filename)]
+    shown = list(itertools.dropwhile(_begins_thread, shown))
+    if not shown:
+        yield "  in no code but the loader's\n"
+    if len(shown) > FRAMES:
+        yield f"  {len(shown) - FRAMES} frames, not shown\n"
+    yield from traceback.StackSummary.from_list(shown[-FRAMES:]).format()
+
+
+def _is_ours(file: str) -> bool:
+    serve = sys.modules.get("resty_ffi._serve")
+    return file in __file_names or file == getattr(serve, "__file__", None)
+
+
+def _begins_thread(frame: traceback.FrameSummary) -> bool:
+    return frame.filename == threading.__file__ and frame.name in (
+        "_bootstrap",
+        "_bootstrap_inner",
+        "run",
+    )
 
 
 def _chain(

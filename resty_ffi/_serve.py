@@ -137,11 +137,10 @@ class _Runtime:
         self._ready: Future[None] = Future()
 
     def start(self) -> None:
-        self._spawn_thread(self._main, 1)
+        self._spawn_thread(self._main, self._name)
         self._ready.result()
 
-    def _spawn_thread(self, main: Callable[[], None], number: int) -> None:
-        name = f"{self._name}-{number}" if self._threads > 1 else self._name
+    def _spawn_thread(self, main: Callable[[], None], name: str) -> None:
         threading.Thread(target=main, name=name, daemon=True).start()
 
     def _make(self, handlers: Handlers) -> _resty_ffi.Runtime:
@@ -180,7 +179,7 @@ class _Threads(_Runtime):
         try:
             for number in range(2, self._threads + 1):
                 with self._lock:
-                    self._spawn_thread(self._serve, number)
+                    self._spawn_thread(self._serve, f"{self._name}-{number}")
                     self._left += 1
         except BaseException as error:
             # the load fails, which unloads those that have started

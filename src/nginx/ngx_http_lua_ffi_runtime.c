@@ -12,6 +12,10 @@
 #include "ngx_http_lua_ffi_wake.h"
 
 
+/* ms that threads of runtimes leave to libffi_exit, at most half of all */
+#define NGX_HTTP_LUA_FFI_LIBRARY_EXIT  1000
+
+
 static ngx_http_lua_ffi_runtime_t *ngx_http_lua_ffi_create(
     ngx_http_lua_ffi_load_t *load, void *library);
 static ngx_int_t ngx_http_lua_ffi_decide(ngx_http_lua_ffi_runtime_t *rt);
@@ -358,7 +362,7 @@ void
 ngx_http_lua_ffi_unload_all(ngx_msec_t ms)
 {
     uint32_t                     threads;
-    ngx_msec_t                   waited;
+    ngx_msec_t                   began, waited, patience;
     ngx_queue_t                 *q;
     ngx_http_lua_ffi_runtime_t  *rt;
 
@@ -375,9 +379,16 @@ ngx_http_lua_ffi_unload_all(ngx_msec_t ms)
         ngx_http_lua_ffi_close(rt, NGX_HTTP_LUA_FFI_UNLOADED);
     }
 
+    /* libraries get the rest, to end and to tell what the stuck ones do */
+
+    patience = ms - ngx_min(ms / 2, NGX_HTTP_LUA_FFI_LIBRARY_EXIT);
+
     /* nobody tells when a thread has ended */
 
-    for (waited = 0; /* void */ ; waited += 5) {
+    ngx_time_update();
+    began = ngx_current_msec;
+
+    for ( ;; ) {
         threads = 0;
 
         for (q = ngx_queue_head(&ngx_http_lua_ffi_closing);
@@ -388,11 +399,14 @@ ngx_http_lua_ffi_unload_all(ngx_msec_t ms)
             threads += bridge_queue_threads(rt->requests);
         }
 
-        if (threads == 0 || waited >= ms) {
+        waited = ngx_current_msec - began;
+
+        if (threads == 0 || waited >= patience) {
             break;
         }
 
         ngx_msleep(5);
+        ngx_time_update();
         ngx_http_lua_ffi_event_drain();
     }
 
@@ -402,10 +416,10 @@ ngx_http_lua_ffi_unload_all(ngx_msec_t ms)
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "lua ffi: %uD threads of runtimes have not ended "
                       "within %M ms of the unload; leaving without them",
-                      threads, ms);
+                      threads, waited);
     }
 
-    ngx_http_lua_ffi_libraries_exit(ngx_max(ms - waited, ms / 4));
+    ngx_http_lua_ffi_libraries_exit(ms - ngx_min(ms, waited));
     ngx_http_lua_ffi_event_drain();
 }
 

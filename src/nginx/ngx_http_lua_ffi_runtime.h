@@ -88,8 +88,9 @@ ngx_http_lua_ffi_runtime_t *ngx_http_lua_ffi_runtime_of(bridge_task_t *t);
 ngx_str_t ngx_http_lua_ffi_runtime_name(ngx_http_lua_ffi_runtime_t *rt);
 
 /*
- * In exit_process: unloads all and waits until every thread that polled has
- * ended, at most ms milliseconds.  Loads fail from now on.
+ * In exit_process: unloads all, waits until every thread that polled has
+ * ended, and lets libraries end: in ms milliseconds, of which they get what
+ * is left, at least half or a second.  Loads fail from now on.
  */
 void ngx_http_lua_ffi_unload_all(ngx_msec_t ms);
 

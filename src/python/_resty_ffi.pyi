@@ -31,6 +31,9 @@ def name(tq: int, name: str, /) -> None:
 def option(tq: int, option: int, missing: float, /) -> float:
     """An option of ngx.load_ffi; missing where it was not given."""
 
+def pollers(tq: int, /) -> list[int]:
+    """Native ids of live threads that have polled a queue; 0: any queue."""
+
 @final
 class Call:
     @property

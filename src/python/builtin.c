@@ -10,6 +10,10 @@
 #include "runtime.h"
 
 
+/* whose stacks are worth a look */
+#define MAX_POLLERS  64
+
+
 PyDoc_STRVAR(log_doc,
 "log(level: int, text: str, /) -> None\n\n"
 "Write to nginx's error.log; levels as in resty_ffi.h (4 err … 7 info).");
@@ -113,6 +117,46 @@ builtin_name(PyObject *self, PyObject *args)
 }
 
 
+PyDoc_STRVAR(pollers_doc,
+"pollers(tq: int, /) -> list[int]\n\n"
+"Native ids of live threads that have polled a queue; 0: any queue.");
+
+static PyObject *
+builtin_pollers(PyObject *self, PyObject *number)
+{
+    int        i, n;
+    int        tids[MAX_POLLERS];
+    void      *tq;
+    PyObject  *list, *tid;
+
+    (void) self;
+
+    tq = PyLong_AsVoidPtr(number);
+    if (tq == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+
+    n = ngx_http_lua_ffi_pollers(tq, tids, MAX_POLLERS);
+
+    list = PyList_New(n);
+    if (list == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; i < n; i++) {
+        tid = PyLong_FromLong(tids[i]);
+        if (tid == NULL) {
+            Py_DECREF(list);
+            return NULL;
+        }
+
+        PyList_SET_ITEM(list, i, tid);
+    }
+
+    return list;
+}
+
+
 PyDoc_STRVAR(exiting_doc,
 "exiting() -> bool\n\nWhether the worker process is about to leave.");
 
@@ -151,6 +195,7 @@ static PyMethodDef  methods[] = {
     { "exiting", builtin_exiting, METH_NOARGS, exiting_doc },
     { "name", builtin_name, METH_VARARGS, name_doc },
     { "option", builtin_option, METH_VARARGS, option_doc },
+    { "pollers", builtin_pollers, METH_O, pollers_doc },
     { "log", builtin_log, METH_VARARGS, log_doc },
     { NULL, NULL, 0, NULL }
 };

@@ -6,10 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-#include "resty_ffi.h"
 
 #include "builtin.h"
 
@@ -22,7 +19,6 @@ static pthread_cond_t   changed = PTHREAD_COND_INITIALIZER;
 static enum { NOT_STARTED, STARTING, RUNNING, FAILED } phase;
 static char             error[512];
 static PyObject        *bootstrap;
-static bool             left;
 static bool             in_child;
 
 
@@ -330,6 +326,19 @@ interpreter_start(void)
 }
 
 
+bool
+interpreter_running(void)
+{
+    bool  running;
+
+    pthread_mutex_lock(&lock);
+    running = phase == RUNNING;
+    pthread_mutex_unlock(&lock);
+
+    return running;
+}
+
+
 static void
 note_child(void)
 {
@@ -343,73 +352,6 @@ interpreter_end_child(void)
     if (in_child) {
         _exit(0);
     }
-}
-
-
-static void *
-exit_thread(void *arg)
-{
-    PyObject          *result;
-    PyGILState_STATE   state;
-
-    (void) arg;
-
-    state = interpreter_attach();
-
-    result = PyObject_CallMethod(bootstrap, "leave", NULL);
-    if (result == NULL) {
-        PyErr_Print();
-    }
-
-    Py_XDECREF(result);
-    interpreter_detach(state);
-
-    pthread_mutex_lock(&lock);
-    left = true;
-    pthread_cond_broadcast(&changed);
-    pthread_mutex_unlock(&lock);
-
-    return NULL;
-}
-
-
-void
-interpreter_exit(int timeout_ms)
-{
-    static const char  late[] =
-        "ffi_python3: atexit callbacks have not ended in time; the worker "
-        "leaves without them";
-
-    int               rc;
-    struct timespec   end;
-
-    pthread_mutex_lock(&lock);
-
-    if (phase != RUNNING
-        || interpreter_thread(exit_thread, NULL) != 0)
-    {
-        pthread_mutex_unlock(&lock);
-        return;
-    }
-
-    clock_gettime(CLOCK_REALTIME, &end);
-    end.tv_sec += timeout_ms / 1000;
-    end.tv_nsec += (long) (timeout_ms % 1000) * 1000000;
-
-    if (end.tv_nsec >= 1000000000) {
-        end.tv_sec++;
-        end.tv_nsec -= 1000000000;
-    }
-
-    for (rc = 0; !left && rc == 0; /* void */) {
-        rc = pthread_cond_timedwait(&changed, &lock, &end);
-    }
-
-    if (!left) {
-        ngx_http_lua_ffi_log(RESTY_FFI_LOG_WARN, late, sizeof(late) - 1);
-    }
-
-    pthread_mutex_unlock(&lock);
 }
 
 

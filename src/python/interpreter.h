@@ -16,7 +16,7 @@
  * Python: 10 000 frames deep, C's among them, is RecursionError's business
  * and no segfault.  Only what is used takes memory.
  */
-#define INTERPRETER_STACK  (32 * 1024 * 1024)
+#define INTERPRETER_STACK  ((size_t) 32 << 20)
 
 /*
  * Any thread.  Starts a detached thread with such a stack; 0, or an error
@@ -31,12 +31,8 @@ int interpreter_thread(void *(*start)(void *), void *arg);
  */
 const char *interpreter_start(void);
 
-/*
- * A thread that does not hold the GIL.  Runs what atexit has registered and
- * flushes Python's files, on a thread of its own; goes on without it, and
- * says so in error.log, after timeout_ms milliseconds.
- */
-void interpreter_exit(int timeout_ms);
+/* Any thread.  Whether it has been started, and could be. */
+bool interpreter_running(void);
 
 /*
  * In a child that a handler has forked and that comes back from it: ends the

@@ -6,6 +6,8 @@
 
 #include "cfg.h"
 #include "interpreter.h"
+#include "leave.h"
+#include "report.h"
 
 
 /* import and init may take seconds, and are not nginx's business */
@@ -93,7 +95,17 @@ start_thread(void *arg)
 void
 libffi_exit(int timeout_ms)
 {
-    interpreter_exit(timeout_ms);
+    leave(timeout_ms);
+}
+
+
+/* nginx's thread */
+void
+libffi_report(void *tq)
+{
+    if (interpreter_running()) {
+        report_ask(tq);
+    }
 }
 
 

@@ -1,0 +1,104 @@
+#include "leave.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "resty_ffi.h"
+
+#include "deadline.h"
+#include "interpreter.h"
+#include "report.h"
+
+
+/* what is left of the time for telling what has taken it */
+#define REPORT_MS  250
+
+
+static pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t   changed = PTHREAD_COND_INITIALIZER;
+static double           patience;
+static bool             left;
+
+
+static void *
+leave_thread(void *arg)
+{
+    PyObject          *bootstrap, *result;
+    PyGILState_STATE   state;
+
+    (void) arg;
+
+    state = interpreter_attach();
+
+    bootstrap = interpreter_bootstrap();
+
+    result = PyObject_CallMethod(bootstrap, "leave", "d", patience);
+    if (result == NULL) {
+        PyErr_Print();
+    }
+
+    Py_XDECREF(result);
+    Py_DECREF(bootstrap);
+
+    interpreter_detach(state);
+
+    pthread_mutex_lock(&lock);
+    left = true;
+    pthread_cond_signal(&changed);
+    pthread_mutex_unlock(&lock);
+
+    return NULL;
+}
+
+
+static bool
+wait_for_leave(int ms)
+{
+    int              rc;
+    bool             done;
+    struct timespec  end;
+
+    end = deadline_in(ms);
+
+    pthread_mutex_lock(&lock);
+
+    for (rc = 0; !left && rc == 0; /* void */) {
+        rc = pthread_cond_timedwait(&changed, &lock, &end);
+    }
+
+    done = left;
+
+    pthread_mutex_unlock(&lock);
+
+    return done;
+}
+
+
+void
+leave(int timeout_ms)
+{
+    static const char  late[] =
+        "ffi_python3: atexit callbacks have not ended in time; the worker "
+        "leaves without them";
+
+    int  report_ms;
+
+    report_ms = timeout_ms / 4 < REPORT_MS ? timeout_ms / 4 : REPORT_MS;
+
+    /* threads that are not daemons have half of the time, atexit the rest */
+
+    patience = (double) timeout_ms / 2000;
+
+    if (!interpreter_running()
+        || interpreter_thread(leave_thread, NULL) != 0)
+    {
+        return;
+    }
+
+    if (!wait_for_leave(timeout_ms - report_ms)) {
+        ngx_http_lua_ffi_log(RESTY_FFI_LOG_WARN, late, sizeof(late) - 1);
+        report_ask(NULL);
+    }
+
+    report_wait(report_ms);
+}
