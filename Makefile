@@ -142,6 +142,18 @@ $(foreach b,$(UNIT_BUILDS),$(eval $(call unit_rule,$b)))
 unit: $(UNIT_TESTS)
 
 
+# ---- the loader on the bridge, without nginx, under ThreadSanitizer
+
+build/loader/test_loader: tests/loader/test_loader.c $(PY_C) $(PY_SOURCES) \
+                          build/gen/python.cflags build/gen/python.ldflags \
+                          $(wildcard src/bridge/* src/python/*.h include/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(STRICT) -g $(UNIT_tsan) -pthread -rdynamic -Isrc/bridge \
+	    -Iinclude -Ibuild/gen @build/gen/python.cflags $< $(PY_C) \
+	    $(wildcard src/bridge/*.c) @build/gen/python.ldflags -lcmocka -ldl \
+	    -o $@
+
+
 # ---- the virtual environment: what Python code in nginx sees
 
 VENV        := build/venv

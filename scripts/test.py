@@ -2,10 +2,10 @@
 
 usage: test.py [SUITE ...]
 
-A suite is unit (plain, asan and tsan are its parts), a folder of tests/
-that pytest runs, or valgrind or nginx-asan: those of the integration tests
-that are marked for it, with nginx under valgrind, or with the C parts built
-for ASan and UBSan.
+A suite is unit (plain, asan and tsan are its parts), loader (under TSan), a
+folder of tests/ that pytest runs, or valgrind or nginx-asan: those of the
+integration tests that are marked for it, with nginx under valgrind, or with
+the C parts built for ASan and UBSan.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,12 +29,22 @@ CHECKERS = {
 }
 UNIT_TIMEOUT = 300
 # ThreadSanitizer's shadow does not fit a wide address space randomisation.
-UNIT_PREFIX = {"tsan": ["setarch", "-R"]}
+TSAN_PREFIX = ["setarch", "-R"]
+UNIT_PREFIX = {"tsan": TSAN_PREFIX, "loader": TSAN_PREFIX}
 UNIT_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1",
     "CMOCKA_MESSAGE_OUTPUT": "TAP",
+}
+LOADER = BUILD / "loader" / "test_loader"
+LOADER_ENV = {
+    "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'loader'}",
+    "VIRTUAL_ENV": str(BUILD / "venv"),
+    # each object's memory is its own then, and its end is seen
+    "PYTHONMALLOC": "malloc",
+    "TSAN_OPTIONS": "halt_on_error=1"
+    f":suppressions={ROOT / 'tests' / 'loader' / 'tsan.supp'}",
 }
 
 
@@ -55,7 +66,12 @@ def make(*targets: str) -> bool:
     return done.returncode == 0
 
 
-def run_unit(kind: str, program: Path, count: Count) -> None:
+def run_unit(
+    kind: str,
+    program: Path,
+    count: Count,
+    environ: Mapping[str, str] = UNIT_ENV,
+) -> None:
     command = [*UNIT_PREFIX.get(kind, []), str(program)]
     try:
         done = subprocess.run(
@@ -64,7 +80,7 @@ def run_unit(kind: str, program: Path, count: Count) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **UNIT_ENV},
+            env={**os.environ, **environ},
             timeout=UNIT_TIMEOUT,
         )
         status, output = done.returncode, done.stdout
@@ -92,6 +108,13 @@ def unit(kinds: list[str], count: Count) -> None:
         return
     for kind, program in programs:
         run_unit(kind, program, count)
+
+
+def loader(count: Count) -> None:
+    if make(str(LOADER.relative_to(ROOT)), "build/venv/test"):
+        run_unit("loader", LOADER, count, {**UNIT_ENV, **LOADER_ENV})
+    else:
+        count.add("build of the loader's test", 0, 1)
 
 
 def python(suite: str, count: Count) -> None:
@@ -129,7 +152,7 @@ def python_suites() -> list[str]:
 
 
 def main(wanted: list[str]) -> int:
-    suites = [*UNIT_BUILDS, *python_suites(), *CHECKERS]
+    suites = [*UNIT_BUILDS, "loader", *python_suites(), *CHECKERS]
     if "unit" in wanted:
         wanted = [*UNIT_BUILDS, *(name for name in wanted if name != "unit")]
     unknown = set(wanted) - set(suites)
@@ -143,7 +166,9 @@ def main(wanted: list[str]) -> int:
     kinds = [name for name in UNIT_BUILDS if name in chosen]
     if kinds:
         unit(kinds, count)
-    others = [name for name in chosen if name not in UNIT_BUILDS]
+    if "loader" in chosen:
+        loader(count)
+    others = [n for n in chosen if n not in UNIT_BUILDS and n != "loader"]
     if others:
         if make("all", "build/venv/test") and (
             "nginx-asan" not in others or make("asan")

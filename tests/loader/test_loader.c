@@ -1,0 +1,458 @@
+/*
+ * The loader under ThreadSanitizer, with real threads of Python on one side
+ * of the real bridge, and this program in nginx's place on the other.
+ */
+
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "resty_ffi.h"
+
+#include "abi.h"
+#include "done.h"
+#include "queue.h"
+#include "task.h"
+
+
+#define MAX_LEN    70000
+#define WINDOW     16
+#define CALLS      120
+#define PATIENCE   60       /* s */
+
+/* a status that no runtime answers with */
+#define WHATEVER   INT_MAX
+
+
+typedef struct {
+    const char      *cfg;
+    const char      *method;
+    int              wanted;    /* status of an answer */
+    bridge_queue_t  *queue;
+    bool             started;
+    int              rc;        /* of the start */
+    unsigned         sent;
+    unsigned         open;
+} served_t;
+
+typedef struct {
+    served_t  *served;      /* NULL: the start of started */
+    served_t  *started;
+    size_t     len;
+    bool       cancelled;
+} wait_t;
+
+
+static const size_t  lengths[] = { 0, 10, 159, 160, 5000, MAX_LEN };
+
+static char              pattern[MAX_LEN];
+static _Atomic uint32_t  wakes;
+static unsigned          nlines;
+
+
+static void
+wake(void *arg)
+{
+    (void) arg;
+    atomic_fetch_add(&wakes, 1);
+}
+
+
+static void
+take_lines(void)
+{
+    uint32_t        lost;
+    bridge_line_t  *line, *next;
+
+    for (line = bridge_log_take(bridge_host(), &lost); line; line = next) {
+        next = line->next;
+        nlines++;
+        free(line);
+    }
+}
+
+
+static void
+end_call(bridge_task_t *t, wait_t *w)
+{
+    bool  wrong;
+
+    w->served->open--;
+
+    wrong = !w->cancelled && w->served->wanted != WHATEVER
+            && (t->rc != w->served->wanted
+                || (t->rc == 0
+                    && (t->rsp_len != w->len
+                        || (w->len && memcmp(t->rsp, pattern, w->len)))));
+
+    if (wrong) {
+        fail_msg("%s: status %d, %zu bytes of %zu", w->served->cfg, t->rc,
+                 t->rsp_len, w->len);
+    }
+
+    bridge_task_free(bridge_host(), t, !w->cancelled);
+}
+
+
+static void
+drain(void)
+{
+    wait_t         *w;
+    bridge_task_t  *t, *next;
+
+    take_lines();
+
+    for (t = bridge_done_take(bridge_host()); t; t = next) {
+        next = t->next;
+        w = t->data;
+
+        if (w->served) {
+            end_call(t, w);
+
+        } else {
+            w->started->started = true;
+            w->started->rc = t->rc;
+            bridge_task_free(bridge_host(), t, true);
+        }
+
+        free(w);
+    }
+}
+
+
+static void
+drain_until(const bool *flag, const unsigned *count, unsigned wanted)
+{
+    time_t           end;
+    uint32_t         seen;
+    struct timespec  ts = { 0, 200000 };
+
+    end = time(NULL) + PATIENCE;
+
+    for ( ;; ) {
+        seen = atomic_load(&wakes);
+        drain();
+
+        if (flag ? *flag : *count <= wanted) {
+            return;
+        }
+
+        if (atomic_load(&wakes) == seen) {
+            assert_true(time(NULL) < end);
+            nanosleep(&ts, NULL);
+        }
+    }
+}
+
+
+static wait_t *
+wait_new(served_t *served, served_t *started)
+{
+    wait_t  *w;
+
+    w = calloc(1, sizeof(wait_t));
+    assert_non_null(w);
+
+    w->served = served;
+    w->started = started;
+
+    return w;
+}
+
+
+static void *
+queue_of(const served_t *s)
+{
+    return (void *) (uintptr_t) bridge_queue_handle(s->queue);
+}
+
+
+static void
+begin_load(served_t *s)
+{
+    char           *cfg;
+    bridge_task_t  *start;
+
+    s->started = false;
+    s->sent = 0;
+
+    start = bridge_task_new(bridge_host(), NULL, 0, NULL, 0);
+    assert_non_null(start);
+    start->data = wait_new(NULL, s);
+    bridge_task_lend(start);
+
+    s->queue = bridge_queue_new(bridge_host(), 1000);
+    assert_non_null(s->queue);
+    atomic_store(&s->queue->start, bridge_task_handle(start));
+
+    cfg = strdup(s->cfg);
+    assert_non_null(cfg);
+    assert_int_equal(libffi_init(cfg, queue_of(s)), 0);
+    free(cfg);
+}
+
+
+static void
+load(served_t *s)
+{
+    begin_load(s);
+    drain_until(&s->started, NULL, 0);
+    assert_int_equal(s->rc, 0);
+}
+
+
+static void
+call(served_t *s)
+{
+    wait_t         *w;
+    bridge_task_t  *t;
+
+    w = wait_new(s, NULL);
+    w->len = lengths[s->sent % (sizeof(lengths) / sizeof(lengths[0]))];
+
+    t = bridge_task_new(bridge_host(), pattern, w->len, s->method,
+                        strlen(s->method));
+    assert_non_null(t);
+    t->data = w;
+
+    assert_true(bridge_push(s->queue, t));
+    s->sent++;
+    s->open++;
+
+    /* its caller has gone, as soon as it came */
+
+    if (s->sent % 7 == 0) {
+        w->cancelled = true;
+        bridge_task_cancel(bridge_host(), t);
+    }
+}
+
+
+/* no further calls; those that are open are answered */
+static void
+unload(served_t *s)
+{
+    int              i;
+    struct timespec  ts = { 0, 1000000 };
+
+    bridge_queue_close(s->queue);
+    drain_until(NULL, &s->open, 0);
+
+    for (i = 0; !bridge_queue_release(s->queue); i++) {
+        assert_true(i < PATIENCE * 1000);
+        nanosleep(&ts, NULL);
+        drain();
+    }
+}
+
+
+static void
+call_all(served_t *list, unsigned n)
+{
+    unsigned  i, j;
+
+    for (i = 0; i < CALLS; i++) {
+        for (j = 0; j < n; j++) {
+            call(&list[j]);
+            drain_until(NULL, &list[j].open, WINDOW);
+        }
+
+        if (i % 40 == 0) {
+            libffi_report(queue_of(&list[i % n]));
+        }
+    }
+}
+
+
+static void
+run_all(served_t *list, unsigned n)
+{
+    unsigned  i;
+
+    for (i = 0; i < n; i++) {
+        begin_load(&list[i]);
+    }
+
+    for (i = 0; i < n; i++) {
+        drain_until(&list[i].started, NULL, 0);
+        assert_int_equal(list[i].rc, 0);
+    }
+
+    call_all(list, n);
+
+    for (i = 0; i < n; i++) {
+        unload(&list[i]);
+    }
+}
+
+
+static void
+test_all_kinds_at_once(void **state)
+{
+    static served_t  list[] = {
+        { .cfg = "apps,plain", .method = "note" },
+        { .cfg = "apps,threads", .method = "note" },
+        { .cfg = "apps,view", .method = "" },
+        { .cfg = "apps,loop", .method = "note" },
+        { .cfg = "apps,Pooled", .method = "plain" },
+        { .cfg = "apps,Pooled,again", .method = "note" },
+        { .cfg = "apps,poll_loops", .method = "x" },
+        { .cfg = "apps,fails", .method = "x", .wanted = 1 },
+    };
+
+    (void) state;
+    run_all(list, sizeof(list) / sizeof(list[0]));
+    assert_true(nlines > 0);
+}
+
+
+static void
+test_one_stays_while_others_come_and_go(void **state)
+{
+    unsigned  i, j;
+    static served_t  stays = { .cfg = "apps,threads,stays", .method = "note" };
+    static served_t  list[] = {
+        { .cfg = "apps?,plain,fresh", .method = "note" },
+        { .cfg = "apps,loop,again", .method = "note" },
+        { .cfg = "apps,poll_loops,again", .method = "" },
+    };
+
+    (void) state;
+
+    load(&stays);
+
+    for (i = 0; i < 6; i++) {
+        for (j = 0; j < 3; j++) {
+            load(&list[j]);
+        }
+
+        for (j = 0; j < WINDOW; j++) {
+            call(&stays);
+            call(&list[j % 3]);
+        }
+
+        for (j = 0; j < 3; j++) {
+            libffi_report(queue_of(&list[j]));
+            unload(&list[j]);
+        }
+    }
+
+    unload(&stays);
+}
+
+
+static void
+test_starts_that_fail(void **state)
+{
+    unsigned  i;
+    static served_t  list[] = {
+        { .cfg = "apps" },
+        { .cfg = "no_such_module,init" },
+        { .cfg = "apps,no_such_function" },
+        { .cfg = "apps,FFI" },
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+        begin_load(&list[i]);
+    }
+
+    for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+        drain_until(&list[i].started, NULL, 0);
+        assert_int_not_equal(list[i].rc, 0);
+        bridge_queue_forget(list[i].queue);
+        unload(&list[i]);
+    }
+}
+
+
+static void
+test_without_uvloop(void **state)
+{
+    static served_t  first = { .cfg = "apps,without_uvloop", .method = "x" };
+    static served_t  list[] = {
+        { .cfg = "apps,loop", .method = "note" },
+        { .cfg = "apps,Pooled", .method = "note" },
+    };
+
+    (void) state;
+
+    load(&first);
+    run_all(list, sizeof(list) / sizeof(list[0]));
+    unload(&first);
+}
+
+
+/* as a worker leaves: with calls that nobody waits for */
+static void
+test_the_end(void **state)
+{
+    unsigned  i, j;
+    static served_t  list[] = {
+        { .cfg = "apps,plain", .method = "note",
+          .wanted = WHATEVER },
+        { .cfg = "apps,loop", .method = "note",
+          .wanted = WHATEVER },
+        { .cfg = "apps,Pooled", .method = "plain",
+          .wanted = WHATEVER },
+    };
+
+    (void) state;
+
+    for (i = 0; i < 3; i++) {
+        load(&list[i]);
+    }
+
+    for (j = 0; j < WINDOW; j++) {
+        for (i = 0; i < 3; i++) {
+            call(&list[i]);
+        }
+    }
+
+    atomic_store(&bridge_host()->exiting, true);
+
+    for (i = 0; i < 3; i++) {
+        bridge_queue_close(list[i].queue);
+        libffi_report(queue_of(&list[i]));
+    }
+
+    libffi_exit(2000);
+    drain();
+}
+
+
+int
+main(void)
+{
+    int     failed;
+    size_t  i;
+
+    const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(test_starts_that_fail),
+        cmocka_unit_test(test_all_kinds_at_once),
+        cmocka_unit_test(test_one_stays_while_others_come_and_go),
+        cmocka_unit_test(test_without_uvloop),
+        cmocka_unit_test(test_the_end),
+    };
+
+    for (i = 0; i < sizeof(pattern); i++) {
+        pattern[i] = (char) ('a' + i % 26);
+    }
+
+    bridge_host_init(wake, NULL);
+
+    failed = cmocka_run_group_tests_name("loader", tests, NULL, NULL);
+
+    /* threads of Python run on, and must not see what exit() destroys */
+
+    (void) fflush(NULL);
+    _exit(failed ? 1 : 0);
+}
