@@ -69,6 +69,17 @@ free_text(char *buf, char *text)
 }
 
 
+static void
+free_request(bridge_task_t *t)
+{
+    free_text(t->req_buf,
+              atomic_exchange_explicit(&t->req, NULL, memory_order_relaxed));
+    free_text(t->method_buf,
+              atomic_exchange_explicit(&t->method, NULL,
+                                       memory_order_relaxed));
+}
+
+
 bridge_task_t *
 bridge_task_new(bridge_t *b, const char *req, size_t len,
     const char *method, size_t method_len)
@@ -146,11 +157,7 @@ bridge_task_free(bridge_t *b, bridge_task_t *t, bool delivered)
     atomic_store_explicit(&t->state, (uint64_t) (state_gen(state) + 1)
                           << GEN_SHIFT, memory_order_release);
 
-    free_text(t->req_buf,
-              atomic_exchange_explicit(&t->req, NULL, memory_order_relaxed));
-    free_text(t->method_buf,
-              atomic_exchange_explicit(&t->method, NULL,
-                                       memory_order_relaxed));
+    free_request(t);
 
     t->data = NULL;
     t->next = b->free_tasks;
@@ -214,8 +221,17 @@ bridge_task_cancel(bridge_t *b, bridge_task_t *t)
         q->abandoned++;
     }
 
-    if (state_phase(old) == BRIDGE_TASK_POLLED) {
+    switch (state_phase(old)) {
+
+    case BRIDGE_TASK_QUEUED:
+
+        /* no poll hands it out any more, and nobody reads it */
+        free_request(t);
+        break;
+
+    case BRIDGE_TASK_POLLED:
         bridge_notices_push(b, t->queue, bridge_task_handle(t));
+        break;
     }
 }
 

@@ -83,8 +83,8 @@ bridge_task_t *bridge_task_at(bridge_t *b, uint32_t slot);
 
 /*
  * Host thread.  Nobody waits for the answer any more: a poll passes over
- * the task; a runtime that has it may ask, and is told where it watches.
- * It still comes out of a drain.
+ * the task, whose request is freed; a runtime that has it may ask, and is
+ * told where it watches.  It still comes out of a drain.
  */
 void bridge_task_cancel(bridge_t *b, bridge_task_t *t);
 

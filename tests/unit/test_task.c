@@ -374,6 +374,36 @@ test_take_passes_over_a_cancelled_task(void **state)
 
 
 static void
+test_a_request_that_nobody_will_read(void **state)
+{
+    char            bytes[500];
+    uint64_t        h;
+    bridge_task_t  *t;
+
+    (void) state;
+
+    memset(bytes, 'x', sizeof(bytes));
+
+    t = bridge_task_new(b, bytes, sizeof(bytes), bytes, sizeof(bytes));
+    bridge_task_cancel(b, t);
+    assert_null(atomic_load(&t->req));
+    assert_null(atomic_load(&t->method));
+    assert_false(bridge_task_take(b, t, 0, &h));
+    assert_null(bridge_task_req(b, h, NULL, NULL));
+    assert_int_equal(unit_drain(b), 1);
+
+    /* a runtime may be reading this one */
+
+    t = bridge_task_new(b, bytes, sizeof(bytes), bytes, sizeof(bytes));
+    assert_true(bridge_task_take(b, t, 0, &h));
+    bridge_task_cancel(b, t);
+    assert_memory_equal(bridge_task_req(b, h, NULL, NULL), bytes, 500);
+    assert_memory_equal(bridge_task_method(b, h, NULL), bytes, 500);
+    finish(t);
+}
+
+
+static void
 test_a_dead_bridge_knows_no_task(void **state)
 {
     bool            ok;
@@ -414,6 +444,7 @@ main(void)
         test(test_a_request_for_keeps),
         test(test_the_method),
         test(test_take_passes_over_a_cancelled_task),
+        test(test_a_request_that_nobody_will_read),
         test(test_a_dead_bridge_knows_no_task),
     };
 
