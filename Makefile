@@ -129,12 +129,18 @@ UNIT_plain := -O2
 UNIT_asan  := -O1 $(ASAN)
 UNIT_tsan  := -O1 -fsanitize=thread
 
+comma := ,
+UNIT_LINK_test_alloc := $(addprefix -Wl$(comma)--wrap=,malloc calloc eventfd \
+                          pthread_key_create pthread_setspecific \
+                          pthread_atfork)
+
 define unit_rule
 build/unit/$1/%: tests/unit/%.c $$(UNIT_COMMON) \
                  $$(wildcard src/bridge/*.h include/*.h tests/unit/*.h)
 	@mkdir -p $$(@D)
 	$$(CC) $$(STRICT) -g $$(UNIT_$1) -pthread -Isrc/bridge -Iinclude \
-	    -Itests/unit $$< $$(UNIT_COMMON) -lcmocka -o $$@
+	    -Itests/unit $$< $$(UNIT_COMMON) $$(UNIT_LINK_$$*) -lcmocka \
+	    -o $$@
 endef
 $(foreach b,$(UNIT_BUILDS),$(eval $(call unit_rule,$b)))
 

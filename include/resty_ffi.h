@@ -117,7 +117,8 @@ RESTY_FFI_API void ngx_http_lua_ffi_respond_ref(void *tsk, int rc,
 
 /*
  * Ends the task with a copy of rsp_len bytes at rsp; cheaper than the others
- * below some 150 bytes.  Where memory runs out the answer has no body.
+ * below some 150 bytes.  Where memory runs out the answer has no body, and
+ * status 1 instead of 0.
  */
 RESTY_FFI_API void ngx_http_lua_ffi_respond_copy(void *tsk, int rc,
     const void *rsp, size_t rsp_len);
@@ -125,7 +126,8 @@ RESTY_FFI_API void ngx_http_lua_ffi_respond_copy(void *tsk, int rc,
 /*
  * The request's bytes for keeps: malloc'ed, with a NUL behind them, the
  * caller's to free, also after the answer; get_req has none from then on.
- * Large ones are not copied.
+ * Large ones are not copied.  Where memory runs out: NULL, and *len is not 0
+ * (where the request was nil, it is); get_req has it still.
  */
 RESTY_FFI_API char *ngx_http_lua_ffi_take_req(void *tsk, int *len);
 

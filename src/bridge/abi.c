@@ -23,11 +23,19 @@ in_forked_child(void)
 }
 
 
-void
+bool
 bridge_host_init(void (*wake)(void *arg), void *arg)
 {
-    bridge_init(&host, wake, arg);
-    (void) pthread_atfork(NULL, NULL, in_forked_child);
+    if (host.wake == NULL) {
+
+        if (pthread_atfork(NULL, NULL, in_forked_child) != 0) {
+            return false;
+        }
+
+        bridge_init(&host, wake, arg);
+    }
+
+    return true;
 }
 
 

@@ -65,6 +65,7 @@ bridge_task_take_req(bridge_t *b, uint64_t handle, int *len)
     t = polled_task(b, handle, &state);
 
     if (req == NULL || t == NULL) {
+        n = 0;
         goto done;
     }
 
@@ -86,7 +87,7 @@ bridge_task_take_req(bridge_t *b, uint64_t handle, int *len)
 done:
 
     if (len) {
-        *len = copy ? n : 0;
+        *len = n;
     }
 
     return copy;
@@ -218,7 +219,9 @@ bridge_task_answer_copy(bridge_t *b, uint64_t handle, int rc,
         copy = bridge_task_text(t->req_buf, BRIDGE_INLINE_REQ, rsp, len);
     }
 
-    t->rc = rc;
+    /* without its body it is not the answer that was given */
+
+    t->rc = rc == 0 && rsp && copy == NULL ? 1 : rc;
     t->rsp = copy;
     t->rsp_len = copy ? len : 0;
 

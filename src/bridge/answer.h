@@ -16,8 +16,8 @@ char *bridge_task_req(bridge_t *b, uint64_t handle, int *len, bool *ok);
 
 /*
  * Any thread.  The same bytes for keeps: malloc'ed, with a NUL behind them,
- * the caller's; bridge_task_req has none from then on.  NULL also where
- * memory ran out.
+ * the caller's; bridge_task_req has none from then on.  Where memory ran out,
+ * NULL and *len the bytes there are.
  */
 char *bridge_task_take_req(bridge_t *b, uint64_t handle, int *len);
 
@@ -41,7 +41,7 @@ bool bridge_task_answer(bridge_t *b, uint64_t handle, int rc,
 /*
  * Any thread.  The same with a copy of rsp, which costs no allocation where
  * it is shorter than BRIDGE_INLINE_REQ: it takes the request's place.  Where
- * memory runs out the answer has no body.
+ * memory runs out the answer has no body, and status 1 instead of 0.
  */
 bool bridge_task_answer_copy(bridge_t *b, uint64_t handle, int rc,
     const char *rsp, size_t len);

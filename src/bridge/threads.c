@@ -27,6 +27,7 @@ static _Atomic(seen_t *)       seen;
 
 static pthread_once_t          once = PTHREAD_ONCE_INIT;
 static pthread_key_t           key;
+static bool                    has_key;
 static _Thread_local uint64_t  last_polled;
 static _Thread_local uint64_t  last_told;
 
@@ -131,7 +132,7 @@ thread_ends(void *data)
 static void
 make_key(void)
 {
-    (void) pthread_key_create(&key, thread_ends);
+    has_key = pthread_key_create(&key, thread_ends) == 0;
 }
 
 
@@ -148,7 +149,7 @@ bridge_threads_note(bridge_t *b, uint64_t queue)
 
     pthread_once(&once, make_key);
 
-    first = pthread_getspecific(key);
+    first = has_key ? pthread_getspecific(key) : NULL;
 
     for (s = first; s; s = s->next) {
         if (atomic_load(&s->queue) == queue) {
@@ -160,15 +161,19 @@ bridge_threads_note(bridge_t *b, uint64_t queue)
         return;
     }
 
-    s = seen_new(b, queue);
+    s = has_key ? seen_new(b, queue) : NULL;
     if (s == NULL) {
         return;
     }
 
-    atomic_fetch_add(&b->threads, 1);
-
     s->next = first;
-    (void) pthread_setspecific(key, s);
+
+    if (pthread_setspecific(key, s) != 0) {
+        atomic_store(&s->queue, 0);
+        return;
+    }
+
+    atomic_fetch_add(&b->threads, 1);
 }
 
 

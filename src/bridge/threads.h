@@ -9,8 +9,8 @@
 
 /*
  * The calling thread, inside a poll of a queue that cannot be released:
- * counts it as one of the queue's until it ends.  Where memory runs out it
- * is not counted off again (the queue then seems to have a live thread).
+ * counts it as one of the queue's until it ends.  Where memory or keys run out
+ * it is not counted off again (the queue then seems to have a live thread).
  */
 void bridge_threads_note(bridge_t *b, uint64_t queue);
 

@@ -52,6 +52,10 @@ ngx_http_lua_ffi_event_init(void)
         return NGX_ERROR;
     }
 
+    if (!bridge_host_init(ngx_http_lua_ffi_wake, NULL)) {
+        goto failed;
+    }
+
     c = ngx_get_connection(fd, ngx_cycle->log);
     if (c == NULL) {
         goto failed;
@@ -75,8 +79,6 @@ ngx_http_lua_ffi_event_init(void)
 
     ngx_http_lua_ffi_conn = c;
     ngx_http_lua_ffi_fd = fd;
-
-    bridge_host_init(ngx_http_lua_ffi_wake, NULL);
 
     /*
      * Bodies are copied from thread to thread, and at the defaults (128 KiB)

@@ -677,7 +677,7 @@ main(void)
         test(test_a_forked_child_does_nothing),
     };
 
-    bridge_host_init(unit_wake, NULL);
+    (void) bridge_host_init(unit_wake, NULL);
 
     return cmocka_run_group_tests_name("abi", tests, NULL, NULL);
 }
