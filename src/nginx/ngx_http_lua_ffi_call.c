@@ -41,7 +41,7 @@ ngx_http_lua_ffi_can_wait(lua_State *L, ngx_http_request_t *r, u_char *err,
     ngx_http_lua_ffi_free_waiter(w);
 
     if (rc == NGX_ERROR) {
-        return NGX_ERROR;
+        return NGX_DECLINED;
     }
 
     if (!lua_isyieldable(L)) {
@@ -50,7 +50,7 @@ ngx_http_lua_ffi_can_wait(lua_State *L, ngx_http_request_t *r, u_char *err,
                                "metamethod, a comparison function or "
                                "another C function")
                   - err;
-        return NGX_ERROR;
+        return NGX_DECLINED;
     }
 
     return NGX_OK;

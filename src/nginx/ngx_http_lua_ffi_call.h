@@ -17,7 +17,7 @@
 /*
  * Lets the running coroutine of r wait for t, at most ms milliseconds (0: no
  * bound), for an answer of at most max bytes.  Where this succeeds t must be pushed, and the coroutine must yield
- * before anything else happens and then call take.  Else NGX_ERROR, with the
+ * before anything else happens and then call take.  Else not NGX_OK, with the
  * reason in err (*errlen bytes of room; becomes its length), and t is still
  * the caller's.
  */
@@ -33,7 +33,8 @@ ngx_int_t ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r,
 int ngx_http_lua_ffi_take(lua_State *L, uint64_t id);
 
 /*
- * Whether r's coroutine L could wait here; else NGX_ERROR with the reason.
+ * Whether r's coroutine L could wait here: NGX_OK; else the reason, and
+ * NGX_DECLINED, or NGX_ERROR where memory ran out.
  */
 ngx_int_t ngx_http_lua_ffi_can_wait(lua_State *L, ngx_http_request_t *r,
     u_char *err, size_t *errlen);

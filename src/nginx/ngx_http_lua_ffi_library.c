@@ -15,7 +15,7 @@ typedef void (*ngx_http_lua_ffi_exit_pt)(int timeout_ms);
 typedef void (*ngx_http_lua_ffi_report_pt)(void *tq);
 
 
-static ngx_uint_t ngx_http_lua_ffi_library_here(const char *name);
+static ngx_int_t ngx_http_lua_ffi_library_here(const char *name);
 static void ngx_http_lua_ffi_remember_exit(void *library);
 
 
@@ -28,11 +28,12 @@ void *
 ngx_http_lua_ffi_library_open(ngx_str_t *lib, ngx_uint_t is_global,
     u_char *err, size_t *errlen)
 {
-    int      flags;
-    void    *library;
-    size_t   room;
-    u_char  *last;
-    u_char   name[NGX_MAX_PATH];
+    int         flags;
+    void       *library;
+    size_t      room;
+    u_char     *last;
+    u_char      name[NGX_MAX_PATH];
+    ngx_int_t   here;
 
     room = *errlen;
 
@@ -66,7 +67,14 @@ ngx_http_lua_ffi_library_open(ngx_str_t *lib, ngx_uint_t is_global,
         return NULL;
     }
 
-    if (name[0] != '/' && ngx_http_lua_ffi_library_here((char *) name)) {
+    here = name[0] != '/' ? ngx_http_lua_ffi_library_here((char *) name) : 0;
+
+    if (here == NGX_ERROR) {
+        *errlen = ngx_snprintf(err, room, "no memory") - err;
+        return NULL;
+    }
+
+    if (here) {
         *errlen = ngx_snprintf(err, room, "%s is not opened from the current "
                                "directory, which an empty entry or \".\" in "
                                "LD_LIBRARY_PATH stands for", name)
@@ -85,17 +93,21 @@ ngx_http_lua_ffi_library_open(ngx_str_t *lib, ngx_uint_t is_global,
 }
 
 
-/* whether the dynamic linker would find a name in the current directory */
-static ngx_uint_t
+/*
+ * Whether the dynamic linker would find a name in the current directory;
+ * NGX_ERROR where that cannot be told.
+ */
+static ngx_int_t
 ngx_http_lua_ffi_library_here(const char *name)
 {
     char         path[NGX_MAX_PATH];
     void        *self;
     Dl_serinfo   size, *info;
-    ngx_uint_t   i, here;
+    ngx_int_t    here;
+    ngx_uint_t   i;
     const char  *dir;
 
-    here = 0;
+    here = NGX_ERROR;
     info = NULL;
 
     self = dlopen(NULL, RTLD_NOW);
@@ -108,6 +120,8 @@ ngx_http_lua_ffi_library_here(const char *name)
     {
         goto done;
     }
+
+    here = 0;
 
     for (i = 0; i < info->dls_cnt; i++) {
         dir = info->dls_serpath[i].dls_name;

@@ -210,6 +210,7 @@ ngx_http_lua_ffi_await(lua_State *L, ngx_http_request_t *r,
 {
     size_t                        len;
     u_char                        err[NGX_HTTP_LUA_FFI_ERR_LEN];
+    ngx_int_t                     rc;
     ngx_msec_t                    ms;
     bridge_task_t                *t;
     ngx_http_lua_ffi_loc_conf_t  *flcf;
@@ -223,8 +224,13 @@ ngx_http_lua_ffi_await(lua_State *L, ngx_http_request_t *r,
     ms = flcf->load_timeout;
     len = sizeof(err);
 
-    if (ngx_http_lua_ffi_can_wait(L, r, err, &len) != NGX_OK) {
+    rc = ngx_http_lua_ffi_can_wait(L, r, err, &len);
 
+    if (rc == NGX_ERROR) {
+        return ngx_http_lua_ffi_fail(L, err, len);
+    }
+
+    if (rc == NGX_DECLINED) {
         ngx_http_lua_ffi_wait_started(rt, ms);
 
         if (rt->state == NGX_HTTP_LUA_FFI_READY) {

@@ -59,13 +59,14 @@ ngx_http_lua_ffi_start(ngx_http_lua_ffi_load_t *load, void *library,
     ngx_http_lua_ffi_entry_t *entry, u_char *err, size_t *errlen)
 {
     int                          rc;
-    char                        *cfg;
     void                        *tq;
     size_t                       room;
+    ngx_str_t                    cfg;
     ngx_http_lua_ffi_init_pt     init;
     ngx_http_lua_ffi_runtime_t  *rt;
 
     room = *errlen;
+    ngx_str_null(&cfg);
 
     init = ngx_http_lua_ffi_library_init(library, err, errlen);
     if (init == NULL) {
@@ -73,42 +74,31 @@ ngx_http_lua_ffi_start(ngx_http_lua_ffi_load_t *load, void *library,
         return NULL;
     }
 
-    rt = ngx_http_lua_ffi_create(load, library);
+    rt = NULL;
+
+    if (!load->has_cfg
+        || ngx_http_lua_ffi_dup(&cfg, load->cfg.data, load->cfg.len)
+           == NGX_OK)
+    {
+        rt = ngx_http_lua_ffi_create(load, library);
+    }
+
     if (rt == NULL) {
         *errlen = ngx_snprintf(err, room, "no memory, or %d runtimes",
                                BRIDGE_MAX_QUEUES)
                   - err;
         (void) dlclose(library);
-        return NULL;
+        goto done;
     }
 
     ngx_http_lua_ffi_attach(entry, rt);
 
-    cfg = NULL;
-
-    if (load->has_cfg) {
-        cfg = ngx_alloc(load->cfg.len + 1, ngx_cycle->log);
-        if (cfg == NULL) {
-            *errlen = ngx_snprintf(err, room, "no memory") - err;
-            (void) ngx_http_lua_ffi_decide(rt);
-            ngx_http_lua_ffi_close(rt, NGX_HTTP_LUA_FFI_FAILED);
-            return NULL;
-        }
-
-        ngx_memcpy(cfg, load->cfg.data, load->cfg.len);
-        cfg[load->cfg.len] = '\0';
-    }
-
     tq = (void *) (uintptr_t) bridge_queue_handle(rt->requests);
 
-    rc = init(cfg, tq);
-
-    if (cfg) {
-        ngx_free(cfg);
-    }
+    rc = init((char *) cfg.data, tq);
 
     if (rc == 0 && ngx_http_lua_ffi_library_async(library)) {
-        return rt;
+        goto done;
     }
 
     if (ngx_http_lua_ffi_decide(rt) != NGX_OK) {
@@ -117,7 +107,7 @@ ngx_http_lua_ffi_start(ngx_http_lua_ffi_load_t *load, void *library,
 
     if (rc == 0 && rt->state != NGX_HTTP_LUA_FFI_FAILED) {
         ngx_http_lua_ffi_ready(rt);
-        return rt;
+        goto done;
     }
 
     bridge_queue_forget(rt->requests);
@@ -130,7 +120,15 @@ ngx_http_lua_ffi_start(ngx_http_lua_ffi_load_t *load, void *library,
         ngx_http_lua_ffi_close(rt, NGX_HTTP_LUA_FFI_FAILED);
     }
 
-    return NULL;
+    rt = NULL;
+
+done:
+
+    if (cfg.data) {
+        ngx_free(cfg.data);
+    }
+
+    return rt;
 }
 
 
@@ -432,7 +430,10 @@ ngx_http_lua_ffi_dup(ngx_str_t *dst, u_char *data, size_t len)
         return NGX_ERROR;
     }
 
-    ngx_memcpy(dst->data, data, len);
+    if (len) {
+        ngx_memcpy(dst->data, data, len);
+    }
+
     dst->data[len] = '\0';
     dst->len = len;
 
