@@ -12,6 +12,7 @@ import contextlib
 import functools
 import inspect
 import math
+import os
 import sys
 import threading
 import time
@@ -41,6 +42,9 @@ OVERDUE_S = 0.5
 LAST_REPLIES_S = 1.0
 REPLY_TURN_S = 0.01
 FINISH_TURN_S = 0.05
+
+# What is written to an eventfd.
+ONE = (1).to_bytes(8, sys.byteorder)
 
 
 def start(target: Any, name: str, config: str | None, tq: int) -> None:
@@ -266,9 +270,9 @@ class _Loop(_Runtime):
         """Answer a call with a future's result; False where it is none."""
         if not asyncio.isfuture(value):
             return False
-        self._runtime.tasks[number] = value
-        self._adopted.add(number)
         value.add_done_callback(functools.partial(self._settle, call, number))
+        self._adopted.add(number)
+        self._runtime.tasks[number] = value
         return True
 
     def _settle(
@@ -277,8 +281,9 @@ class _Loop(_Runtime):
         number: int,
         future: asyncio.Future[Any],
     ) -> None:
-        del self._runtime.tasks[number]
-        self._adopted.remove(number)
+        self._adopted.discard(number)
+        if self._runtime.tasks.pop(number, None) is None:
+            return  # no memory was left to adopt it
         try:
             result = future.result()
         except BaseException as error:
@@ -292,6 +297,15 @@ class _Loop(_Runtime):
         future.add_done_callback(self._pooled.discard)
 
     def _accept(self) -> None:
+        try:
+            self._take()
+        except BaseException as error:
+            # nothing else may tell of what waits any more
+            if not self._unloaded:
+                os.write(self._fileno, ONE)
+            self._log(error)
+
+    def _take(self) -> None:
         runtime = self._runtime
         if _cancel(runtime, runtime.cancelled()):
             self._loop.call_soon(self._reap)
@@ -308,11 +322,13 @@ class _Loop(_Runtime):
 
     def _keep_house(self) -> None:
         self._awake = False
-        self._reap()
-        if _cancel(self._runtime, _overdue(self._runtime)):
-            self._loop.call_soon(self._reap)
-        if not self._unloaded:
-            self._accept()
+        try:
+            self._reap()
+            if _cancel(self._runtime, _overdue(self._runtime)):
+                self._loop.call_soon(self._reap)
+        finally:
+            if not self._unloaded:
+                self._accept()
 
     def _reap(self) -> None:
         """End the calls whose task was cancelled before its first step."""

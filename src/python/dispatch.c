@@ -97,8 +97,10 @@ handler_of(runtime_t *self, void *task)
         Py_DECREF(key);
     }
 
-    if (handler == NULL) {
-        PyErr_Clear();
+    if (PyErr_Occurred()) {
+        runtime_fail_current(self, task, NULL);
+
+    } else if (handler == NULL) {
         answer_no_method(self, task, name ? name : "", len);
     }
 

@@ -16,7 +16,7 @@
 
 static pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t   changed = PTHREAD_COND_INITIALIZER;
-static enum { NOT_STARTED, STARTING, RUNNING, FAILED } phase;
+static enum { NOT_STARTED, STARTING, RUNNING, NO_BOOTSTRAP, FAILED } phase;
 static char             error[512];
 static PyObject        *bootstrap;
 static bool             in_child;
@@ -29,14 +29,13 @@ static void note_child(void);
  * LuaJIT and nginx may have loaded us locally; C extensions expect Python's
  * symbols in the global scope.
  */
-static void
+static bool
 promote_libpython(void)
 {
     Dl_info  info;
 
-    if (dladdr((void *) Py_InitializeFromConfig, &info) && info.dli_fname) {
-        (void) dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
-    }
+    return dladdr((void *) Py_InitializeFromConfig, &info)
+           && dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
 }
 
 
@@ -62,24 +61,23 @@ find_executable(char *buf, size_t size)
 
 
 /*
- * An empty entry of PYTHONPATH would be the current directory, wherever nginx
- * was started, and nobody has written that.
+ * PYTHONPATH without empty entries: one would be the current directory,
+ * wherever nginx was started, and nobody has written that.  malloc'ed.
  */
-static PyStatus
-set_search_path(PyConfig *config)
+static char *
+search_path(void)
 {
     char        *paths, *last;
-    PyStatus     status;
     const char  *entry, *end;
 
     entry = getenv("PYTHONPATH");
     if (entry == NULL) {
-        return PyStatus_Ok();
+        entry = "";
     }
 
     paths = malloc(strlen(entry) + 1);
     if (paths == NULL) {
-        return PyStatus_NoMemory();
+        return NULL;
     }
 
     last = paths;
@@ -104,22 +102,33 @@ set_search_path(PyConfig *config)
 
     *last = '\0';
 
-    if (last > paths) {
-        status = PyConfig_SetBytesString(config, &config->pythonpath_env,
-                                         paths);
-    } else {
-        (void) unsetenv("PYTHONPATH");
-        status = PyStatus_Ok();
+    return paths;
+}
+
+
+/*
+ * What can be done before Python begins to start, of which there is no second
+ * time: false where memory ran out, and it can be tried again.
+ */
+static bool
+prepare(char **paths)
+{
+    static bool  prepared;
+
+    if (!prepared) {
+        prepared = promote_libpython()
+                   && pthread_atfork(NULL, NULL, note_child) == 0
+                   && PyImport_AppendInittab("_resty_ffi", builtin_init) == 0;
     }
 
-    free(paths);
+    *paths = prepared ? search_path() : NULL;
 
-    return status;
+    return *paths != NULL;
 }
 
 
 static PyStatus
-initialize(void)
+initialize(const char *paths)
 {
     char        path[PATH_MAX];
     PyStatus    status;
@@ -145,9 +154,15 @@ initialize(void)
         goto done;
     }
 
-    status = set_search_path(&config);
-    if (PyStatus_Exception(status)) {
-        goto done;
+    if (*paths) {
+        status = PyConfig_SetBytesString(&config, &config.pythonpath_env,
+                                         paths);
+        if (PyStatus_Exception(status)) {
+            goto done;
+        }
+
+    } else {
+        (void) unsetenv("PYTHONPATH");
     }
 
     status = Py_InitializeFromConfig(&config);
@@ -253,24 +268,37 @@ set_phase(int value)
 }
 
 
+static void
+wait_for_next_start(void)
+{
+    pthread_mutex_lock(&lock);
+
+    while (phase != STARTING) {
+        pthread_cond_wait(&changed, &lock);
+    }
+
+    pthread_mutex_unlock(&lock);
+}
+
+
 /* Python's main thread: it only has to be there */
 static void *
 main_thread(void *arg)
 {
-    PyStatus  status;
+    char           *paths;
+    PyStatus        status;
+    PyThreadState  *state;
 
     (void) arg;
 
-    promote_libpython();
-    (void) pthread_atfork(NULL, NULL, note_child);
-
-    if (PyImport_AppendInittab("_resty_ffi", builtin_init) == -1) {
+    if (!prepare(&paths)) {
         snprintf(error, sizeof(error), "cannot start Python: no memory");
-        set_phase(FAILED);
+        set_phase(NOT_STARTED);
         return NULL;
     }
 
-    status = initialize();
+    status = initialize(paths);
+    free(paths);
 
     if (PyStatus_Exception(status)) {
         snprintf(error, sizeof(error), "cannot start Python: %s: %s",
@@ -280,14 +308,15 @@ main_thread(void *arg)
         return NULL;
     }
 
-    bootstrap = run_bootstrap();
-    if (bootstrap == NULL) {
+    while ((bootstrap = run_bootstrap()) == NULL) {
         PyErr_Print();
         snprintf(error, sizeof(error), "cannot start Python: its standard "
                  "library does not work: see error.log");
-        (void) PyEval_SaveThread();
-        set_phase(FAILED);
-        return NULL;
+
+        state = PyEval_SaveThread();
+        set_phase(NO_BOOTSTRAP);
+        wait_for_next_start();
+        PyEval_RestoreThread(state);
     }
 
     (void) PyEval_SaveThread();
@@ -310,10 +339,14 @@ interpreter_start(void)
         phase = STARTING;
 
         if (interpreter_thread(main_thread, NULL) != 0) {
-            phase = FAILED;
+            phase = NOT_STARTED;
             snprintf(error, sizeof(error),
                      "cannot start Python: no thread to be had");
         }
+
+    } else if (phase == NO_BOOTSTRAP) {
+        phase = STARTING;
+        pthread_cond_broadcast(&changed);
     }
 
     while (phase == STARTING) {

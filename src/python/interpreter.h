@@ -27,7 +27,8 @@ int interpreter_thread(void *(*start)(void *), void *arg);
 /*
  * Any thread that does not hold the GIL.  Starts the interpreter where it
  * has not been, on a thread of its own that stays Python's main thread.
- * NULL, or why it could not start: a string that is never freed.
+ * NULL, or why it could not start: a string that is never freed.  The next
+ * call tries again, unless CPython itself could not: then it tells why again.
  */
 const char *interpreter_start(void);
 

@@ -1,7 +1,6 @@
 #include "reply.h"
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "resty_ffi.h"
@@ -88,8 +87,8 @@ replies_outstanding(const replies_t *replies)
 }
 
 
-static void
-call_back(PyObject *callbacks, bool delivered)
+void
+reply_tell(PyObject *callbacks, bool delivered)
 {
     Py_ssize_t   i;
     PyObject    *result;
@@ -151,7 +150,7 @@ replies_collect(replies_t *replies)
             put_back(replies, reply);
 
             if (callbacks) {
-                call_back(callbacks, delivered);
+                reply_tell(callbacks, delivered);
                 Py_DECREF(callbacks);
             }
 

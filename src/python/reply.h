@@ -8,6 +8,8 @@
  * they have the GIL anyway.
  */
 
+#include <stdbool.h>
+
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -40,5 +42,11 @@ void replies_collect(replies_t *replies);
  */
 int reply_send(replies_t *replies, void *task, int rc, PyObject *value,
     PyObject *callbacks);
+
+/*
+ * GIL held.  Tells callbacks, a list, of an answer's fate; what they raise is
+ * printed.
+ */
+void reply_tell(PyObject *callbacks, bool delivered);
 
 #endif /* PYTHON_REPLY_H */

@@ -120,6 +120,10 @@ runtime_fail(runtime_t *self, void *task, PyObject *exception,
         || reply_send(self->replies, task, 1, text, callbacks) == -1)
     {
         answer_internal_error(task);
+
+        if (callbacks) {
+            reply_tell(callbacks, false);
+        }
     }
 
     Py_XDECREF(text);
