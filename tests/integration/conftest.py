@@ -16,6 +16,7 @@ NewNginx = Callable[..., Nginx]
 LIBRARIES = [
     ("async", "async", []),
     ("badinit", "badinit", []),
+    ("faults", "faults", []),
     ("noinit", "noinit", []),
     ("probe", "probe", []),
     ("symbol", "symbol_local", ["-DSYMBOL=symbol_local"]),

@@ -1,0 +1,108 @@
+-- Steps, each of which may fail for want of memory, but not lie.
+
+local ffi = require "ffi"
+
+ffi.cdef [[
+void faults_arm(int n);
+int faults_disarm(void);
+]]
+
+local C = ffi.C
+local _M = {}
+
+
+-- { name, function, what it returns }: run until one fails
+local function run(steps, state)
+    for i = 1, #steps do
+        local name, step, wanted, third = unpack(steps[i])
+        local raised, ok, got, more = pcall(step, state)
+        local said = name .. ": " .. tostring(ok) .. ", " .. tostring(got)
+                     .. ", " .. tostring(more)
+
+        if not raised then
+            error(name .. " raised " .. tostring(ok))
+        end
+
+        if got ~= wanted or more ~= third then
+            if ok or got == nil or got == 404 then
+                error(said .. " instead of " .. tostring(wanted))
+            end
+
+            return said
+        end
+    end
+end
+
+
+-- Runs steps with the n-th allocation failing, and without; how many failed,
+-- and what was told instead of the answer.
+function _M.survive(n, steps)
+    local state = {}
+
+    C.faults_arm(n)
+    local passed, said = pcall(run, steps, state)
+    local failures = C.faults_disarm()
+
+    if not passed then
+        error("with allocation " .. n .. " failing: " .. said, 0)
+    end
+
+    if state.rt then
+        state.rt:__unload()
+    end
+
+    local told = run(steps, {})
+    if told then
+        error("after allocation " .. n .. " has failed: " .. told, 0)
+    end
+
+    return failures, said or ""
+end
+
+
+function _M.load(...)
+    local arguments = { ... }
+
+    return { "load", function(state)
+        local rt, err = ngx.load_ffi(unpack(arguments, 1, 3))
+        state.rt = rt
+        return rt ~= nil, err
+    end }
+end
+
+
+-- rt[method](rt, req, opts), and what comes behind the status
+function _M.call(method, req, wanted, third, opts)
+    return { method, function(state)
+        return state.rt[method](state.rt, req, opts)
+    end, wanted, third }
+end
+
+
+-- what on_delivered has still to tell, which it does soon
+function _M.owed()
+    return { "owed", function(state)
+        local ok, res
+        for _ = 1, 100 do
+            ok, res = state.rt:owed("x")
+            if not ok or res == "0" then
+                break
+            end
+            ngx.sleep(0.005)
+        end
+        return ok, res
+    end, "0" }
+end
+
+
+function _M.reload()
+    return { "reload", function(state) return state.rt:__reload() end }
+end
+
+
+function _M.unload()
+    return { "unload", function(state) return state.rt:__unload() end }
+end
+
+
+return _M

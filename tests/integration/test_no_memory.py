@@ -1,0 +1,445 @@
+"""What allocates fails once, wherever the module or the loader calls it.
+
+Nothing may happen but that who asked is told; afterwards all works again.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from . import checker
+from .conftest import NewNginx
+from .nginx import BUILD, HERE, Nginx
+
+MODULE = BUILD / "modules" / "ngx_http_lua_ffi_module.so"
+LOADER = BUILD / "lib" / "libffi_python3.so"
+
+APP = """
+import asyncio
+import sys
+from resty_ffi import Error, current, serve
+
+owed = 0
+
+def tell(delivered):
+    global owed
+    owed -= 1
+
+def unraisable(what):
+    # the call itself had no memory
+    if what.object is tell:
+        tell(False)
+
+sys.unraisablehook = unraisable
+
+def ask():
+    global owed
+    current().on_delivered(tell)
+    owed += 1
+
+@serve
+class Plain:
+    def upper(self, request):
+        return request.upper()
+
+    def buffer(self, request):
+        return bytearray(request)
+
+    def text(self, request):
+        return request.decode()
+
+    def nothing(self, request):
+        return None
+
+    def told(self, request):
+        ask()
+        return request
+
+    def owed(self, request):
+        return str(owed)
+
+    def facts(self, request):
+        call = current()
+        return f"{call.method} {call.deadline > 0} {call.cancelled}"
+
+    def chosen(self, request):
+        raise Error(7, b"chosen")
+
+    def error(self, request):
+        raise ValueError("raised")
+
+    def wrong(self, request):
+        return 5
+
+globals()["long_" * 12] = Plain
+
+@serve(view=True)
+def view(request):
+    return bytes(request)
+
+@serve(threads=2)
+class Loop:
+    async def upper(self, request):
+        await asyncio.sleep(0)
+        return request.upper()
+
+    async def told(self, request):
+        ask()
+        return request
+
+    async def owed(self, request):
+        return str(owed)
+
+    async def error(self, request):
+        raise ValueError("raised")
+
+    async def forever(self, request):
+        await asyncio.sleep(1000)
+
+    def plain(self, request):
+        return request
+"""
+
+PROBE = """
+    faults.load("probe", "no memory", { unpin = true }),
+    faults.call("any", "x", "x"),
+    faults.call("any", long, long),
+    faults.call(long, "x", "x"),
+    faults.call("any", "negative"),
+    faults.call("any", "twice", "first"),
+    faults.call("any", "hold", "timeout", nil, { timeout = 5 }),
+    { "release", function()
+        require("probe").release()
+        return true
+    end },
+    faults.reload(),
+    faults.call("any", "y", "y"),
+    faults.unload(),
+"""
+FAILING = """
+    { "load", function()
+        local rt, err = ngx.load_ffi("probe", "fail")
+        return rt ~= nil, err and "failed"
+    end, "failed" },
+"""
+ASYNC = """
+    faults.load("async", "ok /"),
+    faults.call("any", "x", "async"),
+    faults.reload(),
+    faults.unload(),
+    { "load", function()
+        local rt, err = ngx.load_ffi("async", "bad /")
+        return rt ~= nil, err and "failed"
+    end, "failed" },
+"""
+PLAIN = """
+    faults.load("ffi_python3", "short,Plain"),
+    faults.call("upper", "x", "X"),
+    faults.call("upper", long, long:upper()),
+    faults.call("buffer", "x", "x"),
+    faults.call("buffer", long, long),
+    faults.call("text", long, long),
+    faults.call("nothing", "x"),
+    faults.call("told", "x", "x"),
+    faults.owed(),
+    faults.call("facts", "x", "facts True False"),
+    faults.call("chosen", "x", 7, "chosen"),
+    faults.call("error", "x", 1, "ValueError: raised"),
+    faults.call("wrong", "x", 1, "TypeError: short.Plain: returned int, "
+                .. "not bytes, str, a buffer or None"),
+    faults.reload(),
+    faults.call("upper", "y", "Y"),
+    faults.unload(),
+"""
+MISSING = """
+    faults.load("ffi_python3", "short," .. ("long_"):rep(12)),
+    { "a method that is not there", function(state)
+        local ok, rc, err = state.rt[("m"):rep(100)](state.rt, "x")
+        return ok, rc == 404 and (err or ""):sub(1, 14) or err or rc
+    end, "AttributeError" },
+    faults.unload(),
+    { "load", function()
+        local rt, err = ngx.load_ffi("ffi_python3", "short,missing")
+        return rt ~= nil, err and "failed"
+    end, "failed" },
+    { "load", function()
+        local rt, err = ngx.load_ffi("ffi_python3")
+        return rt ~= nil, err and "failed"
+    end, "failed" },
+"""
+VIEW = """
+    faults.load("ffi_python3", "short,view"),
+    faults.call("any", "x", "x"),
+    faults.call("any", long, long),
+    faults.unload(),
+"""
+LOOP = """
+    faults.load("ffi_python3", "short,Loop"),
+    faults.call("upper", "x", "X"),
+    faults.call("upper", long, long:upper()),
+    faults.call("told", "x", "x"),
+    faults.owed(),
+    faults.call("error", "x", 1, "ValueError: raised"),
+    faults.call("plain", "x", "x"),
+    faults.call("forever", "x", "timeout", nil, { timeout = 5 }),
+    faults.call("upper", "y", "Y"),
+    faults.unload(),
+"""
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each failure of this file is noted."""
+    path = tmp_path_factory.mktemp("faults") / "sites"
+    path.touch()
+    path.chmod(0o666)
+    path.parent.chmod(0o777)
+    return path
+
+
+@pytest.fixture(scope="module")
+def environ(libs: Path, sites: Path) -> dict[str, str]:
+    preloaded = checker.environ(libs).get("LD_PRELOAD", "")
+    return {
+        "LD_PRELOAD": f"{preloaded} {libs}/libfaults.so".strip(),
+        "FAULTS_LOG": str(sites),
+    }
+
+
+@pytest.fixture(scope="module")
+def server(new_nginx: NewNginx, environ: dict[str, str]) -> Iterator[Nginx]:
+    with new_nginx(environ=environ, http="ffi_exit_timeout 300ms;") as nginx:
+        nginx.write_python("short.py", APP)
+        yield nginx
+
+
+def survive(nginx: Nginx, steps: str, n: int) -> bool:
+    """Whether there was an allocation to fail: see faults_arm."""
+    failures, said = nginx.lua(
+        f"""
+        local faults = require "faults"
+        local long = ("long "):rep(50000)
+        return faults.survive({n}, {{ {steps} }})
+        """
+    )
+    print(n, failures, said)
+    return bool(failures)
+
+
+@pytest.mark.valgrind
+@pytest.mark.skipif(
+    checker.VALGRIND and not checker.ALL, reason="takes minutes; see ASan"
+)
+@pytest.mark.parametrize(
+    "steps",
+    [PROBE, FAILING, ASYNC, PLAIN, MISSING, VIEW, LOOP],
+    ids=["probe", "failing", "async", "plain", "missing", "view", "loop"],
+)
+def test_each_allocation(nginx: Nginx, steps: str) -> None:
+    survive(nginx, steps, 0)
+    n = 1
+    while survive(nginx, steps, n):
+        n += 1
+    assert n > 3
+    # threads take turns: some may have been passed over
+    while survive(nginx, steps, -1):
+        pass
+
+
+def test_each_allocation_of_the_first_load(
+    new_nginx: NewNginx, environ: dict[str, str]
+) -> None:
+    """What a worker does once; it does it again where that has failed."""
+    steps = """
+        faults.load("ffi_python3", "short,Plain"),
+        faults.call("upper", "x", "X"),
+        faults.unload(),
+    """
+    settings = "ffi_exit_timeout 300ms;"
+    with new_nginx(environ=environ, http=settings) as nginx:
+        nginx.write_python("short.py", APP)
+        while survive(nginx, steps, -1):
+            old = nginx.worker()
+            nginx.reload()
+            nginx.wait_gone(old)
+
+
+def test_no_library_of_the_current_directory(
+    new_nginx: NewNginx, environ: dict[str, str], libs: Path
+) -> None:
+    """Is opened where it cannot be told that it is there."""
+    environ = {**environ, "LD_LIBRARY_PATH": f"{BUILD}/lib:"}
+    with new_nginx(environ=environ) as nginx:
+        shutil.copy(libs / "libprobe.so", nginx.prefix / "libhere.so")
+        loaded, failures = nginx.lua(
+            """
+            local C = require("ffi").C
+            require "faults"
+            local n, failures, loaded = 0, 0, 0
+            repeat
+                n = n + 1
+                C.faults_arm(n)
+                if ngx.load_ffi("here") then
+                    loaded = loaded + 1
+                end
+                local failed = C.faults_disarm()
+                failures = failures + failed
+            until failed == 0
+            return loaded, failures
+            """
+        )
+        assert loaded == 0
+        assert failures > 3
+
+
+def test_each_allocation_of_the_exit(
+    new_nginx: NewNginx, environ: dict[str, str], sites: Path
+) -> None:
+    with new_nginx(environ=environ) as nginx:
+        nginx.allow_log(r"on_exit\(\) failed")
+        nginx.write_python("short.py", APP)
+        failed = -1
+        n = 0
+        while len(found(sites)) != failed:
+            failed = len(found(sites))
+            n += 1
+            old = nginx.worker()
+            assert nginx.lua(
+                f"""
+                local rt = assert(ngx.load_ffi("ffi_python3", "short,Plain"))
+                local ok, res = rt:upper("x")
+                require("ffi").cdef "void faults_arm(int n);"
+                require("ffi").C.faults_arm({n})
+                return ok, res
+                """
+            ) == [True, "X"]
+            nginx.reload()
+            nginx.wait_gone(old)
+            nginx.wait_log(f"process {old} exited with code 0")
+
+
+def test_each_allocation_of_the_configuration(
+    new_nginx: NewNginx, environ: dict[str, str], sites: Path
+) -> None:
+    n = 1
+    while True:
+        before = len(found(sites))
+        ok, said = new_nginx(
+            environ={**environ, "FAULTS_ARM": str(n)}
+        ).test_configuration()
+        if len(found(sites)) == before:
+            break
+        assert not ok
+        assert "test failed" in said
+        n += 1
+    assert ok, said
+
+
+Site = tuple[str, str, int]
+
+
+def found(sites: Path) -> list[Site]:
+    """Library, function, and the address that a call of it returns to."""
+    lines = [line.split() for line in sites.read_text().splitlines()]
+    return [(Path(lib).name, f, int(at, 16)) for lib, f, at in lines]
+
+
+def known() -> set[str]:
+    """What c/faults.c can make fail."""
+    source = (HERE / "c" / "faults.c").read_text()
+    return {*re.findall(r"^    X\((\w+)", source, re.MULTILINE), "dlopen"}
+
+
+def output_of(*command: str | Path) -> str:
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def calls(library: Path) -> list[Site]:
+    code = output_of("objdump", "-d", "--no-show-raw-insn", library)
+    call = re.compile(r"\t(?:callq?|bl)\s.*<(\w+)@plt>\n\s*([0-9a-f]+):")
+    return [
+        (library.name, name, int(address, 16))
+        for name, address in call.findall(code)
+        if name in known()
+    ]
+
+
+def lines_of(library: Path, sites: list[Site]) -> set[str]:
+    """Where they are: the compiler may have made several of one."""
+    ours = [site for site in sites if site[0] == library.name]
+    lines = output_of(
+        *("addr2line", "-s", "-e", library),
+        *(hex(address - 1) for _, _, address in ours),
+    ).splitlines()
+    assert len(lines) == len(ours)
+    return {
+        f"{line.split()[0]} {name}"
+        for line, (_, name, _) in zip(lines, ours, strict=True)
+    }
+
+
+libraries = pytest.mark.parametrize(
+    "library", [MODULE, LOADER], ids=["module", "loader"]
+)
+
+
+@libraries
+@pytest.mark.skipif(checker.ASAN, reason="other code")
+def test_no_call_was_left_out(
+    library: Path, sites: Path, request: pytest.FixtureRequest
+) -> None:
+    """By the tests above."""
+    run = {item.name for item in request.session.items}
+    if not {name for name in globals() if "_each_" in name} <= {
+        name.partition("[")[0] for name in run
+    }:
+        pytest.skip("some have not run")
+    wanted = lines_of(library, calls(library))
+    assert len(wanted) > 20
+    left = wanted - lines_of(library, found(sites))
+    assert not left, "\n".join(sorted(left))
+
+
+# Imports that have an allocation in their names, and no memory to ask for.
+HARMLESS = {
+    "_Py_Dealloc",
+    "__tls_get_addr",
+    "lua_createtable",  # raises
+    "malloc_usable_size",
+    "mallopt",
+    "open64",
+    "PyCallable_Check",
+    "PyConfig_InitPythonConfig",
+    "Py_InitializeFromConfig",
+    "PyModuleDef_Init",
+    "PyFloat_FromDouble",  # c/faults.c passes no doubles on
+    "PyBool_FromLong",
+    "PyLong_FromLong",  # of small numbers
+}
+
+
+@libraries
+def test_no_function_was_left_out(library: Path) -> None:
+    listed = output_of("nm", "-D", "--undefined-only", library)
+    imports = {
+        line.split()[-1].partition("@")[0] for line in listed.splitlines()
+    }
+    allocating = re.compile(
+        r"alloc|dup|create|open$|open64|eventfd$|atfork|setspecific|on_exit"
+        r"|_add|_new$|_New$|get_connection|attr_init|_From|_Init|Import_|Call"
+        r"|Vectorcall|GetAttr|Decode|Encode|SetItem|Append|AsUTF8|_Set$"
+    )
+    suspects = {
+        name
+        for name in imports
+        if allocating.search(name) and not name.startswith("ngx_http_lua_ffi_")
+    }
+    assert sorted(suspects - known() - HARMLESS) == []
