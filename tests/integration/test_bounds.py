@@ -89,6 +89,27 @@ def test_responses_of_python(nginx: Nginx, name: str) -> None:
         ]
 
 
+@pytest.mark.valgrind
+def test_a_response_that_lua_has_no_room_for(nginx: Nginx) -> None:
+    """Is an error of Lua's; the call and its waiter are given back."""
+    assert nginx.lua(
+        """
+        local probe = require "probe"
+        local rt = probe.load("huge")
+        local before = probe.abandoned()
+        for i = 1, 20 do
+            local ok, err = pcall(rt.call, rt, "huge")
+            assert(not ok and err:find("string length overflow"), err)
+        end
+        ngx.sleep(0)
+        local raised = ngx.thread.spawn(rt.call, rt, "huge")
+        local ok = ngx.thread.wait(raised)
+        ngx.sleep(0)
+        return ok, probe.abandoned() - before, rt:call("x")
+        """
+    ) == [False, 21, True, "x"]
+
+
 @pytest.mark.parametrize(
     ("lib", "cfg", "request_"),
     [

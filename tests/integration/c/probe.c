@@ -7,6 +7,7 @@
  */
 
 #define _GNU_SOURCE
+#include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "resty_ffi.h"
@@ -35,7 +37,8 @@ typedef struct {
     int    ms;
 } delay_t;
 
-static atomic_int       received, nulls, threads, inits, gated, reports;
+static atomic_int       received, nulls, threads, inits, gated, reports,
+                        abandoned;
 static _Atomic(void *)  last, last_tq;
 static bool             failing;
 
@@ -52,6 +55,7 @@ int probe_threads(void) { return threads; }
 int probe_inits(void) { return inits; }
 int probe_gated(void) { return gated; }
 int probe_reports(void) { return reports; }
+int probe_abandoned(void) { return abandoned; }
 
 
 int
@@ -236,6 +240,33 @@ no_nul(void *task, size_t size)
 
 
 static void
+abandoned_huge(void *arg, int delivered)
+{
+    munmap(arg, INT_MAX);
+
+    if (!delivered) {
+        abandoned++;
+    }
+}
+
+
+/* more than a Lua string can be, and no memory of it is touched */
+static void
+huge(void *task)
+{
+    void  *rsp = mmap(NULL, INT_MAX, PROT_READ,
+                      MAP_PRIVATE|MAP_ANONYMOUS|MAP_NORESERVE, -1, 0);
+
+    if (rsp == MAP_FAILED) {
+        answer(task, 1, "no address space");
+        return;
+    }
+
+    ngx_http_lua_ffi_respond_ref(task, 0, rsp, INT_MAX, abandoned_huge, rsp);
+}
+
+
+static void
 leave(runtime_t *rt)
 {
     if (atomic_fetch_sub(&rt->threads, 1) == 1) {
@@ -323,6 +354,9 @@ serve(runtime_t *rt, void *task)
 
     } else if (is(req, "no-nul:")) {
         no_nul(task, (size_t) atoi(colon));
+
+    } else if (is(req, "huge")) {
+        huge(task);
 
     } else if (is(req, "twice")) {
         answer(task, 0, "first");

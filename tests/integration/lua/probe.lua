@@ -9,6 +9,7 @@ int probe_threads(void);
 int probe_inits(void);
 int probe_gated(void);
 int probe_reports(void);
+int probe_abandoned(void);
 void probe_open_gate(void);
 void probe_fail_next(void);
 void probe_revive(void);
