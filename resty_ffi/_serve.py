@@ -352,10 +352,13 @@ class _Loop(_Runtime):
         """Let the calls that have been taken end; they are still answered."""
         runtime, replies = self._runtime, _Replies(self._runtime)
         while runtime.tasks or self._pooled or replies.to_come():
-            _cancel(runtime, runtime.cancelled())
-            _cancel(runtime, _overdue(runtime))
-            if _resty_ffi.exiting():
-                _cancel(runtime, list(runtime.tasks))
+            try:
+                _cancel(runtime, runtime.cancelled())
+                _cancel(runtime, _overdue(runtime))
+                if _resty_ffi.exiting():
+                    _cancel(runtime, list(runtime.tasks))
+            except MemoryError as error:
+                self._log(error)
             self._loop.call_soon(runtime.collect)
             answered = not (runtime.tasks or self._pooled)
             self._run_loop(REPLY_TURN_S if answered else FINISH_TURN_S)

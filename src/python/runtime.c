@@ -268,7 +268,7 @@ collect(runtime_t *self, PyObject *unused)
 
     replies_collect(self->replies);
 
-    return PyLong_FromSsize_t(replies_outstanding(self->replies));
+    return PyBool_FromLong(replies_outstanding(self->replies) != 0);
 }
 
 
@@ -277,7 +277,7 @@ outstanding(runtime_t *self, void *closure)
 {
     (void) closure;
 
-    return PyLong_FromSsize_t(replies_outstanding(self->replies));
+    return PyBool_FromLong(replies_outstanding(self->replies) != 0);
 }
 
 
@@ -297,7 +297,7 @@ static PyMemberDef  members[] = {
 
 static PyGetSetDef  getset[] = {
     { "outstanding", (getter) outstanding, NULL,
-      "How many answers have not been collected.", NULL },
+      "Whether answers have not been collected.", NULL },
     { NULL, NULL, NULL, NULL, NULL }
 };
 
@@ -322,7 +322,7 @@ static PyMethodDef  methods[] = {
     { "fileno", (PyCFunction) dispatch_fileno, METH_NOARGS,
       "fileno() -> int\n\nThe eventfd of the queue." },
     { "collect", (PyCFunction) collect, METH_NOARGS,
-      "collect() -> int\n\nGive back what has been delivered; how many "
+      "collect() -> bool\n\nGive back what has been delivered; whether "
       "answers are still on their way." },
     { NULL, NULL, 0, NULL }
 };

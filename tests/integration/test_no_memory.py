@@ -242,6 +242,7 @@ def survive(nginx: Nginx, steps: str, n: int) -> bool:
     ids=["probe", "failing", "async", "plain", "missing", "view", "loop"],
 )
 def test_each_allocation(nginx: Nginx, steps: str) -> None:
+    since = len(nginx.log())
     survive(nginx, steps, 0)
     n = 1
     while survive(nginx, steps, n):
@@ -250,6 +251,8 @@ def test_each_allocation(nginx: Nginx, steps: str) -> None:
     # threads take turns: some may have been passed over
     while survive(nginx, steps, -1):
         pass
+    # no thread and no turn of a loop has ended halfway
+    assert nginx.count_log("Exception in", since) == 0
 
 
 def test_each_allocation_of_the_first_load(

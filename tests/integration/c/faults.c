@@ -189,7 +189,6 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
     X(PyImport_ImportModule, 0, SET)                                          \
     X(PyList_Append, -1, SET)                                                 \
     X(PyList_New, 0, SET)                                                     \
-    X(PyLong_FromSsize_t, 0, SET)                                             \
     X(PyLong_FromVoidPtr, 0, SET)                                             \
     X(PyMemoryView_FromObject, 0, SET)                                        \
     X(PyModule_AddType, -1, SET)                                              \
