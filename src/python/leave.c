@@ -89,13 +89,13 @@ leave(int timeout_ms)
 
     patience = (double) timeout_ms / 2000;
 
-    if (!interpreter_running()
-        || interpreter_thread(leave_thread, NULL) != 0)
-    {
+    if (!interpreter_running()) {
         return;
     }
 
-    if (!wait_for_leave(timeout_ms - report_ms)) {
+    if (interpreter_thread(leave_thread, NULL) != 0
+        || !wait_for_leave(timeout_ms - report_ms))
+    {
         ngx_http_lua_ffi_log(RESTY_FFI_LOG_WARN, late, sizeof(late) - 1);
         report_ask(NULL);
     }

@@ -325,6 +325,8 @@ def test_each_allocation_of_the_exit(
             nginx.reload()
             nginx.wait_gone(old)
             nginx.wait_log(f"process {old} exited with code 0")
+        # by an attribute, or by the thread, that could not be had
+        assert nginx.count_log(r"\[warn\].*atexit callbacks") == 2
 
 
 def test_each_allocation_of_the_configuration(
