@@ -226,7 +226,8 @@ def start_broker(environ: dict[str, str]) -> None:
     if broker.stdout.readline():
         print(
             f"no Kafka broker on {host}:{port}: one that keeps everything in"
-            " memory runs there until nginx ends"
+            " memory runs there, and loses it all when nginx ends: to try"
+            " things out only"
         )
     else:
         print(f"no Kafka broker on {host}:{port}, and none could be started")

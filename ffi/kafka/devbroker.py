@@ -20,6 +20,12 @@ from confluent_kafka import KafkaException, Producer
 PR_SET_PDEATHSIG = 1
 CHUNK = 65536
 
+WARNING = (
+    "All messages and offsets are lost when it ends, and nothing is ever\n"
+    "written to a disk: for trying things out, not for production, nor to\n"
+    "test what is delivered when brokers fail."
+)
+
 
 def start_mock() -> tuple[Producer, str, int]:
     """The mock cluster lives as long as the client that is returned."""
@@ -61,7 +67,8 @@ async def serve(host: str, port: int) -> None:
 
     server = await asyncio.start_server(relay, host, port)
     names = {sock.getsockname()[1] for sock in server.sockets}
-    print(f"in-memory Kafka broker on {host}:{names.pop()}", flush=True)
+    print(f"in-memory Kafka broker on {host}:{names.pop()}")
+    print(WARNING, flush=True)
     await stop.wait()
     server.close()
     del mock
@@ -78,7 +85,8 @@ def end_with(parent: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m ffi.kafka.devbroker",
-        description="A Kafka broker that keeps everything in memory.",
+        description=f"A Kafka broker that keeps everything in memory."
+        f" {WARNING}",
     )
     parser.add_argument("--host", default="localhost")
     parser.add_argument(

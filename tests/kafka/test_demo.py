@@ -76,7 +76,7 @@ class Stream:
 
     def read(self) -> list[str]:
         """The lines before the next empty one; none at the end."""
-        lines = []
+        lines: list[str] = []
         for raw in self._file:
             line = raw.decode().removesuffix("\n")
             if not line:

@@ -13,17 +13,33 @@ from tests.integration.nginx import ROOT, Nginx
 from .calls import CONSUME, Kafka
 
 
-@pytest.fixture
-def devbroker() -> Iterator[str]:
-    with subprocess.Popen(
+def start() -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-m", "ffi.kafka.devbroker", "--port", "0"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
-    ) as process:
+    )
+
+
+@pytest.fixture
+def devbroker() -> Iterator[str]:
+    with start() as process:
         assert process.stdout
         yield process.stdout.readline().split()[-1]
         process.terminate()
+
+
+def test_says_what_it_is() -> None:
+    with start() as process:
+        assert process.stdout
+        first = process.stdout.readline()
+        process.terminate()
+        rest, _ = process.communicate()
+    assert first.startswith("in-memory Kafka broker on localhost:")
+    assert "are lost when it ends" in rest
+    assert "not for production" in rest
+    assert process.returncode == 0
 
 
 def test_demo(nginx: Nginx, devbroker: str) -> None:
