@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import http.client
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.integration.client import eventually
-from tests.integration.nginx import ROOT, Nginx
+from tests.integration.client import PATIENCE, eventually
+from tests.integration.nginx import NGINX_BIN, ROOT, Nginx
 
-from .broker import KafkaBroker
+from .broker import KafkaBroker, free_ports
 from .test_lua import lua
 
 CONF = ROOT / "conf" / "nginx.conf"
@@ -198,7 +203,33 @@ def test_get_posts_nothing(demo: Demo) -> None:
     assert demo.nginx.post("/kafka/post", "x" * (2 << 20)).status == 413
 
 
-def test_the_simple_page(demo: Demo) -> None:
-    assert demo.nginx.post("/echo", "hello").text == "hello"
-    assert demo.nginx.get("/echo").text == "ok\n"
-    assert "/kafka/events" in demo.nginx.get("/").text
+def test_make_run() -> None:
+    """What it starts finds all that the demo needs."""
+    (port,) = free_ports(1)
+
+    def ask(method: str, path: str, body: str | None = None) -> Any:
+        connection = http.client.HTTPConnection("localhost", port, PATIENCE)
+        with contextlib.closing(connection):
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+    def is_up() -> bool:
+        with contextlib.suppress(OSError):
+            return bool(ask("GET", "/")[0] == 200)
+        return False
+
+    with subprocess.Popen(
+        [sys.executable, ROOT / "scripts" / "run.py"],
+        env={**os.environ, "NGINX_BIN": NGINX_BIN, "PORT": str(port)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        try:
+            eventually(is_up, "nginx serves")
+            assert f"http://localhost:{port}/echo" in ask("GET", "/")[1]
+            assert ask("GET", "/echo") == (200, "ok\n")
+            assert ask("POST", "/echo", "hello") == (200, "hello")
+            assert ask("GET", "/kafka/post")[0] == 405
+        finally:
+            process.terminate()
