@@ -9,6 +9,7 @@ import pytest
 from tests.integration.nginx import Nginx
 
 from .broker import KafkaBroker
+from .cluster import Cluster
 from .secure import SecureBroker
 
 number = itertools.count()
@@ -42,6 +43,11 @@ def frail(frail_broker: KafkaBroker) -> Iterator[KafkaBroker]:
         frail_broker.resume()
     else:
         frail_broker.start()
+
+
+@pytest.fixture
+def cluster(broker: KafkaBroker) -> Cluster:
+    return Cluster(broker.address)
 
 
 @pytest.fixture
