@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,8 @@ from confluent_kafka import KafkaError, KafkaException
 # Seconds.
 QUIET = 10.0
 RECENT = 60.0
+AGAIN = 5.0
+CERTAIN = 1.5
 
 # Trying again does not help: an administrator has to do something.
 REFUSALS = {
@@ -19,6 +22,12 @@ REFUSALS = {
     KafkaError._SSL,
     KafkaError.SASL_AUTHENTICATION_FAILED,
 }
+
+# librdkafka takes this for an idle connection's end, and reports no error.
+HUNG_UP = re.compile(
+    r"Disconnected.* in state (?:APIVERSION_QUERY|SSL_HANDSHAKE)\)"
+)
+HINT = "the broker hangs up at once: does security.protocol fit its listener?"
 
 log = logging.getLogger("ffi.kafka")
 
@@ -39,10 +48,14 @@ class Journal:
         self._next: dict[str, float] = {}
         self._error: KafkaError | None = None
         self._error_at = 0.0
+        # The first and the last time of those in a row.
+        self._hung_up = 0.0, 0.0
 
     def log(self, level: int, form: str, *args: str) -> None:
         """Called by librdkafka's clients in place of a logging.Logger."""
         kind, *_, text = args
+        if kind == "FAIL":
+            self._on_fail(self.clean(text))
         # The three clients have one configuration.
         if kind == "CONFWARN" and "will be ignored by this" in text:
             return
@@ -73,17 +86,22 @@ class Journal:
 
     def on_success(self) -> None:
         self._error = None
+        self._hung_up = 0.0, 0.0
 
     @property
     def is_refused(self) -> bool:
         error = self._recent()
-        return error is not None and error.code() in REFUSALS
+        return self._is_hung_up() or (
+            error is not None and error.code() in REFUSALS
+        )
 
     def explain(self, text: str) -> str:
         """Adds what the connection last suffered from, if it is recent."""
         error = self._recent()
         if error is not None:
             text = f"{text} ({error.str()})"
+        if self._is_hung_up():
+            text = f"{text} ({HINT})"
         return self.clean(text)
 
     def describe(self, exc: Exception) -> str:
@@ -93,6 +111,22 @@ class Journal:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
+
+    def _on_fail(self, text: str) -> None:
+        first, last = 0.0, 0.0
+        if HUNG_UP.search(text):
+            last = time.monotonic()
+            first, before = self._hung_up
+            if last - before > AGAIN:
+                first = last
+            if last - first > CERTAIN:
+                self.say(logging.ERROR, HINT, "%.300s (%s)", text, HINT)
+        self._hung_up = first, last
+
+    def _is_hung_up(self) -> bool:
+        """Again and again: not just once, by a broker that ends."""
+        first, last = self._hung_up
+        return last - first > CERTAIN and time.monotonic() - last < AGAIN
 
     def _recent(self) -> KafkaError | None:
         if time.monotonic() - self._error_at < RECENT:
