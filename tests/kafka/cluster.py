@@ -119,7 +119,19 @@ class Cluster:
 
     def members(self, group: str) -> dict[str, set[Key]]:
         """Their partitions, by the members' ids."""
+        return {
+            member.member_id: {
+                (part.topic, part.partition)
+                for part in member.assignment.topic_partitions
+            }
+            for member in self._describe(group).members
+        }
 
+    def assignor(self, group: str) -> str:
+        """The strategy that its members have agreed on."""
+        return str(self._describe(group).partition_assignor)
+
+    def _describe(self, group: str) -> ConsumerGroupDescription:
         def description() -> ConsumerGroupDescription | None:
             future = self.admin.describe_consumer_groups(
                 [group], request_timeout=5
@@ -132,10 +144,4 @@ class Cluster:
 
         found = eventually(description, f"group {group} is described")
         assert found
-        return {
-            member.member_id: {
-                (part.topic, part.partition)
-                for part in member.assignment.topic_partitions
-            }
-            for member in found.members
-        }
+        return found

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    NewTopic,
-)
 
 from tests.integration.client import eventually
 from tests.integration.nginx import Nginx
 
 from .broker import KafkaBroker
 from .calls import CONSUME, Answer, Kafka
+from .cluster import Cluster
 
 # Each worker consumes for as long as it lives.
 WORKER = """
@@ -50,13 +48,8 @@ return unpack(answers)
 
 
 @pytest.fixture
-def admin(broker: KafkaBroker) -> AdminClient:
-    return AdminClient({"bootstrap.servers": broker.address})
-
-
-@pytest.fixture
-def two_partitions(admin: AdminClient, topic: str) -> str:
-    admin.create_topics([NewTopic(topic, 2)])[topic].result(10)
+def two_partitions(cluster: Cluster, topic: str) -> str:
+    cluster.create(topic, 2)
     return topic
 
 
@@ -65,11 +58,6 @@ def producer(broker: KafkaBroker) -> Iterator[Producer]:
     made = Producer({"bootstrap.servers": broker.address})
     yield made
     assert made.flush(10) == 0
-
-
-def members(admin: AdminClient, group: str) -> int:
-    described = admin.describe_consumer_groups([group])[group].result(10)
-    return len(described.members)
 
 
 def unload(kafka: Kafka, count: int, request: str) -> list[list[object]]:
@@ -167,7 +155,7 @@ def test_member_at_rest_holds_up_nobody(
 
 
 def test_member_at_rest_takes_no_messages(
-    nginx: Nginx, broker: KafkaBroker, admin: AdminClient, topic: str
+    nginx: Nginx, broker: KafkaBroker, cluster: Cluster, topic: str
 ) -> None:
     first = Kafka(nginx, broker.address, topic)
     second = Kafka(nginx, broker.address, topic, timeout=12_000)
@@ -178,7 +166,7 @@ def test_member_at_rest_takes_no_messages(
     assert first.consume()["value"] == "2"
     nginx.lua("ngx.sleep(3)")
     first.unload()
-    eventually(lambda: members(admin, topic) == 0, "the first has left")
+    eventually(lambda: not cluster.members(topic), "the first has left")
     assert second.consume_values(2) == ["3", "4"]
 
 
@@ -193,18 +181,18 @@ def test_next_runtime_goes_on_where_the_last_ended(
 
 
 def test_unload_answers_50_waiting_consumes(
-    broker: KafkaBroker, admin: AdminClient, topic: str
+    broker: KafkaBroker, cluster: Cluster, topic: str
 ) -> None:
     with Nginx() as nginx:
         kafka = Kafka(nginx, broker.address, topic)
         kafka.produce("1")
         assert kafka.consume()["value"] == "1"
         assert kafka_threads(nginx) == 3
-        assert members(admin, topic) == 1
+        assert len(cluster.members(topic)) == 1
 
         assert unload(kafka, 50, '{"type":"consume"}') == [[True]] * 50
 
-        eventually(lambda: members(admin, topic) == 0, "no ghost member")
+        eventually(lambda: not cluster.members(topic), "no ghost member")
         eventually(lambda: kafka_threads(nginx) == 0, "threads end")
         kafka.produce("2")
         assert kafka.consume()["value"] == "2"
@@ -220,14 +208,95 @@ def test_unload_sends_what_is_on_its_way(
 
 
 def test_end_of_nginx_leaves_the_group(
-    broker: KafkaBroker, admin: AdminClient, topic: str
+    broker: KafkaBroker, cluster: Cluster, topic: str
 ) -> None:
     with Nginx() as nginx:
         kafka = Kafka(nginx, broker.address, topic)
         kafka.produce("1", "2")
         assert kafka.consume()["value"] == "1"
-        assert members(admin, topic) == 1
-    eventually(lambda: members(admin, topic) == 0, "no ghost member")
+        assert len(cluster.members(topic)) == 1
+    eventually(lambda: not cluster.members(topic), "no ghost member")
     with Nginx() as nginx:
         kafka = Kafka(nginx, broker.address, topic)
         assert kafka.consume()["value"] == "2"
+
+
+@pytest.mark.parametrize("end", ["unload", "reload", "quit"])
+def test_end_while_50_wait_and_50_are_outstanding(
+    broker: KafkaBroker, cluster: Cluster, topic: str, end: str
+) -> None:
+    values = [str(i) for i in range(50)]
+    with Nginx() as nginx, ThreadPoolExecutor() as pool:
+        kafka = Kafka(nginx, broker.address, topic, ack="manual")
+        kafka.produce(*values)
+        taken: list[str] = []
+        while len(taken) < 50:
+            answer = kafka.call({**CONSUME, "max": 50})
+            taken += [m["value"] for m in json.loads(answer.body or "[]")]
+        assert taken == values
+
+        waiting = pool.submit(kafka.calls, [CONSUME] * 50)
+        eventually(
+            lambda: kafka.call({"type": "stats"}).message["waiting"] == 50
+        )
+        worker = nginx.worker()
+        getattr(kafka if end == "unload" else nginx, end)()
+        assert waiting.result() == [Answer(True)] * 50
+        if end == "reload":
+            nginx.wait_gone(worker)
+        if end == "quit":
+            nginx.wait()
+        eventually(lambda: not cluster.members(topic), "no ghost member")
+
+    with Nginx() as nginx:
+        kafka = Kafka(nginx, broker.address, topic)
+        assert sorted(kafka.consume_values(50), key=int) == values
+
+
+def test_partitions_of_a_dead_nginx_go_to_the_others(
+    broker: KafkaBroker, cluster: Cluster, topic: str
+) -> None:
+    cluster.create(topic, 8)
+    kafka = Kafka(
+        None,
+        broker.address,
+        topic,
+        timeout=1000,
+        librdkafka={"session.timeout.ms": 6000},
+    )
+    http = WORKER.format(load=kafka.load)
+
+    def shares() -> list[int]:
+        members = cluster.members(topic).values()
+        # No partition is with two members.
+        assert len(set().union(*members)) == sum(map(len, members))
+        return sorted(map(len, members))
+
+    with Nginx(workers=2, http=http) as one, Nginx(workers=2, http=http):
+        eventually(lambda: shares() == [2] * 4, "four members", 60)
+        one.kill()
+        eventually(lambda: shares() == [4] * 2, "two are left", 60)
+
+
+def test_member_at_rest_stays_a_member(
+    nginx: Nginx, broker: KafkaBroker, cluster: Cluster, topic: str
+) -> None:
+    limits = {"session.timeout.ms": 6000, "max.poll.interval.ms": 6000}
+    kafka = Kafka(nginx, broker.address, topic, librdkafka=limits)
+    kafka.produce("1")
+    assert kafka.consume()["value"] == "1"
+    (member,) = cluster.members(topic)
+    nginx.lua("ngx.sleep(4)")
+    kafka.produce("2", "3")
+    nginx.lua("ngx.sleep(4)")
+    assert kafka.consume_values(2) == ["2", "3"]
+    assert set(cluster.members(topic)) == {member}
+
+
+def test_assignment_is_cooperative(
+    nginx: Nginx, broker: KafkaBroker, cluster: Cluster, topic: str
+) -> None:
+    kafka = Kafka(nginx, broker.address, topic)
+    kafka.produce("1")
+    assert kafka.consume()["value"] == "1"
+    assert cluster.assignor(topic) == "cooperative-sticky"

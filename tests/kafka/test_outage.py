@@ -148,8 +148,7 @@ def test_calls_on_their_way_when_it_dies(
     nginx: Nginx, frail: KafkaBroker, topic: str
 ) -> None:
     kafka = Kafka(nginx, frail.address, topic, timeout=6000)
-    kafka.produce("before")
-    assert kafka.consume()["value"] == "before"
+    assert_serves(kafka, "before")
     nginx.lua(f"""
         answers = {{}}
         ngx.timer.at(0, function()
