@@ -204,8 +204,8 @@ enum {
 
 /*
  * Writes msg (len bytes, copied, may have several lines) to error.log soon,
- * on nginx's thread.  Where more than 1 000 lines wait, further ones are
- * counted and dropped.
+ * on nginx's thread; what is beyond 65 536 bytes is cut off.  Where more than
+ * 1 000 such texts wait, further ones are counted and dropped.
  */
 RESTY_FFI_API void ngx_http_lua_ffi_log(int level, const char *msg, int len);
 

@@ -32,6 +32,7 @@ typedef struct bridge_line_s   bridge_line_t;
 #define BRIDGE_CHUNK       1024
 
 #define BRIDGE_LOG_MAX     1000
+#define BRIDGE_LOG_LEN     65536
 
 struct bridge_s {
     /* tells the host, from any thread, that drain has something to do */

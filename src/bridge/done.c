@@ -73,6 +73,10 @@ bridge_log(bridge_t *b, int level, const char *text, size_t len)
         return;
     }
 
+    if (len > BRIDGE_LOG_LEN) {
+        len = BRIDGE_LOG_LEN;
+    }
+
     if (atomic_fetch_add_explicit(&b->nlines, 1, memory_order_relaxed)
         >= BRIDGE_LOG_MAX)
     {

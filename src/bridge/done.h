@@ -21,8 +21,8 @@ void bridge_done_push(bridge_t *b, bridge_task_t *t);
 bridge_task_t *bridge_done_take(bridge_t *b);
 
 /*
- * Any thread.  Copies a line for the host's log.  Dropped, and counted,
- * where memory ran out or BRIDGE_LOG_MAX lines wait.
+ * Any thread.  Copies a line for the host's log, BRIDGE_LOG_LEN bytes of it.
+ * Dropped, and counted, where memory ran out or BRIDGE_LOG_MAX lines wait.
  */
 void bridge_log(bridge_t *b, int level, const char *text, size_t len);
 void bridge_logf(bridge_t *b, int level, const char *fmt, ...)

@@ -252,6 +252,29 @@ test_a_formatted_line_is_cut(void **state)
 
 
 static void
+test_a_long_line_is_cut(void **state)
+{
+    char           *text;
+    uint32_t        lost;
+    bridge_line_t  *line;
+
+    (void) state;
+
+    text = malloc(BRIDGE_LOG_LEN + 1);
+    assert_non_null(text);
+    memset(text, 'x', BRIDGE_LOG_LEN + 1);
+    bridge_log(b, 4, text, BRIDGE_LOG_LEN + 1);
+
+    line = bridge_log_take(b, &lost);
+    assert_int_equal(line->len, BRIDGE_LOG_LEN);
+    assert_int_equal(strlen(line->text), BRIDGE_LOG_LEN);
+    assert_int_equal(lost, 0);
+    free(line);
+    free(text);
+}
+
+
+static void
 test_lines_that_wait_are_bounded(void **state)
 {
     int       i, round;
@@ -351,6 +374,7 @@ main(void)
         test(test_one_wake_a_drain),
         test(test_lines_keep_order_and_bytes),
         test(test_a_formatted_line_is_cut),
+        test(test_a_long_line_is_cut),
         test(test_lines_that_wait_are_bounded),
         test(test_each_line_is_written_or_counted),
         test(test_a_dead_bridge_logs_nothing),
