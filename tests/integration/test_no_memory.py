@@ -273,6 +273,43 @@ def test_each_allocation_of_the_first_load(
             nginx.wait_gone(old)
 
 
+def test_the_worker_goes_on_while_a_load_fails(
+    new_nginx: NewNginx, environ: dict[str, str], sites: Path, tmp_path: Path
+) -> None:
+    """The start waits for what another coroutine does."""
+    waiting = re.compile(r" (ngx_calloc|ngx_http_lua_ffi_sema_new) ")
+    others = tmp_path / "sites"
+    others.write_text(
+        "".join(
+            line
+            for line in sites.read_text().splitlines(keepends=True)
+            if not waiting.search(line)
+        )
+    )
+    environ = {**environ, "FAULTS_LOG": str(others)}
+    with new_nginx(environ=environ) as nginx:
+        go = nginx.prefix / "go"
+        steps = f"""
+            {{ "load", function(state)
+                os.remove("{go}")
+                local other = ngx.thread.spawn(function()
+                    ngx.sleep(0.01)
+                    io.open("{go}", "w"):close()
+                end)
+                local err
+                state.rt, err = ngx.load_ffi("async", "ok {go}")
+                ngx.thread.wait(other)
+                return state.rt ~= nil, err
+            end }},
+            faults.call("any", "x", "async"),
+            faults.unload(),
+        """
+        while survive(nginx, steps, -1):
+            old = nginx.worker()
+            nginx.reload()
+            nginx.wait_gone(old)
+
+
 def test_no_library_of_the_current_directory(
     new_nginx: NewNginx, environ: dict[str, str], libs: Path
 ) -> None:
