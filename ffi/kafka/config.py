@@ -113,7 +113,8 @@ class Config:
             require(name not in OURS, f"librdkafka: {name} is not free")
             require(
                 isinstance(value, (str, int, float)),
-                f"librdkafka: {name} must be a string, a number or a boolean",
+                f"librdkafka: {shown_name(name)} must be a string,"
+                " a number or a boolean",
             )
 
     @classmethod
@@ -130,7 +131,7 @@ class Config:
         keys = cls.__dataclass_fields__
         known = {key: values.pop(key) for key in keys if key in values}
         if values:
-            names = ", ".join(values)
+            names = shown_name(", ".join(values))
             log.warning("ffi.kafka: config: unknown keys: %s", names)
         return cls(**known)
 
@@ -226,6 +227,18 @@ def require_topic(key: str, name: str, *, pattern: bool = False) -> None:
         f"{key} may have letters, digits, '.', '_' and '-',"
         f" 249 at most: {name!r:.300}",
     )
+
+
+def shown(value: object) -> str:
+    """JSON of one line, for a text; what is long is cut."""
+    try:
+        return f"{json.dumps(value):.200}"
+    except RecursionError:
+        return "too deep to be shown"
+
+
+def shown_name(name: str) -> str:
+    return shown(name).strip('"')
 
 
 def is_text(value: object) -> bool:

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException, Message
 from resty_ffi import Call, Error, current, on_unload, serve
 
 from . import wire
-from .config import Config
+from .config import Config, shown
 from .consumer import ConsumeError, Receiver
 from .journal import Journal
 from .ledger import Entry, RevokedError
@@ -86,7 +86,7 @@ class Service:
                 return self._produce(request)
             handler = self._handlers.get(kind) if type(kind) is str else None
             if handler is None:
-                raise wire.RequestError(f"unknown type: {wire.shown(kind)}")
+                raise wire.RequestError(f"unknown type: {shown(kind)}")
             return self._loop.create_task(self._run(handler, call, request))
         except wire.RequestError as exc:
             raise Error(BAD_REQUEST, str(exc)) from None

@@ -11,7 +11,14 @@ from typing import Any
 import orjson
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
-from .config import INT32_MAX, LONGEST_MS, TOPIC, is_integer, is_number
+from .config import (
+    INT32_MAX,
+    LONGEST_MS,
+    TOPIC,
+    is_integer,
+    is_number,
+    shown,
+)
 from .ledger import Entry, Key
 
 # Statuses of answers, beside 0.
@@ -22,6 +29,17 @@ REVOKED = 4
 
 INT64_MAX = 2**63 - 1
 ANY_PARTITION = -1
+
+# The keys of a message to be produced.
+MESSAGE = (
+    "msg",
+    "key",
+    "encoding",
+    "topic",
+    "headers",
+    "partition",
+    "timestamp",
+)
 
 Header = tuple[str, str | bytes | None]
 Object = dict[str, Any]
@@ -63,8 +81,10 @@ def parse_messages(request: Object, topic: str | None) -> list[Outgoing]:
     messages = request.get("messages")
     if messages is None:
         return [_parse_message(request, topic)]
+    # However many other keys there are.
+    shared = {name: request[name] for name in MESSAGE if name in request}
     return [
-        _parse_message({**request, **item}, topic)
+        _parse_message({**shared, **item}, topic)
         for item in _objects(messages)
     ]
 
@@ -193,10 +213,6 @@ def _bytes(name: str, value: str, encoding: str | None) -> bytes:
         return base64.b64decode(value, validate=True)
     except ValueError as exc:
         raise RequestError(f"{name}: {exc}") from None
-
-
-def shown(value: object) -> str:
-    return f"{json.dumps(value):.100}"
 
 
 # ---- answers

@@ -110,6 +110,19 @@ def test_unknown_keys_are_named_in_the_log(nginx: Nginx) -> None:
     nginx.wait_log("config: unknown keys: group, Timeout", since)
 
 
+def test_names_are_cut_and_quoted(nginx: Nginx) -> None:
+    since = len(nginx.log())
+    name = "a\n" + "x" * 1000
+    assert load(nginx, f",{json.dumps({**GOOD, name: 1})}")[0] is not None
+    nginx.wait_log(r"config: unknown keys: a\\nxxx", since)
+    config = {**GOOD, "librdkafka": {name: None}}
+    runtime, error = load(nginx, f",{json.dumps(config)}")
+    assert runtime is None
+    assert "librdkafka: a\\nxxx" in error
+    for text in (error, nginx.log(since)):
+        assert "x" * 300 not in text
+
+
 def test_credentials_stay_secret(nginx: Nginx) -> None:
     since = len(nginx.log())
     options = {
@@ -175,6 +188,21 @@ def test_request(kafka: Kafka, request_: Any, reason: str) -> None:
     assert answer.body is not None
     assert answer.body.startswith(reason)
     assert len(answer.body) < 300
+
+
+def test_any_depth(kafka: Kafka) -> None:
+    """What is read just so may be too deep to be written."""
+    deep = [
+        '{"type":"produce","msg":"","encoding":' + "[" * n + "]" * n + "}"
+        for n in range(900, 1000)
+    ]
+    answers = kafka.calls([*deep, "{"])
+    for answer in answers:
+        assert answer.status == 1
+        assert answer.body is not None
+        assert re.match(
+            "unknown encoding|the request is not JSON", answer.body
+        )
 
 
 def test_bad_requests_among_good_ones(kafka: Kafka) -> None:
