@@ -172,7 +172,10 @@ enum {
 RESTY_FFI_API double ngx_http_lua_ffi_option(void *tq, int option,
     double missing);
 
-/* What error.log calls the runtime (copied; at most 63 bytes), once. */
+/*
+ * What error.log calls the runtime (copied; at most 63 bytes), once; NULL
+ * does nothing.
+ */
 RESTY_FFI_API void ngx_http_lua_ffi_name(void *tq, const char *name);
 
 /*

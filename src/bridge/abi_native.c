@@ -168,6 +168,10 @@ ngx_http_lua_ffi_name(void *tq, const char *name)
     size_t           len;
     bridge_queue_t  *q;
 
+    if (name == NULL) {
+        return;
+    }
+
     q = bridge_queue_pin(bridge_host(), bridge_number(tq));
     if (q == NULL) {
         return;

@@ -43,7 +43,9 @@ bridge_task_text(char *buf, size_t room, const char *text, size_t len)
 {
     char  *copy;
 
-    copy = len < room ? buf : malloc(len + 1);
+    /* what a runtime calls a length may leave no room for the NUL */
+
+    copy = len < room ? buf : len + 1 ? malloc(len + 1) : NULL;
     if (copy == NULL) {
         return NULL;
     }

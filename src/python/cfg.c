@@ -38,6 +38,11 @@ cfg_parse(cfg_t *cfg, char *text)
     slash = strrchr(text, '/');
     if (slash) {
         cfg->module = slash + 1;
+
+        while (slash > text && slash[-1] == '/') {
+            slash--;
+        }
+
         cfg->directory = slash == text ? "/" : text;
         *slash = '\0';
     }
