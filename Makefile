@@ -160,6 +160,23 @@ build/loader/test_loader: tests/loader/test_loader.c $(PY_C) $(PY_SOURCES) \
 	    -o $@
 
 
+# ---- the fuzzers in C: tests/fuzz runs them
+
+FUZZ_CC := clang
+FUZZERS := build/fuzz/fuzz_cfg build/fuzz/fuzz_handles
+
+build/fuzz/fuzz_cfg: src/python/cfg.c src/python/cfg.h
+build/fuzz/fuzz_handles: tests/fuzz/model.c $(wildcard src/bridge/*.c) \
+                         $(wildcard src/bridge/*.h include/*.h)
+$(FUZZERS): build/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(STRICT) -O1 -g -pthread -fsanitize=fuzzer $(ASAN) \
+	    -Isrc/bridge -Iinclude $(filter %.c,$^) -o $@
+
+.PHONY: fuzzers
+fuzzers: $(FUZZERS)
+
+
 # ---- the virtual environment: what Python code in nginx sees
 
 VENV        := build/venv
@@ -203,7 +220,7 @@ test:
 	@$(MAKE) --no-print-directory deps-test
 	@$(PYTHON) scripts/test.py $(SUITES)
 
-# SOAK_S= seconds for everything, SOAK= parts of it: soaks valgrind
+# SOAK_S= seconds for everything, SOAK= parts of it: soaks fuzz valgrind
 .PHONY: soak
 soak:
 	@$(MAKE) --no-print-directory deps-test

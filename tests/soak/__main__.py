@@ -1,9 +1,9 @@
 """usage: python -m tests.soak [PART ...]
 
-A part is soaks or valgrind; both, unless one is named. SOAK_S, 3600: seconds.
-The soaks get half of them. All integration tests run under valgrind from
-600 s on, which takes what it takes; below that, those that `make test` runs
-there.
+A part is soaks, fuzz or valgrind; all, unless one is named. SOAK_S, 3600:
+seconds. The soaks get half of them, each fuzzer a sixth. All integration tests
+run under valgrind from 600 s on, which takes what it takes; below that, those
+that `make test` runs there.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.fuzz.test_fuzz import NAMES
 from tests.integration.nginx import BUILD, ROOT
 
 from .report import write
 from .soak import Result, Soak
 
 FOLDER = BUILD / "soak"
-PARTS = ("soaks", "valgrind")
+PARTS = ("soaks", "fuzz", "valgrind")
 HUP_S = 10
 
 
@@ -55,6 +56,21 @@ def run(name: str, environ: dict[str, str], *command: str) -> tuple[str, bool]:
     return text, code == 0
 
 
+def fuzz(seconds: float) -> dict[str, tuple[str, bool]]:
+    """As many at a time as there are CPUs."""
+
+    def one(name: str) -> tuple[str, bool]:
+        return run(
+            f"fuzz-{name}",
+            {"FUZZ_S": f"{seconds:.0f}"},
+            *(sys.executable, "-m", "pytest", "-q", "-ra"),
+            f"tests/fuzz/test_fuzz.py::test_fuzz[{name}]",
+        )
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(NAMES, pool.map(one, NAMES), strict=True))
+
+
 def main(wanted: list[str]) -> int:
     unknown = set(wanted) - set(PARTS)
     if unknown:
@@ -68,6 +84,10 @@ def main(wanted: list[str]) -> int:
     well = True
     if "soaks" in parts:
         results = soaks(seconds / 2)
+    if "fuzz" in parts:
+        for name, (said, good) in fuzz(max(seconds / 6, 1)).items():
+            others[f"fuzz {name}"] = said
+            well = well and good
     if "valgrind" in parts:
         some = "all" if seconds >= 600 else "1"
         others["valgrind"], good = run(

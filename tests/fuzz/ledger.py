@@ -1,0 +1,227 @@
+"""The ledger against a plain restatement of what it promises."""
+
+from __future__ import annotations
+
+from ffi.kafka.ledger import (
+    DEAD,
+    FINISHED,
+    HANDED,
+    OUT,
+    Entry,
+    Key,
+    Ledger,
+    RevokedError,
+)
+
+KEYS: list[Key] = [("t", 0), ("t", 1), ("u", 0)]
+TIMEOUT = 8
+
+
+class Program:
+    """Runs operations; after each, what must hold does."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = iter(data)
+        flags = self.byte()
+        self.manual = bool(flags & 1)
+        self.limit = 1 + flags // 2 % 8
+        self.most = flags // 16 % 4
+        self.ledger: Ledger[int] = Ledger(
+            manual=self.manual,
+            ack_timeout=TIMEOUT,
+            max_outstanding=self.limit,
+            max_deliveries=self.most,
+        )
+        self.now = 0
+        self.ends: dict[Key, int | None] = {}
+        self.leaving: set[Key] = set()
+        self.answers: list[list[Entry[int]]] = []
+        self.entries: list[Entry[int]] = []
+        self.committed: dict[Key, int] = {}
+
+    def byte(self) -> int:
+        return next(self.data, 0)
+
+    def key(self) -> Key:
+        return KEYS[self.byte() % len(KEYS)]
+
+    def run(self) -> None:
+        operations = (
+            *(self.assign, self.arrive, self.arrive, self.take, self.take),
+            *(self.delivered, self.delivered, self.abandoned, self.ack),
+            *(self.nack, self.expire, self.leave, self.revoke, self.bury),
+            *(self.go_back, self.commit),
+        )
+        for operation in self.data:
+            operations[operation % len(operations)]()
+            self.check()
+        self.end()
+
+    # ---- operations
+
+    def assign(self) -> None:
+        key = self.key()
+        self.forget(key)
+        self.ledger.assign([key])
+        self.ends[key] = None
+
+    def arrive(self) -> None:
+        key = self.key()
+        end = self.ends.get(key)
+        offset = (0 if end is None else end) + self.byte() % 3
+        self.arrive_at(key, offset)
+
+    def go_back(self) -> None:
+        self.arrive_at(self.key(), self.byte() % 8)
+
+    def arrive_at(self, key: Key, offset: int) -> None:
+        self.ledger.arrive(key, offset, offset)
+        if key in self.ends and key not in self.leaving:
+            self.ends[key] = offset + 1
+            if offset < self.committed.get(key, 0):
+                del self.committed[key]
+
+    def take(self) -> None:
+        most = self.byte() % 6
+        room = self.limit - len(self.those(HANDED, OUT, DEAD))
+        entries = self.ledger.take(most)
+        assert len(entries) <= most
+        assert not self.manual or len(entries) <= room
+        for entry in entries:
+            assert entry.state == HANDED
+            assert entry.partition.key not in self.leaving
+            assert (
+                not self.most or not self.manual or (entry.count <= self.most)
+            )
+        self.entries += [e for e in entries if e not in self.entries]
+        if entries:
+            self.answers.append(entries)
+
+    def delivered(self) -> None:
+        if self.answers:
+            entries = self.answers.pop(self.byte() % len(self.answers))
+            handed = [e for e in entries if e.state == HANDED]
+            self.ledger.delivered(entries, self.now)
+            state = OUT if self.manual else FINISHED
+            assert all(entry.state == state for entry in handed)
+
+    def abandoned(self) -> None:
+        if self.answers:
+            entries = self.answers.pop(self.byte() % len(self.answers))
+            self.ledger.abandoned(entries)
+            assert all(entry.state != HANDED for entry in entries)
+
+    def ack(self) -> None:
+        key, offset = self.key(), self.byte() % 16
+        try:
+            self.ledger.ack(key, offset)
+        except RevokedError:
+            assert self.is_unknown(key, offset)
+        else:
+            assert not self.is_unknown(key, offset)
+            assert not [
+                e
+                for e in self.those(HANDED, OUT, DEAD)
+                if (e.partition.key, e.offset) == (key, offset)
+            ]
+
+    def nack(self) -> None:
+        key, offset = self.key(), self.byte() % 16
+        try:
+            self.ledger.nack(key, offset)
+        except RevokedError:
+            assert self.is_unknown(key, offset)
+        else:
+            assert not self.is_unknown(key, offset)
+            assert not [
+                e
+                for e in self.those(OUT)
+                if (e.partition.key, e.offset) == (key, offset)
+            ]
+
+    def expire(self) -> None:
+        self.now += self.byte() % (2 * TIMEOUT)
+        self.ledger.expire(self.now)
+        due = self.ledger.next_due
+        assert (due is not None) == bool(self.those(OUT))
+        assert due is None or due > self.now
+
+    def leave(self) -> None:
+        key = self.key()
+        self.ledger.leave([key])
+        if key in self.ends:
+            self.leaving.add(key)
+
+    def revoke(self) -> None:
+        key = self.key()
+        positions = self.ledger.revoke([key])
+        assert set(positions) <= {key} & set(self.ends)
+        for position in positions.values():
+            end = self.ends[key]
+            assert end is not None
+            assert position <= end
+        self.forget(key)
+
+    def bury(self) -> None:
+        while self.ledger.dead:
+            entry = self.ledger.dead.pop()
+            self.ledger.finish(entry)
+            assert entry.state == FINISHED
+
+    def commit(self) -> None:
+        for key, position in self.ledger.positions().items():
+            end = self.ends[key]
+            assert end is not None
+            assert position <= end
+            unfinished = [
+                e.offset
+                for e in self.those(HANDED, OUT, DEAD)
+                if e.partition.key == key
+            ]
+            assert all(position <= offset for offset in unfinished)
+            assert position != self.committed.get(key)
+            self.committed[key] = position
+
+    # ---- what must hold
+
+    def forget(self, key: Key) -> None:
+        self.ends.pop(key, None)
+        self.leaving.discard(key)
+        self.committed.pop(key, None)
+
+    def those(self, *states: int) -> list[Entry[int]]:
+        return [entry for entry in self.entries if entry.state in states]
+
+    def is_unknown(self, key: Key, offset: int) -> bool:
+        end = self.ends.get(key)
+        return end is None or offset >= end
+
+    def check(self) -> None:
+        ledger = self.ledger
+        assert set(ledger.keys) == set(self.ends)
+        assert ledger.ready >= 0
+        assert ledger.outstanding == len(self.those(HANDED, OUT, DEAD))
+        assert not self.manual or ledger.room >= 0
+
+    def end(self) -> None:
+        """All that came is handed out, or has been finished."""
+        for entries in self.answers:
+            self.ledger.delivered(entries, self.now)
+        self.answers.clear()
+        for _ in range(1000):
+            if not self.ledger.ready and not self.those(HANDED, OUT, DEAD):
+                break
+            self.bury()
+            for entry in self.those(OUT):
+                self.ledger.ack(entry.partition.key, entry.offset)
+            entries = self.ledger.take(8)
+            self.entries += [e for e in entries if e not in self.entries]
+            self.ledger.delivered(entries, self.now)
+            self.check()
+        assert self.ledger.ready == self.ledger.outstanding == 0
+        for key, position in self.ledger.revoke(list(self.ends)).items():
+            assert key in self.leaving or position == self.ends[key]
+
+
+def program(data: bytes) -> None:
+    Program(data).run()

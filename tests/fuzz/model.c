@@ -1,0 +1,155 @@
+#include <string.h>
+
+#include "model.h"
+
+
+queue_t *
+model_queue(model_t *m, uint64_t handle)
+{
+    int  i;
+
+    for (i = 0; i < m->nqueues; i++) {
+        if (m->queues[i].live && m->queues[i].handle == handle) {
+            return &m->queues[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+task_t *
+model_polled(model_t *m, uint64_t handle)
+{
+    int  i;
+
+    for (i = 0; i < m->ntasks; i++) {
+        if (m->tasks[i].state == POLLED && m->tasks[i].handle == handle) {
+            return &m->tasks[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+void
+model_done(model_t *m, task_t *t)
+{
+    t->state = ANSWERED;
+    m->done[m->ndone++] = (int) (t - m->tasks);
+}
+
+
+int
+model_pop(model_t *m, queue_t *q, int n, int *got)
+{
+    int      i, ngot;
+    task_t  *t;
+
+    ngot = 0;
+
+    for (i = 0; i < n; i++) {
+        t = &m->tasks[q->waiting[i]];
+
+        if (t->cancelled || t->deadline == 1) {
+            t->dropped = true;
+            model_done(m, t);
+
+        } else {
+            t->state = POLLED;
+            got[ngot++] = q->waiting[i];
+        }
+    }
+
+    q->nwaiting -= n;
+    memmove(q->waiting, q->waiting + n, (size_t) q->nwaiting * sizeof(int));
+
+    return ngot;
+}
+
+
+void
+model_signal(queue_t *q)
+{
+    q->readable |= q->armed && q->fd != -1;
+    q->armed = false;
+}
+
+
+void
+model_cancel(model_t *m, task_t *t)
+{
+    queue_t  *q;
+
+    if (t->cancelled) {
+        return;
+    }
+
+    t->cancelled = true;
+
+    if (t->state != POLLED || t->queue == -1) {
+        return;
+    }
+
+    q = &m->queues[t->queue];
+
+    if (q->live && q->watched) {
+        q->notices[q->nnotices++] = (int) (t - m->tasks);
+        q->kicked = true;
+        model_signal(q);
+    }
+}
+
+
+static void
+compare_queue(model_t *m, queue_t *q)
+{
+    int       i;
+    bool      given_up;
+    task_t   *t;
+    uint32_t  abandoned;
+
+    abandoned = 0;
+    given_up = true;
+
+    for (i = 0; i < m->ntasks; i++) {
+        t = &m->tasks[i];
+
+        if (t->state != GONE && t->queue == (int) (q - m->queues)) {
+            abandoned += t->cancelled;
+            given_up = given_up && (t->state != QUEUED || t->cancelled);
+        }
+    }
+
+    require(bridge_queue_len(q->queue) == (uint32_t) q->nwaiting);
+    require(bridge_queue_full(q->queue) == ((uint32_t) q->nwaiting
+                                            >= q->limit));
+    require(bridge_queue_abandoned(q->queue) == abandoned);
+    require(bridge_queue_given_up(q->queue) == given_up);
+    require(bridge_queue_threads(q->queue) == (uint32_t) q->polled_here);
+    require(bridge_queue_deserted(q->queue)
+            == (q->polled && !q->polled_here));
+}
+
+
+void
+model_compare(model_t *m, bridge_t *b)
+{
+    int       i;
+    uint32_t  live;
+
+    live = 0;
+
+    for (i = 0; i < m->ntasks; i++) {
+        live += m->tasks[i].state != GONE;
+    }
+
+    require(b->live_tasks == live);
+
+    for (i = 0; i < m->nqueues; i++) {
+        if (m->queues[i].live) {
+            compare_queue(m, &m->queues[i]);
+        }
+    }
+}
