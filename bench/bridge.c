@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "done.h"
 #include "queue.h"
 #include "task.h"

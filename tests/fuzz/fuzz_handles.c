@@ -633,7 +633,7 @@ respond(void)
     case 0:
         /* a C string, which may lack its NUL */
         rsp_len = 0;
-        if (n && below(2)) {
+        if (rsp && below(2)) {
             len = below((unsigned) n);
             rsp[len] = '\0';
         }
@@ -643,6 +643,9 @@ respond(void)
         rsp_len = (int[]) { -1, INT_MIN }[below(2)];
         answered(t, rc, NULL, 0);
         t = NULL;
+        break;
+
+    default:
         break;
     }
 
@@ -739,6 +742,9 @@ respond_copy(void)
         n = SIZE_MAX - below(2);
         answered(t, rc, NULL, 0);
         t = NULL;
+        break;
+
+    default:
         break;
     }
 
@@ -949,6 +955,7 @@ step(void)
                 break;
             default:
                 release_queue(q);
+                break;
             }
         }
         break;

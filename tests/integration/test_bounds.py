@@ -139,9 +139,7 @@ def test_too_large_ones_are_given_back(
     assert alone.resident() - before < 16384
 
 
-@pytest.mark.parametrize(
-    "option", ["max_request_bytes", "max_response_bytes"]
-)
+@pytest.mark.parametrize("option", ["max_request_bytes", "max_response_bytes"])
 @pytest.mark.parametrize(
     "value", ["0", "-1", "1.5", "2147483648", "0/0", '"1"', "true"]
 )

@@ -152,19 +152,19 @@ def test_an_event_loop(nginx: Nginx) -> None:
     nginx.write_python("blocking.py", BLOCKING)
     since = len(nginx.log())
     assert nginx.lua(
-        f"""
+        """
         local load = ngx.load_ffi
         local rt = assert(load("ffi_python3", "blocking,app"))
         local gate = assert(load("ffi_python3", "blocking,turn"))
         assert(rt:call("x"))
         local busy = ngx.thread.spawn(rt.call, rt, "block",
-                                      {{ timeout = 0 }})
+                                      { timeout = 0 })
         gate:call("wait")
-        local first = select(2, rt:call("x", {{ timeout = 1000 }}))
-        local second = select(2, rt:call("x", {{ timeout = 1000 }}))
+        local first = select(2, rt:call("x", { timeout = 1000 }))
+        local second = select(2, rt:call("x", { timeout = 1000 }))
         gate:call("open")
         local _, ok, res = ngx.thread.wait(busy)
-        assert(rt:call("x", {{ timeout = 0 }}))
+        assert(rt:call("x", { timeout = 0 }))
         return first, second, ok, res, rt:call("y")
         """
     ) == ["timeout", STUCK, True, "block", True, "y"]

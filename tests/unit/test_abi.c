@@ -245,7 +245,8 @@ test_an_answer_to_no_task(void **state)
     check_line("answered it twice");
     check_answer(0, "one", 3);
 
-    void *const  bad[] = { NULL, tq, &tsk, tsk, pointer(UINT64_MAX) };
+    void *const  bad[] = { NULL, tq, (void *) &tsk, tsk,
+                            pointer(UINT64_MAX) };
 
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         ngx_http_lua_ffi_respond(bad[i], 0, copy("abc", 3), 3);
@@ -271,7 +272,8 @@ test_the_request_of_no_task(void **state)
     ngx_http_lua_ffi_respond(tsk, 0, NULL, 0);
     check_answer(0, NULL, 0);
 
-    void *const  bad[] = { NULL, tq, &tsk, tsk, pointer(UINT64_MAX) };
+    void *const  bad[] = { NULL, tq, (void *) &tsk, tsk,
+                            pointer(UINT64_MAX) };
 
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         len = 5;

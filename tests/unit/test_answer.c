@@ -34,7 +34,7 @@ test_answer_comes_out_of_the_drain(void **state)
     (void) state;
 
     t = unit_lent(b, "q", 1);
-    t->data = &b;
+    t->data = (void *) &b;
 
     assert_true(bridge_task_answer(b, bridge_task_handle(t), -3, "abc", 3,
                                    NULL, NULL));

@@ -69,7 +69,7 @@ numbered(uintptr_t n)
     char            req[400];
     bridge_task_t  *t;
 
-    memset(req, 'a' + n % 26, sizeof(req));
+    memset(req, (int) ('a' + n % 26), sizeof(req));
     t = unit_task(b, req, n % sizeof(req));
     t->data = (void *) n;
 

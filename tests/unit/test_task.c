@@ -105,7 +105,7 @@ test_nothing_of_the_last_use_is_left(void **state)
     (void) state;
 
     t = unit_lent(b, "q", 1);
-    t->data = &b;
+    t->data = (void *) &b;
     bridge_task_cancel(b, t);
     assert_true(bridge_task_answer(b, bridge_task_handle(t), 9, "abc", 3,
                                    NULL, NULL));
