@@ -242,7 +242,7 @@ uninstall:
 	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install uninstall
 
 .PHONY: lint
-lint: $(VENV)/lint build/gen/python.cflags $(LUA_SOURCE)
+lint: all $(VENV)/lint
 	scripts/lint
 
 .PHONY: clean

@@ -2,10 +2,10 @@
 
 usage: test.py [SUITE ...]
 
-A suite is unit (plain, asan and tsan are its parts), loader (under TSan), a
-folder of tests/ that pytest runs, or valgrind or nginx-asan: those of the
-integration tests that are marked for it, with nginx under valgrind, or with
-the C parts built for ASan and UBSan.
+A suite is lint, unit (plain, asan and tsan are its parts), loader (under
+TSan), a folder of tests/ that pytest runs, or valgrind or nginx-asan: those of
+the integration tests that are marked for it, with nginx under valgrind, or
+with the C parts built for ASan and UBSan.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def python_suites() -> list[str]:
 
 
 def main(wanted: list[str]) -> int:
-    suites = [*UNIT_BUILDS, "loader", *python_suites(), *CHECKERS]
+    suites = ["lint", *UNIT_BUILDS, "loader", *python_suites(), *CHECKERS]
     if "unit" in wanted:
         wanted = [*UNIT_BUILDS, *(name for name in wanted if name != "unit")]
     unknown = set(wanted) - set(suites)
@@ -168,7 +168,11 @@ def main(wanted: list[str]) -> int:
         unit(kinds, count)
     if "loader" in chosen:
         loader(count)
-    others = [n for n in chosen if n not in UNIT_BUILDS and n != "loader"]
+    if "lint" in chosen:
+        well = make("lint")
+        count.add("lint", int(well), int(not well))
+    own = {*UNIT_BUILDS, "loader", "lint"}
+    others = [name for name in chosen if name not in own]
     if others:
         if make("all", "build/venv/test") and (
             "nginx-asan" not in others or make("asan")
