@@ -166,8 +166,9 @@ FUZZ_CC := clang
 FUZZERS := build/fuzz/fuzz_cfg build/fuzz/fuzz_handles
 
 build/fuzz/fuzz_cfg: src/python/cfg.c src/python/cfg.h
-build/fuzz/fuzz_handles: tests/fuzz/model.c $(wildcard src/bridge/*.c) \
-                         $(wildcard src/bridge/*.h include/*.h)
+build/fuzz/fuzz_handles: \
+    $(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)) \
+    $(wildcard src/bridge/*.c src/bridge/*.h include/*.h)
 $(FUZZERS): build/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(STRICT) -O1 -g -pthread -fsanitize=fuzzer $(ASAN) \

@@ -1,0 +1,236 @@
+#include <math.h>
+#include <string.h>
+
+#include "program.h"
+
+#include "done.h"
+
+
+void
+new_queue(void)
+{
+    queue_t  *q;
+
+    if (m->nqueues == MAX_QUEUES) {
+        return;
+    }
+
+    q = &m->queues[m->nqueues++];
+
+    *q = (queue_t) { .live = true, .fd = -1, .start = -1,
+                     .limit = 1 + below(40), .threads = NAN };
+    q->queue = bridge_queue_new(b, q->limit);
+    require(q->queue);
+
+    if (below(2)) {
+        q->threads = byte();
+        q->queue->options[RESTY_FFI_THREADS] = q->threads;
+    }
+
+    q->handle = bridge_queue_handle(q->queue);
+}
+
+
+static task_t *
+new_task(int queue)
+{
+    size_t   len, method_len;
+    task_t  *t;
+
+    if (m->ntasks == MAX_TASKS) {
+        return NULL;
+    }
+
+    t = &m->tasks[m->ntasks++];
+    *t = (task_t) { .state = QUEUED, .queue = queue };
+
+    t->nil = below(8) == 0;
+    len = t->nil ? 0 : length();
+    t->req_len = (int) len;
+    memset(t->req, (int) byte(), len);
+
+    method_len = length();
+    t->method_len = (int) method_len;
+    memset(t->method, 'm', method_len);
+
+    t->task = bridge_task_new(b, t->nil ? NULL : t->req, len, t->method,
+                              method_len);
+    require(t->task);
+
+    t->handle = bridge_task_handle(t->task);
+
+    return t;
+}
+
+
+static void
+free_task(task_t *t, bool delivered)
+{
+    bridge_task_free(b, t->task, delivered);
+    t->state = GONE;
+    require(t->released == t->has_release);
+    require(!t->released || t->delivered == delivered);
+}
+
+
+void
+push(void)
+{
+    bool      room;
+    task_t   *t;
+    queue_t  *q;
+
+    q = any_queue();
+    t = q ? new_task((int) (q - m->queues)) : NULL;
+    if (t == NULL) {
+        return;
+    }
+
+    t->deadline = (int64_t[]) { 0, 1, FAR_AWAY, FAR_AWAY }[below(4)];
+    t->task->deadline = t->deadline;
+
+    room = !q->closed && (uint32_t) q->nwaiting < q->limit;
+    require(bridge_push(q->queue, t->task) == room);
+
+    if (!room) {
+        free_task(t, false);
+        return;
+    }
+
+    q->waiting[q->nwaiting++] = (int) (t - m->tasks);
+    model_signal(q);
+}
+
+
+void
+start(void)
+{
+    task_t   *t;
+    queue_t  *q;
+
+    q = any_queue();
+    if (q == NULL || q->start != -1) {
+        return;
+    }
+
+    t = new_task(-1);
+    if (t == NULL) {
+        return;
+    }
+
+    bridge_task_lend(t->task);
+    t->state = POLLED;
+    q->start = (int) (t - m->tasks);
+    atomic_store(&q->queue->start, t->handle);
+}
+
+
+void
+cancel(void)
+{
+    task_t  *t;
+
+    if (m->ntasks == 0) {
+        return;
+    }
+
+    t = &m->tasks[byte() % (unsigned) m->ntasks];
+
+    if (t->state != GONE && t->queue != -1) {
+        bridge_task_cancel(b, t->task);
+        model_cancel(m, t);
+    }
+}
+
+
+void
+drain(void)
+{
+    int             i;
+    task_t         *t;
+    bridge_task_t  *task, *next;
+
+    for (i = 0, task = bridge_done_take(b); task; task = next, i++) {
+        next = task->next;
+
+        require(i < m->ndone);
+        t = &m->tasks[m->done[i]];
+
+        require(t->task == task && t->state == ANSWERED);
+        require(task->dropped == t->dropped);
+        require(t->dropped || task->rc == t->rc);
+        require((task->rsp != NULL) == t->has_rsp);
+        require(task->rsp_len == t->rsp_len);
+        require(!t->has_rsp || memcmp(task->rsp, t->rsp, t->rsp_len) == 0);
+
+        free_task(t, !t->cancelled);
+    }
+
+    require(i == m->ndone);
+    m->ndone = 0;
+}
+
+
+void
+close_queue(queue_t *q)
+{
+    bridge_queue_close(q->queue);
+    q->closed = true;
+    q->readable |= q->armed && q->fd != -1;
+}
+
+
+void
+drop(queue_t *q)
+{
+    int  n, got[MAX_GOT];
+
+    n = q->nwaiting;
+
+    /* one at a time: they are answered in the order of the queue */
+
+    while (q->nwaiting) {
+        if (model_pop(m, q, 1, got)) {
+            m->tasks[got[0]].dropped = true;
+            model_done(m, &m->tasks[got[0]]);
+        }
+    }
+
+    require(bridge_queue_drop(b, q->queue) == (uint32_t) n);
+}
+
+
+void
+release_queue(queue_t *q)
+{
+    bool  gone;
+
+    if (!q->closed) {
+        return;
+    }
+
+    gone = q->nwaiting == 0
+           && (q->fd == -1 || q->told || (q->polled && !q->polled_here));
+
+    require(bridge_queue_release(q->queue) == gone);
+    q->live = !gone;
+}
+
+
+void
+take_lines(void)
+{
+    int             n;
+    uint32_t        lost;
+    bridge_line_t  *line, *next;
+
+    n = 0;
+
+    for (line = bridge_log_take(b, &lost); line; line = next, n++) {
+        next = line->next;
+        require(line->text[line->len] == '\0');
+        free(line);
+    }
+
+    require(n <= BRIDGE_LOG_MAX && (lost == 0 || n == BRIDGE_LOG_MAX));
+}

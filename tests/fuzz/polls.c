@@ -1,0 +1,252 @@
+#include <limits.h>
+#include <math.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "program.h"
+
+#include "threads.h"
+
+
+void
+poll_batch(void)
+{
+    int       i, n, max, want, got[MAX_GOT];
+    void     *tasks[MAX_GOT];
+    queue_t  *q;
+    uint64_t  tq;
+
+    tq = queue_handle();
+    max = (int[]) { 1, 2, 5, 100, 0, -1, INT_MAX, INT_MIN }[below(8)];
+
+    q = model_queue(m, tq);
+
+    if (max < 1) {
+        want = 0;
+
+    } else if (q == NULL) {
+        want = -1;
+
+    } else {
+        q->polled = q->polled_here = true;
+        want = 0;
+
+        while (want == 0 && q->nwaiting) {
+            n = q->nwaiting < max ? q->nwaiting : max;
+            want = model_pop(m, q, n, got);
+        }
+
+        if (want == 0 && q->closed) {
+            want = -1;
+            q->told = true;
+        }
+    }
+
+    require(ngx_http_lua_ffi_poll_batch(pointer(tq), tasks, max, 0) == want);
+
+    for (i = 0; i < want; i++) {
+        require(number(tasks[i]) == m->tasks[got[i]].handle);
+    }
+}
+
+
+void
+task_poll(void)
+{
+    int       got[MAX_GOT];
+    bool      any;
+    queue_t  *q;
+    uint64_t  tq, want;
+
+    tq = queue_handle();
+    q = model_queue(m, tq);
+    want = 0;
+
+    if (q) {
+        any = false;
+
+        for (int i = 0; i < q->nwaiting; i++) {
+            any |= !m->tasks[q->waiting[i]].cancelled
+                   && m->tasks[q->waiting[i]].deadline != 1;
+        }
+
+        /* it would sleep */
+        if (!any && !q->closed) {
+            return;
+        }
+
+        q->polled = q->polled_here = true;
+
+        while (q->nwaiting && want == 0) {
+            if (model_pop(m, q, 1, got)) {
+                want = m->tasks[got[0]].handle;
+            }
+        }
+
+        if (want == 0) {
+            q->told = true;
+            q->kicked = false;
+        }
+    }
+
+    require(number(ngx_http_lua_ffi_task_poll(pointer(tq))) == want);
+}
+
+
+static void *
+visit(void *tq)
+{
+    void  *tasks[1];
+
+    (void) ngx_http_lua_ffi_poll_batch(tq, tasks, 1, 0);
+
+    return NULL;
+}
+
+
+void
+poll_elsewhere(void)
+{
+    queue_t   *q;
+    uint64_t   tq;
+    pthread_t  thread;
+
+    tq = queue_handle();
+    q = model_queue(m, tq);
+
+    if (q) {
+        if (q->nwaiting) {
+            return;
+        }
+
+        q->polled = true;
+        q->told |= q->closed;
+    }
+
+    (void) bridge_threads_ended(b);
+    require(pthread_create(&thread, NULL, visit, pointer(tq)) == 0);
+    require(pthread_join(thread, NULL) == 0);
+    require(bridge_threads_ended(b) == (q && !q->polled_here));
+}
+
+
+void
+poll_cancelled(void)
+{
+    int       i, j, max, n;
+    void     *tasks[MAX_GOT];
+    queue_t  *q;
+    uint64_t  tq;
+
+    tq = queue_handle();
+    max = (int[]) { 0, 1, 100, -1 }[below(4)];
+    q = model_queue(m, tq);
+
+    n = ngx_http_lua_ffi_poll_cancelled(pointer(tq), tasks, max);
+
+    if (q == NULL) {
+        require(n == 0);
+        return;
+    }
+
+    q->watched = true;
+    require(n == (max < 0 ? 0 : max < q->nnotices ? max : q->nnotices));
+
+    for (i = 0; i < n; i++) {
+        for (j = 0; j < q->nnotices; j++) {
+            if (m->tasks[q->notices[j]].handle == number(tasks[i])) {
+                break;
+            }
+        }
+
+        require(j < q->nnotices);
+        q->notices[j] = q->notices[--q->nnotices];
+    }
+}
+
+
+void
+event_loop(void)
+{
+    int       fd, armed;
+    void     *tq;
+    queue_t  *q;
+    uint64_t  count;
+
+    tq = pointer(queue_handle());
+    q = model_queue(m, number(tq));
+
+    switch (below(3)) {
+
+    case 0:
+        fd = ngx_http_lua_ffi_eventfd(tq);
+        require((fd >= 0) == (q != NULL));
+        if (q) {
+            require(q->fd == -1 || q->fd == fd);
+            q->fd = fd;
+            require((read(fd, &count, sizeof(count)) > 0) == q->readable);
+            q->readable = false;
+        }
+        break;
+
+    case 1:
+        armed = 0;
+        if (q && q->nwaiting == 0 && !q->closed) {
+            q->armed = true;
+            armed = !q->kicked;
+            q->kicked = false;
+        }
+        require(ngx_http_lua_ffi_arm(tq) == armed);
+        break;
+
+    default:
+        ngx_http_lua_ffi_kick(tq);
+        if (q) {
+            q->kicked = true;
+            model_signal(q);
+        }
+    }
+}
+
+
+void
+say(void)
+{
+    int          option, len;
+    void        *tq;
+    char        *name;
+    size_t       n;
+    double       got, want;
+    queue_t     *q;
+
+    tq = pointer(queue_handle());
+    q = model_queue(m, number(tq));
+
+    switch (below(3)) {
+
+    case 0:
+        option = (int) byte() - 128;
+        want = q && option == RESTY_FFI_THREADS && !isnan(q->threads)
+               ? q->threads : -7;
+        got = ngx_http_lua_ffi_option(tq, option, -7);
+        require(got == want);
+        break;
+
+    case 1:
+        n = length();
+        name = below(4) ? malloc(n + 1) : NULL;
+        if (name) {
+            memset(name, 'n', n);
+            name[n] = '\0';
+        }
+        ngx_http_lua_ffi_name(tq, name);
+        free(name);
+        break;
+
+    default:
+        len = (int[]) { 7, 0, -1, INT_MIN }[below(4)];
+        ngx_http_lua_ffi_log((int) byte() - 128, below(4) ? "message" : NULL,
+                             len);
+    }
+}
