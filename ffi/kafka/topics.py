@@ -155,7 +155,10 @@ class Topics(Worker):
         except KafkaException as exc:
             if exc.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 return
-            # The broker may do of itself what it refuses to be told.
+            # Without a controller it is made when a client asks for it.
+            cluster = self._admin.list_topics(timeout=ADMIN)
+            if cluster.controller_id in cluster.brokers:
+                raise
             creator = AdminClient(self._config.admin(auto_create=True))
             creator.list_topics(name, ADMIN)
             if not self._exists(self._admin, name):

@@ -47,7 +47,7 @@ class Kafka:
         self,
         nginx: Nginx | None,
         servers: str,
-        topic: str,
+        topic: str | list[str],
         *,
         module: str = "ffi.kafka",
         **more: Any,

@@ -46,10 +46,11 @@ class Cluster:
         )
         self.admin.create_topics([new])[topic].result(PATIENCE)
 
-    def partitions(self, topic: str) -> int:
-        found = self.admin.list_topics(topic, timeout=PATIENCE).topics[topic]
-        assert found.error is None, found.error
-        return len(found.partitions)
+    def topics(self) -> dict[str, int]:
+        """How many partitions each has."""
+        # To ask for one would make it.
+        found = self.admin.list_topics(timeout=PATIENCE).topics
+        return {name: len(topic.partitions) for name, topic in found.items()}
 
     def produce(
         self, topic: str, values: Iterable[bytes], partition: int = -1
@@ -81,7 +82,7 @@ class Cluster:
                 "enable.partition.eof": True,
             }
         )
-        left = self.partitions(topic)
+        left = self.topics()[topic]
         consumer.assign(
             [TopicPartition(topic, i, OFFSET_BEGINNING) for i in range(left)]
         )
@@ -99,7 +100,7 @@ class Cluster:
             {"bootstrap.servers": self.address, "group.id": "none"}
         )
         found = {}
-        for number in range(self.partitions(topic)):
+        for number in range(self.topics()[topic]):
             part = TopicPartition(topic, number)
             _, end = consumer.get_watermark_offsets(part, PATIENCE)
             if end:

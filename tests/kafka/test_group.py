@@ -235,7 +235,8 @@ def test_end_while_50_wait_and_50_are_outstanding(
             taken += [m["value"] for m in json.loads(answer.body or "[]")]
         assert taken == values
 
-        waiting = pool.submit(kafka.calls, [CONSUME] * 50)
+        wait = {**CONSUME, "timeout": 3000}
+        waiting = pool.submit(kafka.calls, [wait] * 50)
         eventually(
             lambda: kafka.call({"type": "stats"}).message["waiting"] == 50
         )

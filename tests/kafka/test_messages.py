@@ -6,15 +6,12 @@ import time
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    NewTopic,
-)
 
 from tests.integration.nginx import Nginx
 
 from .broker import KafkaBroker
 from .calls import CONSUME, Answer, Kafka, Lua, base64_of
+from .cluster import Cluster
 
 TOO_LARGE = """'{"type":"produce", "msg":"' .. ("x"):rep(2e6) .. '"}'"""
 BINARY = bytes(range(256))
@@ -23,13 +20,6 @@ BINARY = bytes(range(256))
 @pytest.fixture
 def kafka(nginx: Nginx, broker: KafkaBroker, topic: str) -> Kafka:
     return Kafka(nginx, broker.address, topic)
-
-
-def partitions(broker: KafkaBroker, topic: str) -> int:
-    admin = AdminClient({"bootstrap.servers": broker.address})
-    found = admin.list_topics(topic, timeout=10).topics[topic]
-    assert found.error is None, found.error
-    return len(found.partitions)
 
 
 def test_roundtrip(kafka: Kafka, topic: str) -> None:
@@ -171,31 +161,28 @@ def test_too_large(kafka: Kafka) -> None:
     assert kafka.consume()["value"] == "next"
 
 
-def test_topic_is_created(
-    kafka: Kafka, broker: KafkaBroker, topic: str
-) -> None:
+def test_topic_is_created(kafka: Kafka, cluster: Cluster, topic: str) -> None:
     kafka.produce("x")
-    assert partitions(broker, topic) == 1
+    assert cluster.topics()[topic] == 1
 
 
 def test_consume_creates_the_topic(
-    nginx: Nginx, broker: KafkaBroker, topic: str
+    nginx: Nginx, broker: KafkaBroker, cluster: Cluster, topic: str
 ) -> None:
     kafka = Kafka(nginx, broker.address, topic, timeout=3000)
     assert kafka.call(CONSUME) == Answer(True)
-    assert partitions(broker, topic) == 1
+    assert cluster.topics()[topic] == 1
     kafka.produce("x")
     assert kafka.consume()["value"] == "x"
 
 
 def test_topic_that_is_there_stays_as_it_is(
-    kafka: Kafka, broker: KafkaBroker, topic: str
+    kafka: Kafka, cluster: Cluster, topic: str
 ) -> None:
-    admin = AdminClient({"bootstrap.servers": broker.address})
-    admin.create_topics([NewTopic(topic, 2)])[topic].result(10)
+    cluster.create(topic, 2)
     kafka.produce("x")
     assert kafka.consume()["value"] == "x"
-    assert partitions(broker, topic) == 2
+    assert cluster.topics()[topic] == 2
 
 
 def test_each_new_group_starts_at_the_earliest(
@@ -209,13 +196,12 @@ def test_each_new_group_starts_at_the_earliest(
 
 
 def test_deleted_topic_is_made_again(
-    nginx: Nginx, broker: KafkaBroker, topic: str
+    nginx: Nginx, broker: KafkaBroker, cluster: Cluster, topic: str
 ) -> None:
     kafka = Kafka(nginx, broker.address, topic, timeout=4000)
     kafka.produce("before")
     assert kafka.consume()["value"] == "before"
-    admin = AdminClient({"bootstrap.servers": broker.address})
-    admin.delete_topics([topic])[topic].result(10)
+    cluster.admin.delete_topics([topic])[topic].result(10)
 
     # the old topic may acknowledge a message just before it goes
     for _ in range(15):
