@@ -221,7 +221,7 @@ test:
 	@$(MAKE) --no-print-directory deps-test
 	@$(PYTHON) scripts/test.py $(SUITES)
 
-# SOAK_S= seconds for everything, SOAK= parts of it: soaks fuzz valgrind
+# SOAK_S= seconds for everything, SOAK= parts of it: soaks kafka fuzz valgrind
 .PHONY: soak
 soak:
 	@$(MAKE) --no-print-directory deps-test

@@ -24,8 +24,7 @@ from .calls import Kafka, base64_of
 from .cluster import Cluster
 from .connection import Connection, LostError, location
 
-PRODUCED = int(os.environ.get("KAFKA_MESSAGES") or 100_000)
-CONSUMED = int(os.environ.get("KAFKA_MESSAGES") or 20_000)
+MESSAGES = int(os.environ.get("KAFKA_MESSAGES") or 20_000)
 PARTITIONS = 8
 PLACE = ("topic", "partition", "offset")
 CONNECTIONS = 64
@@ -77,7 +76,7 @@ class Producers:
         self.acknowledged: set[bytes] = set()
         self.failed: Counter[str] = Counter()
         self._socket = socket
-        self._numbers = iter(range(PRODUCED))
+        self._numbers = iter(range(MESSAGES))
 
     async def run(self) -> None:
         await asyncio.gather(*(self._produce() for _ in range(CONNECTIONS)))
@@ -116,7 +115,7 @@ def break_broker(
         until(work, lambda: count() >= least)
 
     for share, end in ((0.2, broker.kill), (0.6, broker.stop)):
-        wait(lambda: len(clients.acknowledged), int(share * PRODUCED))
+        wait(lambda: len(clients.acknowledged), int(share * MESSAGES))
         end()
         wait(clients.failed.total, clients.failed.total() + CONNECTIONS)
         broker.start()
@@ -145,7 +144,7 @@ def test_produce_while_the_broker_breaks(
         assert value == payload(int(number), int(attempt))
         found[value] += 1
     print(
-        f"kafka: produce: {seconds:.0f} s, {PRODUCED} messages,"
+        f"kafka: produce: {seconds:.0f} s, {MESSAGES} messages,"
         f" {len(clients.acknowledged)} acknowledged,"
         f" {len(clients.acknowledged - set(found))} of them missing,"
         f" {clients.failed.total()} attempts failed,"
@@ -153,7 +152,7 @@ def test_produce_while_the_broker_breaks(
         f" {found.total() - len(found)} duplicates"
     )
     print(clients.failed)
-    assert len(clients.acknowledged) == PRODUCED
+    assert len(clients.acknowledged) == MESSAGES
     assert clients.acknowledged <= set(found)
     assert found.total() == len(found)
 
@@ -249,11 +248,11 @@ class Consumers:
             self.counts[f"ack: {status} {text}"] += 1
 
     def report(self, what: str, reached: set[int]) -> None:
-        missing = CONSUMED - len(reached)
+        missing = MESSAGES - len(reached)
         again = self.received.total() - len(self.received)
         print(
             f"kafka: consume, {what}: {self.seconds:.0f} s,"
-            f" {CONSUMED} messages, {missing} missing, {again} received again"
+            f" {MESSAGES} messages, {missing} missing, {again} received again"
         )
         for name, count in self.counts.items():
             print(f"  {count} x {name}")
@@ -286,7 +285,7 @@ def four_members(
 
         until(work, lambda: shares() == [2] * 4)
         begin = time.monotonic()
-        cluster.produce(topic, (b"%d" % i for i in range(CONSUMED)))
+        cluster.produce(topic, (b"%d" % i for i in range(MESSAGES)))
         ends = cluster.ends(topic)
         yield one, other, clients, work
         until(work, lambda: cluster.committed(topic, topic) == ends)
@@ -309,14 +308,14 @@ def test_consume_manual_while_workers_end(
     with four_members(kafka, cluster, topic, "/manual") as running:
         killed, reloaded, clients, work = running
         killed.allow_log(r"exited on signal 9")
-        until(work, lambda: len(clients.acked) > CONSUMED * 0.2)
+        until(work, lambda: len(clients.acked) > MESSAGES * 0.2)
         pid = min(killed.worker_pids())
         os.kill(pid, signal.SIGKILL)
         killed.wait_successor(pid)
-        until(work, lambda: len(clients.acked) > CONSUMED * 0.5)
+        until(work, lambda: len(clients.acked) > MESSAGES * 0.5)
         reloaded.reload()
     clients.report("manual", clients.acked)
-    assert not set(range(CONSUMED)) - clients.acked
+    assert not set(range(MESSAGES)) - clients.acked
 
 
 # Told by the coroutine that has got them, whether its client lives or not.
@@ -336,10 +335,10 @@ def test_consume_auto_while_one_reloads(
     note = NOTE.format(path=tmp_path / "resumed")
     with four_members(kafka, cluster, topic, "/auto", note) as running:
         _, reloaded, clients, work = running
-        until(work, lambda: len(clients.received) > CONSUMED * 0.3)
+        until(work, lambda: len(clients.received) > MESSAGES * 0.3)
         reloaded.reload()
     resumed = [int(n) for n in (tmp_path / "resumed").read_text().split()]
     clients.report("auto", set(resumed))
     print(f"  {len(resumed) - len(set(resumed))} resumed with again")
-    assert not set(range(CONSUMED)) - set(resumed)
+    assert not set(range(MESSAGES)) - set(resumed)
     assert set(clients.received) <= set(resumed)

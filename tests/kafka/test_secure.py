@@ -68,7 +68,7 @@ def assert_refused(kafka: Kafka, servers: str, topic: str, why: str) -> None:
         assert topic in answer.body
         assert servers in answer.body
         assert WRONG not in answer.body
-    nginx.lua("ngx.sleep(3)")
+    nginx.lua("ngx.sleep(2)")
     for answer in kafka.calls([CONSUME, PRODUCE]):
         assert answer.status == 2, answer
         assert re.search(why, answer.body or ""), answer.body

@@ -1,14 +1,16 @@
 """usage: python -m tests.soak [PART ...]
 
-A part is soaks, fuzz or valgrind; all, unless one is named. SOAK_S, 3600:
-seconds. The soaks get half of them, each fuzzer a sixth. All integration tests
-run under valgrind from 600 s on, which takes what it takes; below that, those
-that `make test` runs there.
+A part is soaks, kafka, fuzz or valgrind; all, unless one is named. SOAK_S,
+3600: seconds. The soaks get half of them, each fuzzer a sixth. kafka is
+100 000 messages that must not get lost, KAFKA_MESSAGES= others. All
+integration tests run under valgrind from 600 s on, which takes what it takes;
+below that, those that `make test` runs there.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -22,8 +24,9 @@ from .report import write
 from .soak import Result, Soak
 
 FOLDER = BUILD / "soak"
-PARTS = ("soaks", "fuzz", "valgrind")
+PARTS = ("soaks", "kafka", "fuzz", "valgrind")
 HUP_S = 10
+MESSAGES = "100000"
 
 
 def soaks(seconds: float) -> list[Result]:
@@ -56,6 +59,19 @@ def run(name: str, environ: dict[str, str], *command: str) -> tuple[str, bool]:
     return text, code == 0
 
 
+def kafka() -> tuple[str, bool]:
+    """What the tests count is part of what came of it."""
+    text, good = run(
+        "kafka",
+        {"KAFKA_MESSAGES": os.environ.get("KAFKA_MESSAGES") or MESSAGES},
+        *(sys.executable, "-m", "pytest", "-q", "-ra", "-rP"),
+        *("--timeout=1800", str(Path("tests") / "kafka" / "test_lossless.py")),
+    )
+    said = (FOLDER / "kafka.log").read_text(errors="replace")
+    counts = re.findall(r"^kafka: (.*)", said, re.MULTILINE)
+    return "\n  ".join([text, *counts]), good
+
+
 def fuzz(seconds: float) -> dict[str, tuple[str, bool]]:
     """As many at a time as there are CPUs."""
 
@@ -84,6 +100,9 @@ def main(wanted: list[str]) -> int:
     well = True
     if "soaks" in parts:
         results = soaks(seconds / 2)
+    if "kafka" in parts:
+        others["kafka"], good = kafka()
+        well = well and good
     if "fuzz" in parts:
         for name, (said, good) in fuzz(max(seconds / 6, 1)).items():
             others[f"fuzz {name}"] = said
