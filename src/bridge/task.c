@@ -223,17 +223,13 @@ bridge_task_cancel(bridge_t *b, bridge_task_t *t)
         q->abandoned++;
     }
 
-    switch (state_phase(old)) {
-
-    case BRIDGE_TASK_QUEUED:
+    if (state_phase(old) == BRIDGE_TASK_QUEUED) {
 
         /* no poll hands it out any more, and nobody reads it */
         free_request(t);
-        break;
 
-    case BRIDGE_TASK_POLLED:
+    } else if (state_phase(old) == BRIDGE_TASK_POLLED) {
         bridge_notices_push(b, t->queue, bridge_task_handle(t));
-        break;
     }
 }
 
