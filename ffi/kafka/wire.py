@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
@@ -30,17 +29,6 @@ REVOKED = 4
 INT64_MAX = 2**63 - 1
 ANY_PARTITION = -1
 
-# The keys of a message to be produced.
-MESSAGE = (
-    "msg",
-    "key",
-    "encoding",
-    "topic",
-    "headers",
-    "partition",
-    "timestamp",
-)
-
 Header = tuple[str, str | bytes | None]
 Object = dict[str, Any]
 
@@ -59,6 +47,19 @@ class Outgoing:
     partition: int = ANY_PARTITION
     timestamp: int = 0
     headers: list[Header] | None = None
+
+
+class Rest(NamedTuple):
+    """What a message has besides topic and value, or takes from a list's."""
+
+    encoding: str | None
+    key: bytes | None
+    partition: int
+    timestamp: int
+    headers: list[Header] | None
+
+
+NOTHING = Rest(None, None, ANY_PARTITION, 0, None)
 
 
 # ---- requests
@@ -81,12 +82,10 @@ def parse_messages(request: Object, topic: str | None) -> list[Outgoing]:
     messages = request.get("messages")
     if messages is None:
         return [_parse_message(request, topic)]
-    # However many other keys there are.
-    shared = {name: request[name] for name in MESSAGE if name in request}
-    return [
-        _parse_message({**shared, **item}, topic)
-        for item in _objects(messages)
-    ]
+    # Once: it must not grow with their number.
+    common = _parse_rest(request, NOTHING)
+    topic = parse_topic(request["topic"]) if "topic" in request else topic
+    return [_parse_message(item, topic, common) for item in _objects(messages)]
 
 
 def parse_flag(request: Object, name: str) -> bool:
@@ -119,31 +118,50 @@ def parse_places(request: Object) -> list[tuple[Key, int]]:
     return [_parse_place(item) for item in items]
 
 
-def _parse_message(item: Object, topic: str | None) -> Outgoing:
-    encoding = item.get("encoding")
-    if encoding not in (None, "base64"):
-        raise RequestError(f"unknown encoding: {shown(encoding)}")
+def _parse_message(
+    item: Object, topic: str | None, common: Rest = NOTHING
+) -> Outgoing:
+    rest = _parse_rest(item, common)
     value = item.get("msg")
     if not isinstance(value, str):
         raise RequestError("msg must be a string")
-    message = Outgoing(
-        parse_topic(item.get("topic"), topic), _bytes("msg", value, encoding)
+    return Outgoing(
+        parse_topic(item.get("topic"), topic),
+        _bytes("msg", value, rest.encoding),
+        rest.key,
+        rest.partition,
+        rest.timestamp,
+        rest.headers,
     )
-    key = item.get("key")
-    if key is not None:
-        if not isinstance(key, str):
-            raise RequestError("key must be a string")
-        message.key = _bytes("key", key, encoding)
-    if item.get("headers") is not None:
-        message.headers = _parse_headers(item["headers"], encoding)
-    partition = _integer(item, "partition", 0, INT32_MAX)
-    if partition is not None:
-        message.partition = partition
-    message.timestamp = _integer(item, "timestamp", 0, INT64_MAX) or 0
-    return message
 
 
-def parse_topic(name: object, topic: str | None) -> str:
+def _parse_rest(item: Object, otherwise: Rest) -> Rest:
+    encoding = item.get("encoding", otherwise.encoding)
+    if encoding not in (None, "base64"):
+        raise RequestError(f"unknown encoding: {shown(encoding)}")
+    key, headers = otherwise.key, otherwise.headers
+    partition, timestamp = otherwise.partition, otherwise.timestamp
+    if "key" in item:
+        key = _parse_key(item["key"], encoding)
+    if "headers" in item:
+        headers = _parse_headers(item["headers"], encoding)
+    if "partition" in item:
+        given = _integer(item, "partition", 0, INT32_MAX)
+        partition = ANY_PARTITION if given is None else given
+    if "timestamp" in item:
+        timestamp = _integer(item, "timestamp", 0, INT64_MAX) or 0
+    return Rest(encoding, key, partition, timestamp, headers)
+
+
+def _parse_key(key: object, encoding: str | None) -> bytes | None:
+    if key is None:
+        return None
+    if not isinstance(key, str):
+        raise RequestError("key must be a string")
+    return _bytes("key", key, encoding)
+
+
+def parse_topic(name: object, topic: str | None = None) -> str:
     """A topic's name, or the default."""
     if name is None:
         name = topic
@@ -154,8 +172,12 @@ def parse_topic(name: object, topic: str | None) -> str:
     return name
 
 
-def _parse_headers(headers: object, encoding: str | None) -> list[Header]:
+def _parse_headers(
+    headers: object, encoding: str | None
+) -> list[Header] | None:
     items: Iterable[Any]
+    if headers is None:
+        return None
     if isinstance(headers, dict):
         items = headers.items()
     elif isinstance(headers, list):

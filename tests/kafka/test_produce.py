@@ -56,6 +56,31 @@ def test_everything(kafka: Kafka, cluster: Cluster, topic: str) -> None:
     }
 
 
+def test_what_a_list_shares(kafka: Kafka) -> None:
+    request = produce(
+        {"msg": "1"},
+        {"msg": "2", "key": None, "headers": [["b", "2"]]},
+        {"msg": "Mw==", "encoding": "base64", "timestamp": None},
+        key="k",
+        headers={"a": "1"},
+        timestamp=1_234_567_890_123,
+    )
+    assert kafka.call(request) == Answer(True)
+    first, second, third = (kafka.consume() for _ in range(3))
+    assert (first["value"], first["key"]) == ("1", "k")
+    assert first["headers"] == [["a", "1"]]
+    assert first["timestamp"] == second["timestamp"] == 1_234_567_890_123
+    assert (second["value"], second["key"]) == ("2", None)
+    assert second["headers"] == [["b", "2"]]
+    assert (third["value"], third["key"]) == ("3", "k")
+    assert third["timestamp"] > first["timestamp"]
+
+
+def test_a_list_shares_no_msg(kafka: Kafka) -> None:
+    answer = kafka.call(produce({"msg": "1"}, {}, msg="2"))
+    assert answer == Answer(False, "msg must be a string", 1)
+
+
 def test_headers_of_any_bytes(kafka: Kafka, cluster: Cluster) -> None:
     raw = bytes(range(256))
     pairs = [["h", base64_of(raw)], ["h", base64_of(b"again")], ["n", None]]
