@@ -260,9 +260,12 @@ bridge_queue_release(bridge_queue_t *q)
         return false;
     }
 
-    /* a loop that has not run since the close learns of it by its eventfd */
+    /*
+     * A loop that has not run since the close learns of it by its eventfd.
+     * One that came later, until the handle was stale, never waits for that.
+     */
 
-    if (atomic_load(&q->fd) != -1 && !atomic_load(&q->told)
+    if (!q->stale && atomic_load(&q->fd) != -1 && !atomic_load(&q->told)
         && !bridge_queue_deserted(q))
     {
         return false;
