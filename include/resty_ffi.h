@@ -152,15 +152,19 @@ RESTY_FFI_API int ngx_http_lua_ffi_poll_cancelled(void *tq, void **tasks,
     int max);
 
 /*
- * For event loops.  The queue's eventfd, closed once poll_batch has told of
- * the unload, or the start has failed; -1 on failure.
+ * For event loops, several on one eventfd perhaps.  The queue's eventfd,
+ * closed once poll_batch has told each thread that polls of the unload, or
+ * the start has failed; -1 on failure.
  * arm returns 1 where the next task, kick or unload will write to it, 0
  * where something is there already: poll_batch first, then arm again.
  */
 RESTY_FFI_API int ngx_http_lua_ffi_eventfd(void *tq);
 RESTY_FFI_API int ngx_http_lua_ffi_arm(void *tq);
 
-/* Makes one blocked poll_batch return 0, or an armed eventfd readable. */
+/*
+ * Makes one blocked poll_batch return, or an armed eventfd readable: with 0,
+ * unless tasks have come meanwhile.
+ */
 RESTY_FFI_API void ngx_http_lua_ffi_kick(void *tq);
 
 enum {

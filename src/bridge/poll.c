@@ -312,7 +312,13 @@ bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
             pop(b, q, (uint32_t) n, handles, &got);
 
         } else if (n < 0) {
-            atomic_store_explicit(&q->told, true, memory_order_relaxed);
+            bridge_threads_tell(b, queue);
+
+            /* this loop may have read what was written for another one */
+
+            if (atomic_load(&q->fd) != -1) {
+                write_fd(q);
+            }
         }
 
     } while (n > 0 && got == 0);

@@ -6,6 +6,7 @@
 #include "notices.h"
 #include "queue.h"
 #include "task.h"
+#include "threads.h"
 #include "word.h"
 
 
@@ -67,7 +68,7 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     memset(q->options, 0xff, sizeof(q->options));
     atomic_store(&q->kicked, false);
     atomic_store(&q->polled, false);
-    atomic_store(&q->told, false);
+    atomic_store(&q->forgotten, false);
     atomic_store(&q->naming, false);
     atomic_store(&q->named, false);
     atomic_store(&q->watched, false);
@@ -136,7 +137,7 @@ bridge_queue_attended(const bridge_queue_t *q)
 uint32_t
 bridge_queue_threads(const bridge_queue_t *q)
 {
-    return (uint32_t) atomic_load(&q->threads);
+    return (uint16_t) atomic_load(&q->threads);
 }
 
 
@@ -228,7 +229,7 @@ bridge_queue_close(bridge_queue_t *q)
 void
 bridge_queue_forget(bridge_queue_t *q)
 {
-    atomic_store(&q->told, true);
+    atomic_store(&q->forgotten, true);
 }
 
 
@@ -253,6 +254,16 @@ bridge_queue_given_up(const bridge_queue_t *q)
 }
 
 
+/* whether each thread that is to hear of the close has */
+static bool
+told(const bridge_queue_t *q)
+{
+    return atomic_load(&q->forgotten)
+           || (atomic_load(&q->polled)
+               && (uint32_t) atomic_load(&q->threads) < BRIDGE_THREAD_UNTOLD);
+}
+
+
 bool
 bridge_queue_release(bridge_queue_t *q)
 {
@@ -261,13 +272,11 @@ bridge_queue_release(bridge_queue_t *q)
     }
 
     /*
-     * A loop that has not run since the close learns of it by its eventfd.
+     * Loops that have not run since the close learn of it by the eventfd.
      * One that came later, until the handle was stale, never waits for that.
      */
 
-    if (!q->stale && atomic_load(&q->fd) != -1 && !atomic_load(&q->told)
-        && !bridge_queue_deserted(q))
-    {
+    if (!q->stale && atomic_load(&q->fd) != -1 && !told(q)) {
         return false;
     }
 

@@ -31,14 +31,15 @@ struct bridge_queue_s {
     _Atomic uint32_t           head;
     _Atomic uint32_t           gen;
     _Atomic uint32_t           inside;   /* threads in bridge_poll */
-    _Atomic uint64_t           threads;  /* their generation, live pollers */
+    _Atomic uint64_t           threads;  /* their generation (32 bits), those
+                                            of the live pollers that have not
+                                            been told (16), live ones (16) */
     _Atomic uint64_t           start;    /* handle of the start task, or 0 */
     _Atomic int                fd;       /* the eventfd, or -1 */
     _Atomic(bridge_notice_t *) notices;
     _Atomic bool               kicked;
     _Atomic bool               polled;   /* by any thread, ever */
-    _Atomic bool               told;     /* a poll has returned -1, or will
-                                            never: see forget */
+    _Atomic bool               forgotten;
     _Atomic bool               naming;
     _Atomic bool               watched;  /* somebody takes notices */
     _Atomic bool               named;    /* name is there to be read */
@@ -146,9 +147,10 @@ void bridge_queue_forget(bridge_queue_t *q);
 
 /*
  * Host thread.  Gives a closed queue back for reuse; false while a thread
- * is in a poll, tasks wait in it, or its eventfd is waited on by a loop that
- * has not been told: try again later.  Its handle is stale from the first
- * time on that none of the last two was the case.
+ * is in a poll, tasks wait in it, or, where it has an eventfd, no poll has
+ * returned -1 to some thread that has polled it and lives: try again later.
+ * Its handle is stale from the first time on that none of the last two was
+ * the case.
  */
 bool bridge_queue_release(bridge_queue_t *q);
 
@@ -171,8 +173,8 @@ int bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
     int timeout_ms);
 
 /*
- * Any thread.  Makes one thread that sleeps in a poll return 0, or the
- * eventfd readable where it is armed.
+ * Any thread.  Makes one thread that sleeps in a poll return, or the eventfd
+ * readable where it is armed: with 0, or with tasks that came meanwhile.
  */
 void bridge_kick(bridge_t *b, uint64_t queue);
 
@@ -183,7 +185,8 @@ void bridge_kick(bridge_t *b, uint64_t queue);
 int bridge_queue_fd(bridge_t *b, uint64_t queue);
 
 /*
- * Any thread.  The next push, kick or close writes to the eventfd, once.
+ * Any thread.  The next push, kick or close writes to the eventfd, once; so
+ * does each poll that returns -1, for other loops on the same eventfd.
  * false where tasks wait, or the queue is closed: poll first.
  */
 bool bridge_queue_arm(bridge_t *b, uint64_t queue);

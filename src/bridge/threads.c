@@ -16,6 +16,7 @@ struct seen_s {
     _Atomic(bridge_t *)   bridge;
     _Atomic uint64_t      queue;    /* a handle; 0: free */
     _Atomic int           tid;
+    bool                  told;     /* the thread's own */
 };
 
 
@@ -32,9 +33,9 @@ static _Thread_local uint64_t  last_polled;
 static _Thread_local uint64_t  last_told;
 
 
-/* how many there are then; -1 where the queue is another one by now */
+/* adds to them; how many live then, -1: the queue is another one by now */
 static int64_t
-count(bridge_t *b, uint64_t queue, int n)
+count(bridge_t *b, uint64_t queue, int64_t n)
 {
     uint64_t         threads;
     bridge_queue_t  *q;
@@ -57,7 +58,7 @@ count(bridge_t *b, uint64_t queue, int n)
         atomic_store(&q->polled, true);
     }
 
-    return (uint32_t) threads + n;
+    return (uint16_t) (threads + (uint64_t) n);
 }
 
 
@@ -112,6 +113,7 @@ static void
 thread_ends(void *data)
 {
     seen_t    *s, *next;
+    int64_t    n;
     bridge_t  *b;
 
     for (s = data; s; s = next) {
@@ -120,7 +122,9 @@ thread_ends(void *data)
 
         atomic_fetch_sub(&b->threads, 1);
 
-        if (count(b, atomic_load(&s->queue), -1) == 0) {
+        n = s->told ? -BRIDGE_THREAD : -BRIDGE_THREAD - BRIDGE_THREAD_UNTOLD;
+
+        if (count(b, atomic_load(&s->queue), n) == 0) {
             desert(b);
         }
 
@@ -136,10 +140,26 @@ make_key(void)
 }
 
 
+/* what this thread has of the queue; NULL: nothing */
+static seen_t *
+find(uint64_t queue)
+{
+    seen_t  *s;
+
+    s = has_key ? pthread_getspecific(key) : NULL;
+
+    while (s && atomic_load(&s->queue) != queue) {
+        s = s->next;
+    }
+
+    return s;
+}
+
+
 void
 bridge_threads_note(bridge_t *b, uint64_t queue)
 {
-    seen_t  *s, *first;
+    seen_t  *s;
 
     if (last_polled == queue) {
         return;
@@ -149,15 +169,11 @@ bridge_threads_note(bridge_t *b, uint64_t queue)
 
     pthread_once(&once, make_key);
 
-    first = has_key ? pthread_getspecific(key) : NULL;
-
-    for (s = first; s; s = s->next) {
-        if (atomic_load(&s->queue) == queue) {
-            return;
-        }
+    if (find(queue)) {
+        return;
     }
 
-    if (count(b, queue, 1) == -1) {
+    if (count(b, queue, BRIDGE_THREAD + BRIDGE_THREAD_UNTOLD) == -1) {
         return;
     }
 
@@ -166,7 +182,8 @@ bridge_threads_note(bridge_t *b, uint64_t queue)
         return;
     }
 
-    s->next = first;
+    s->next = pthread_getspecific(key);
+    s->told = false;
 
     if (pthread_setspecific(key, s) != 0) {
         atomic_store(&s->queue, 0);
@@ -207,6 +224,20 @@ bridge_threads_list(bridge_t *b, uint64_t queue, int *tids, int max)
     }
 
     return n;
+}
+
+
+void
+bridge_threads_tell(bridge_t *b, uint64_t queue)
+{
+    seen_t  *s;
+
+    s = find(queue);
+
+    if (s && !s->told) {
+        s->told = true;
+        (void) count(b, queue, -BRIDGE_THREAD_UNTOLD);
+    }
 }
 
 

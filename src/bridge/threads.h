@@ -5,6 +5,10 @@
 
 #include "bridge.h"
 
+/* in bridge_queue_t.threads */
+#define BRIDGE_THREAD         ((int64_t) 1)
+#define BRIDGE_THREAD_UNTOLD  ((int64_t) 1 << 16)
+
 #pragma GCC visibility push(hidden)
 
 /*
@@ -20,6 +24,13 @@ void bridge_threads_note(bridge_t *b, uint64_t queue);
  * One that starts or ends meanwhile may or may not be among them.
  */
 int bridge_threads_list(bridge_t *b, uint64_t queue, int *tids, int max);
+
+/*
+ * The calling thread, inside a poll of a queue that cannot be released, after
+ * bridge_threads_note: it has been told that the queue is closed.  Where
+ * memory ran out then, it stays one that has not.
+ */
+void bridge_threads_tell(bridge_t *b, uint64_t queue);
 
 /*
  * Host thread.  Live threads that have ever polled a queue, also one that

@@ -17,11 +17,19 @@ static uint64_t         handle;
 static int
 setup(void **state)
 {
+    static uint32_t  gen = 0;
+
     (void) state;
 
     b = unit_bridge();
     q = bridge_queue_new(b, 100);
     assert_non_null(q);
+
+    /* this thread has polled queues of other bridges: no handle comes twice */
+
+    gen += 10;
+    atomic_store(&q->gen, gen);
+    atomic_store(&q->threads, (uint64_t) gen << 32);
     handle = bridge_queue_handle(q);
 
     return 0;
