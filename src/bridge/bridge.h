@@ -25,6 +25,7 @@ typedef struct bridge_s        bridge_t;
 typedef struct bridge_task_s   bridge_task_t;
 typedef struct bridge_queue_s  bridge_queue_t;
 typedef struct bridge_line_s   bridge_line_t;
+typedef struct bridge_seen_s   bridge_seen_t;
 
 #define BRIDGE_SLOT_BITS   20
 #define BRIDGE_MAX_TASKS   (1u << BRIDGE_SLOT_BITS)
@@ -44,6 +45,8 @@ struct bridge_s {
     _Atomic uint32_t          nlines;
     _Atomic uint32_t          lost_lines;
     _Atomic uint32_t          threads;   /* that poll, once for each queue */
+    _Atomic(bridge_seen_t *)  seen;      /* what threads.c knows of them; never
+                                            freed, so that all may walk it */
     _Atomic bool              deserted;  /* some queue, since it was asked */
     _Atomic bool              dead;
     _Atomic bool              exiting;

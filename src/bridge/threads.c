@@ -8,12 +8,12 @@
 #include "threads.h"
 
 
-typedef struct seen_s  seen_t;
+typedef bridge_seen_t  seen_t;
 
-struct seen_s {
-    seen_t               *older;    /* in the list of all */
+struct bridge_seen_s {
+    seen_t               *older;    /* in the bridge's list of all */
     seen_t               *next;     /* of the same thread */
-    _Atomic(bridge_t *)   bridge;
+    bridge_t             *bridge;
     _Atomic uint64_t      queue;    /* a handle; 0: free */
     _Atomic int           tid;
     bool                  told;     /* the thread's own */
@@ -22,9 +22,6 @@ struct seen_s {
 
 /* no handle's value */
 #define CLAIMED  1
-
-/* they are never freed, so that anybody may walk the list */
-static _Atomic(seen_t *)       seen;
 
 static pthread_once_t          once = PTHREAD_ONCE_INIT;
 static pthread_key_t           key;
@@ -79,7 +76,7 @@ seen_new(bridge_t *b, uint64_t queue)
     seen_t    *s;
     uint64_t   none;
 
-    for (s = atomic_load(&seen); s; s = s->older) {
+    for (s = atomic_load(&b->seen); s; s = s->older) {
         none = 0;
 
         if (atomic_compare_exchange_strong(&s->queue, &none, CLAIMED)) {
@@ -94,14 +91,14 @@ seen_new(bridge_t *b, uint64_t queue)
         }
 
         atomic_init(&s->queue, CLAIMED);
-        s->older = atomic_load(&seen);
+        s->bridge = b;
+        s->older = atomic_load(&b->seen);
 
-        while (!atomic_compare_exchange_weak(&seen, &s->older, s)) {
+        while (!atomic_compare_exchange_weak(&b->seen, &s->older, s)) {
             /* void */
         }
     }
 
-    atomic_store(&s->bridge, b);
     atomic_store(&s->tid, bridge_threads_id());
     atomic_store(&s->queue, queue);
 
@@ -118,7 +115,7 @@ thread_ends(void *data)
 
     for (s = data; s; s = next) {
         next = s->next;
-        b = atomic_load(&s->bridge);
+        b = s->bridge;
 
         atomic_fetch_sub(&b->threads, 1);
 
@@ -203,12 +200,10 @@ bridge_threads_list(bridge_t *b, uint64_t queue, int *tids, int max)
 
     n = 0;
 
-    for (s = atomic_load(&seen); s && n < max; s = s->older) {
+    for (s = atomic_load(&b->seen); s && n < max; s = s->older) {
         of = atomic_load(&s->queue);
 
-        if (of <= CLAIMED || (queue && of != queue)
-            || atomic_load(&s->bridge) != b)
-        {
+        if (of <= CLAIMED || (queue && of != queue)) {
             continue;
         }
 

@@ -1,0 +1,395 @@
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdarg.h>
+
+#include "shim.h"
+
+#undef syscall
+
+
+#define HEAP    (256 * 1024)
+#define ALIGN   64
+#define FDS     8
+#define FREED   0xdd
+
+
+/* in front of each block, whose memory is never used again in a run */
+typedef struct {
+    size_t  size;
+    size_t  freed;
+    char    pad[ALIGN - 2 * sizeof(size_t)];
+} block_t;
+
+
+static _Alignas(ALIGN) char  heap[HEAP];
+static void                (*key_end)(void *value);
+
+static MODEL_STATE size_t    used;
+static MODEL_STATE unsigned  blocks;
+
+/* numbers are used again, the lowest first, as the kernel does */
+static MODEL_STATE struct {
+    uint64_t  count;
+    bool      open;
+} fds[FDS];
+
+static MODEL_LOCAL void  *specific;
+
+
+void
+os_reset(void)
+{
+    memset(heap, 0, used);
+}
+
+
+void *
+os_heap(size_t *size)
+{
+    *size = used;
+
+    return heap;
+}
+
+
+static block_t *
+block_of(const volatile void *p)
+{
+    size_t    at, size;
+    block_t  *block;
+
+    for (at = 0; at < used; at += size) {
+        block = (block_t *) (heap + at);
+        size = sizeof(block_t) + (block->size + ALIGN - 1) / ALIGN * ALIGN;
+
+        if ((const volatile char *) p < heap + at + size) {
+            return block;
+        }
+    }
+
+    model_fail("%p: not from malloc", (void *) (uintptr_t) p);
+}
+
+
+void
+os_touch(const volatile void *p)
+{
+    const volatile char  *at = p;
+
+    if (at >= heap && at < heap + HEAP && block_of(p)->freed) {
+        model_fail("use after free");
+    }
+}
+
+
+void
+os_check(void)
+{
+    size_t    at, size, i;
+    block_t  *block;
+
+    for (at = 0; at < used; at += size) {
+        block = (block_t *) (heap + at);
+        size = sizeof(block_t) + (block->size + ALIGN - 1) / ALIGN * ALIGN;
+
+        if (!block->freed) {
+            continue;
+        }
+
+
+        for (i = 0; i < block->size; i++) {
+            if (((unsigned char *) (block + 1))[i] != FREED) {
+                model_fail("write after free");
+            }
+        }
+    }
+}
+
+
+void *
+shim_malloc(size_t size)
+{
+    size_t    all;
+    block_t  *block;
+
+    all = sizeof(block_t) + (size + ALIGN - 1) / ALIGN * ALIGN;
+    if (used + all > HEAP) {
+        model_fail("the model's heap is too small");
+    }
+
+    block = (block_t *) (heap + used);
+    block->size = size;
+    used += all;
+    blocks++;
+
+    return memset(block + 1, 0xa5, size);
+}
+
+
+void *
+shim_calloc(size_t n, size_t size)
+{
+    return memset(shim_malloc(n * size), 0, n * size);
+}
+
+
+void
+shim_free(void *p)
+{
+    block_t  *block;
+
+    if (p == NULL) {
+        return;
+    }
+
+    block = block_of(p);
+
+    if (block->freed || p != block + 1) {
+        model_fail("free of what is not allocated");
+    }
+
+    block->freed = 1;
+    blocks--;
+    memset(p, FREED, block->size);
+}
+
+
+size_t
+shim_usable_size(void *p)
+{
+    return block_of(p)->size;
+}
+
+
+unsigned
+model_blocks(void)
+{
+    return blocks;
+}
+
+
+/* ---- futexes and the clock */
+
+static long
+wait_futex(uint32_t *word, uint32_t seen, const struct timespec *ts)
+{
+    int64_t  deadline;
+
+    model_point("futex_wait", __func__, __LINE__);
+    os_touch(word);
+
+    if (*word != seen) {
+        model_note("not as seen");
+        return -1;
+    }
+
+    deadline = -1;
+    if (ts) {
+        deadline = model_clock() + ts->tv_sec * 1000000 + ts->tv_nsec / 1000;
+    }
+
+    return model_sleep(word, deadline, "futex_wait returns") ? 0 : -1;
+}
+
+
+long
+shim_syscall(long number, ...)
+{
+    int                     op;
+    uint32_t               *word, value;
+    va_list                 args;
+    const struct timespec  *ts;
+
+    if (number == SYS_gettid) {
+        return model_self() + 1;
+    }
+
+    va_start(args, number);
+    word = va_arg(args, uint32_t *);
+    op = va_arg(args, int);
+    value = va_arg(args, uint32_t);
+    ts = va_arg(args, const struct timespec *);
+    va_end(args);
+
+    if (op == FUTEX_WAIT_PRIVATE) {
+        return wait_futex(word, value, ts);
+    }
+
+    model_point("futex_wake", __func__, __LINE__);
+
+    model_ready(word, (int) value);
+
+    return 0;
+}
+
+
+int
+shim_usleep(useconds_t us)
+{
+    (void) us;
+    model_yield("usleep");
+
+    return 0;
+}
+
+
+int
+shim_clock(struct timespec *ts)
+{
+    int64_t  now;
+
+    now = model_clock();
+    ts->tv_sec = now / 1000000;
+    ts->tv_nsec = now % 1000000 * 1000;
+
+    return 0;
+}
+
+
+/* ---- eventfds; their numbers begin at 1 */
+
+static bool
+is_open(int fd)
+{
+    return fd >= 1 && fd <= FDS && fds[fd - 1].open;
+}
+
+
+int
+shim_eventfd(unsigned n, int flags)
+{
+    int  fd;
+
+    (void) flags;
+    model_point("eventfd", __func__, __LINE__);
+
+    for (fd = 1; is_open(fd); fd++) { /* void */ }
+
+    if (fd > FDS) {
+        model_fail("too many eventfds");
+    }
+
+    fds[fd - 1].open = true;
+    fds[fd - 1].count = n;
+
+    return fd;
+}
+
+
+ssize_t
+shim_write(int fd, const void *p, size_t n)
+{
+    model_point("write", __func__, __LINE__);
+
+    if (fd == -1) {
+        errno = EBADF;
+        return -1;
+    }
+
+    if (!is_open(fd) || n != sizeof(uint64_t)) {
+        model_fail("write to a file that is not open: %d", fd);
+    }
+
+    fds[fd - 1].count += *(const uint64_t *) p;
+    model_ready(&fds[fd - 1], INT32_MAX);
+
+    return (ssize_t) n;
+}
+
+
+int
+shim_close(int fd)
+{
+    model_point("close", __func__, __LINE__);
+
+    if (!is_open(fd)) {
+        model_fail("close of what is not open: %d", fd);
+    }
+
+    fds[fd - 1].open = false;
+
+    return 0;
+}
+
+
+void
+model_wait_fd(int fd)
+{
+    model_point("epoll_wait", __func__, __LINE__);
+
+    /* one that has been closed never is: nobody tells a loop */
+
+    while (!is_open(fd) || fds[fd - 1].count == 0) {
+        (void) model_sleep(&fds[fd - 1], -1, "epoll_wait returns");
+    }
+}
+
+
+void
+model_read_fd(int fd)
+{
+    model_point("read", __func__, __LINE__);
+
+    if (is_open(fd)) {
+        fds[fd - 1].count = 0;
+    }
+}
+
+
+unsigned
+model_open_fds(void)
+{
+    int       fd;
+    unsigned  n;
+
+    for (n = 0, fd = 1; fd <= FDS; fd++) {
+        n += is_open(fd);
+    }
+
+    return n;
+}
+
+
+/* ---- what a thread has at its end; the bridge has one key */
+
+int
+shim_key_create(pthread_key_t *key, void (*end)(void *))
+{
+    *key = 0;
+    key_end = end;
+
+    return 0;
+}
+
+
+void *
+shim_getspecific(pthread_key_t key)
+{
+    (void) key;
+
+    return specific;
+}
+
+
+int
+shim_setspecific(pthread_key_t key, const void *value)
+{
+    (void) key;
+    specific = (void *) (uintptr_t) value;
+
+    return 0;
+}
+
+
+void
+os_thread_ends(void)
+{
+    void  *value;
+
+    value = specific;
+    specific = NULL;
+
+    if (value) {
+        key_end(value);
+    }
+}

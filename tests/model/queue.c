@@ -1,0 +1,256 @@
+/* Pushes, polls and their wake-ups. */
+
+#include "world.h"
+
+
+static void
+push_one_and_close(void)
+{
+    world_push(0);
+    world_until_taken(1);
+    bridge_queue_close(world.q);
+}
+
+
+static void
+push_two_and_close(void)
+{
+    world_push(0);
+    world_push(1);
+    world_until_taken(2);
+    bridge_queue_close(world.q);
+}
+
+
+/* as nginx does: all that came in a turn, then one wake-up */
+static void
+put_two_wake_and_close(void)
+{
+    MODEL_ASSERT(bridge_put(world.q, world_task(0)));
+    MODEL_ASSERT(bridge_put(world.q, world_task(1)));
+    bridge_wake(world.q);
+    world_until_taken(2);
+    bridge_queue_close(world.q);
+}
+
+
+static void
+push_and_close(void)
+{
+    world_push(0);
+    bridge_queue_close(world.q);
+}
+
+
+static void
+close_alone(void)
+{
+    bridge_queue_close(world.q);
+}
+
+
+/* takes what it can within a time, then is gone for good */
+static void
+poll_a_while(void)
+{
+    (void) world_poll(world.h, 1, 10, false);
+}
+
+
+static void
+poll_twice_a_while(void)
+{
+    if (world_poll(world.h, 1, 10, false) == 0) {
+        (void) world_poll(world.h, 1, 0, false);
+    }
+}
+
+
+static void
+serve_in_batches(void)
+{
+    while (world_poll(world.h, 2, -1, false) >= 0) { /* void */ }
+}
+
+
+static void
+kick(void)
+{
+    bridge_kick(world.b, world.h);
+}
+
+
+/* one that is busy with what it has: the other one is to get the other */
+static void
+take_one_and_wait(void)
+{
+    MODEL_ASSERT(world_poll(world.h, 1, -1, false) == 1);
+    world_until_taken(2);
+    world_serve();
+}
+
+
+/* each kick ends one poll that sleeps: here the only one */
+static void
+poll_until_kicked(void)
+{
+    MODEL_ASSERT(world_poll(world.h, 1, -1, false) == 0);
+}
+
+
+/* a poll ends behind a kick, whatever it returns */
+static void
+tell_and_kick(void)
+{
+    world_tell();
+    bridge_kick(world.b, world.h);
+}
+
+
+static void
+poll_until_told(void)
+{
+    do {
+        (void) world_poll(world.h, 1, -1, false);
+    } while (!world_is_told());
+}
+
+
+static void
+push_only(void)
+{
+    world_push(0);
+}
+
+
+static void
+kick_and_close_later(void)
+{
+    bridge_kick(world.b, world.h);
+    world_until_told(1);
+    bridge_queue_close(world.q);
+}
+
+
+/* the kick ends one of two, and it is enough to end one */
+static void
+poll_kicked_or_closed(void)
+{
+    if (world_poll(world.h, 1, -1, false) == 0) {
+        world_tell();
+    }
+}
+
+
+static void
+setup(void)
+{
+    world_new();
+}
+
+
+static void
+setup_spin(void)
+{
+    world_new();
+    world.q->spin = 5;
+}
+
+
+static void
+each_once(void)
+{
+    unsigned  n;
+
+    for (n = 0; n < TASKS; n++) {
+        MODEL_ASSERT(world.taken[n] == (world.handles[n] != 0));
+    }
+
+    MODEL_ASSERT(bridge_queue_len(world.q) == 0);
+    MODEL_ASSERT(atomic_load(&world.q->inside) == 0);
+
+    /* no sleeper, no wake-up is left over */
+    MODEL_ASSERT(atomic_load(&world.q->word) == 1);
+}
+
+
+static void
+each_once_two_ends(void)
+{
+    each_once();
+    MODEL_ASSERT(world.nends == 2);
+}
+
+
+/* a task that nobody waits for in time is in the queue still */
+static void
+once_or_waits(void)
+{
+    MODEL_ASSERT(world.taken[0] + bridge_queue_len(world.q) == 1);
+    MODEL_ASSERT((atomic_load(&world.q->word) & 0xffe) == 0);
+}
+
+
+static void
+one_kick(void)
+{
+    each_once();
+    MODEL_ASSERT(world.event == 1 && world.nends == 1);
+}
+
+
+const model_scenario_t  model_queue[] = {
+    { "push, one poller", setup,
+      { { "host", push_two_and_close }, { "poller", world_serve } },
+      each_once, 1, 0, false },
+    { "push, two pollers", setup,
+      { { "host", push_two_and_close }, { "a", world_serve },
+        { "b", world_serve } },
+      each_once_two_ends, 0, 3, false },
+    { "put two, one wake-up, two pollers", setup,
+      { { "host", put_two_wake_and_close }, { "a", world_serve },
+        { "b", world_serve } },
+      each_once_two_ends, 0, 3, false },
+    { "put two, one wake-up, pollers that take both", setup,
+      { { "host", put_two_wake_and_close }, { "a", serve_in_batches },
+        { "b", serve_in_batches } },
+      each_once_two_ends, 0, 3, false },
+    { "put two, one wake-up, pollers that take one each", setup,
+      { { "host", put_two_wake_and_close }, { "a", take_one_and_wait },
+        { "b", take_one_and_wait } },
+      each_once_two_ends, 0, 3, false },
+    { "push, two pollers, spurious wake-ups", setup,
+      { { "host", push_one_and_close }, { "a", world_serve },
+        { "b", world_serve } },
+      each_once_two_ends, 1, 3, false },
+    { "push, a poller that spins", setup_spin,
+      { { "host", push_one_and_close }, { "poller", world_serve } },
+      each_once, 0, 0, true },
+    { "timeout and push", setup,
+      { { "host", push_only }, { "poller", poll_twice_a_while } },
+      once_or_waits, 1, 0, false },
+    { "a poller whose time is up passes a wake-up on", setup,
+      { { "host", push_one_and_close }, { "a", poll_a_while },
+        { "b", world_serve } },
+      each_once, 0, 0, false },
+    { "kick", setup,
+      { { "kicker", kick }, { "poller", poll_until_kicked } },
+      NULL, 0, 0, false },
+    { "kick and push", setup,
+      { { "kicker", tell_and_kick }, { "host", push_only },
+        { "poller", poll_until_told } },
+      once_or_waits, 1, 0, false },
+    { "kick, two pollers", setup,
+      { { "host", kick_and_close_later }, { "a", poll_kicked_or_closed },
+        { "b", poll_kicked_or_closed } },
+      one_kick, 0, 0, false },
+    { "push and close, two pollers", setup,
+      { { "host", push_and_close }, { "a", world_serve },
+        { "b", world_serve } },
+      each_once_two_ends, 0, 0, false },
+    { "close, three pollers", setup,
+      { { "host", close_alone }, { "a", world_serve }, { "b", world_serve },
+        { "c", world_serve } },
+      NULL, 0, 3, false },
+    { 0 }
+};

@@ -1,0 +1,255 @@
+/* One task: who answers it, who gives it up. */
+
+#include "world.h"
+
+
+static void
+setup(void)
+{
+    world_new();
+}
+
+
+static void
+released(void *arg, int delivered)
+{
+    (void) delivered;
+    (*(unsigned *) arg)++;
+}
+
+
+/* it has been polled; its handle is known to several threads */
+static void
+setup_polled(void)
+{
+    uint64_t  handle;
+
+    world_new();
+    world_push(0);
+    MODEL_ASSERT(bridge_poll(world.b, world.h, &handle, 1, 0) == 1);
+    MODEL_ASSERT(handle == world.handles[0]);
+}
+
+
+static void
+answer(void)
+{
+    if (bridge_task_answer(world.b, world.handles[0], 0, "x", 1, released,
+                           &world.released[0]))
+    {
+        model_access(&world.answers, true, "answered", __func__, __LINE__);
+        world.answers++;
+    }
+}
+
+
+static void
+answer_by_copy(void)
+{
+    if (bridge_task_answer_copy(world.b, world.handles[0], 0, "x", 1)) {
+        model_access(&world.answers, true, "answered", __func__, __LINE__);
+        world.answers++;
+        world.released[0]++;    /* nothing to do */
+    }
+}
+
+
+static void
+drain_one(void)
+{
+    world_until_done(1);
+}
+
+
+/* the slot is used again at once; a second answer must not find it */
+static void
+drain_one_and_reuse(void)
+{
+    world_until_done(1);
+    bridge_task_lend(world_task(1));
+    MODEL_ASSERT(world.tasks[0] == world.tasks[1]);
+}
+
+
+static void
+cancel_and_drain(void)
+{
+    bridge_task_cancel(world.b, world.tasks[0]);
+    world_until_done(1);
+}
+
+
+static void
+ask_and_answer(void)
+{
+    bool  ok;
+
+    (void) bridge_task_cancelled(world.b, world.handles[0]);
+    (void) bridge_task_req(world.b, world.handles[0], NULL, &ok);
+    answer();
+}
+
+
+static void
+ended_once(void)
+{
+    MODEL_ASSERT(world.answers == 1);
+    MODEL_ASSERT(world.done[0] == 1);
+    MODEL_ASSERT(world.released[0] == 1);
+    MODEL_ASSERT(bridge_task_find(world.b, world.handles[0]) == NULL);
+    MODEL_ASSERT(!bridge_task_answer(world.b, world.handles[0], 0, NULL, 0,
+                                     NULL, NULL));
+    MODEL_ASSERT(world.q->abandoned == 0);
+}
+
+
+static void
+ended_once_none_left(void)
+{
+    ended_once();
+    MODEL_ASSERT(world.b->live_tasks == 0);
+}
+
+
+static void
+ended_once_other_untouched(void)
+{
+    ended_once();
+    MODEL_ASSERT(world.b->live_tasks == 1);
+    MODEL_ASSERT(bridge_task_answer(world.b, world.handles[1], 0, NULL, 0,
+                                    NULL, NULL));
+}
+
+
+/* ---- in a queue: cancelled, too late, or taken */
+
+static void
+push_cancel_and_drain(void)
+{
+    world_push(0);
+    bridge_task_cancel(world.b, world.tasks[0]);
+    world_until_done(1);
+    bridge_queue_close(world.q);
+}
+
+
+/* a deadline that passes, or not, while it waits; the caller then goes */
+static void
+push_with_deadline(void)
+{
+    bridge_task_t  *t;
+
+    t = world_task(0);
+    t->deadline = 1;
+    MODEL_ASSERT(bridge_push(world.q, t));
+    model_tick(1000);
+    bridge_task_cancel(world.b, t);
+    world_until_done(1);
+    bridge_queue_close(world.q);
+}
+
+
+static void
+taken_or_given_back(void)
+{
+    MODEL_ASSERT(world.done[0] == 1 && world.taken[0] <= 1);
+    MODEL_ASSERT(world.b->live_tasks == 0);
+    MODEL_ASSERT(world.q->abandoned == 0);
+    MODEL_ASSERT(bridge_queue_len(world.q) == 0);
+}
+
+
+/* ---- notices */
+
+static void
+setup_watched(void)
+{
+    uint64_t  handle;
+
+    setup_polled();
+    MODEL_ASSERT(bridge_notices_take(world.b, world.h, &handle, 1) == 0);
+}
+
+
+/* a runtime that answers only what it is told to give up */
+static void
+poll_for_notice(void)
+{
+    uint64_t  handle;
+
+    while (bridge_notices_take(world.b, world.h, &handle, 1) == 0) {
+        MODEL_ASSERT(bridge_poll(world.b, world.h, &handle, 1, -1) == 0);
+    }
+
+    MODEL_ASSERT(handle == world.handles[0]);
+    MODEL_ASSERT(bridge_task_cancelled(world.b, handle));
+    answer();
+}
+
+
+static void
+take_notices(void)
+{
+    int       n;
+    uint64_t  handle;
+
+    n = bridge_notices_take(world.b, world.h, &handle, 1);
+    MODEL_ASSERT(n == 0 || handle == world.handles[0]);
+    world.event += (unsigned) n;
+}
+
+
+static void
+cancel_and_release(void)
+{
+    bridge_task_cancel(world.b, world.tasks[0]);
+    world_until_done(1);
+    bridge_queue_close(world.q);
+
+    while (!bridge_queue_release(world.q)) {
+        model_yield("sweep");
+    }
+}
+
+
+static void
+told_at_most_once(void)
+{
+    MODEL_ASSERT(world.event <= 1);
+    MODEL_ASSERT(world.b->live_tasks == 0);
+
+    /* tasks, the queue and setup's thread: no notice, no cells */
+    MODEL_ASSERT(model_blocks() == 3);
+}
+
+
+const model_scenario_t  model_task[] = {
+    { "two answers", setup_polled,
+      { { "host", drain_one }, { "a", answer }, { "b", answer_by_copy } },
+      ended_once_none_left, 1, 0, false },
+    { "two answers, the slot is used again", setup_polled,
+      { { "host", drain_one_and_reuse }, { "a", answer }, { "b", answer } },
+      ended_once_other_untouched, 0, 0, false },
+    { "answer and cancel", setup_polled,
+      { { "host", cancel_and_drain }, { "runtime", ask_and_answer } },
+      ended_once_none_left, 1, 0, false },
+    { "two answers and cancel", setup_polled,
+      { { "host", cancel_and_drain }, { "a", answer }, { "b", answer } },
+      ended_once_none_left, 0, 0, false },
+    { "poll and cancel", setup,
+      { { "host", push_cancel_and_drain },
+        { "poller", world_serve_and_answer } },
+      taken_or_given_back, 1, 0, false },
+    { "poll, deadline and cancel", setup,
+      { { "host", push_with_deadline },
+        { "poller", world_serve_and_answer } },
+      taken_or_given_back, 0, 0, false },
+    { "notice of a cancel", setup_watched,
+      { { "host", cancel_and_drain }, { "runtime", poll_for_notice } },
+      ended_once_none_left, 1, 0, false },
+    { "notices, answer and release", setup_watched,
+      { { "host", cancel_and_release }, { "a", take_notices },
+        { "b", answer } },
+      told_at_most_once, 0, 0, false },
+    { 0 }
+};

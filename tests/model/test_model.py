@@ -1,0 +1,181 @@
+"""The bridge in a model checker: all schedules of small scenarios.
+
+And that it finds what is wrong: each mutation of the bridge is seen.
+
+MODEL_PREEMPTIONS: for the scenarios that have a bound, another; -1: none.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "model"
+
+# A file, what is in it once, what is there instead, and the scenario in
+# which that shows.
+MUTATIONS = [
+    (
+        "queue.c",
+        "atomic_load(&q->gen) != bridge_handle_gen(handle)) {",
+        "0) {",
+        "release and reuse, a late poll",
+    ),
+    (
+        "queue.c",
+        "    if (atomic_load(&q->inside)) {\n        return false;\n    }\n",
+        "",
+        "release and reuse, a late poll",
+    ),
+    (
+        "queue.c",
+        "    if (!q->stale && atomic_load(&q->fd) != -1",
+        "    if (atomic_load(&q->fd) != -1",
+        "loop, close and release",
+    ),
+    (
+        "queue.c",
+        "               && (uint32_t) atomic_load(&q->threads)"
+        " < BRIDGE_THREAD_UNTOLD);",
+        "               && true);",
+        "two loops on one eventfd, close and release",
+    ),
+    (
+        "poll.c",
+        "            if (atomic_load(&q->fd) != -1) {",
+        "            if (0) {",
+        "two loops on one eventfd, close",
+    ),
+    (
+        "poll.c",
+        "        if (atomic_load(&q->kicked)) {\n"
+        "            w = atomic_load_explicit",
+        "        if (0) {\n            w = atomic_load_explicit",
+        "kick",
+    ),
+    (
+        "poll.c",
+        "            if (want >= WAITING && (want & SLEEPERS)) {",
+        "            if (0) {",
+        "put two, one wake-up, pollers that take one each",
+    ),
+    (
+        "poll.c",
+        "want = (counted ? w : w + SLEEPER) & ~WOKEN;",
+        "want = counted ? w : w + SLEEPER;",
+        "push, two pollers",
+    ),
+    (
+        "poll.c",
+        "    if (armed && atomic_exchange(&q->kicked, false)) {",
+        "    if (0) {",
+        "loop, kick",
+    ),
+    (
+        "answer.c",
+        "            || state_phase(state) != BRIDGE_TASK_POLLED)",
+        "            )",
+        "two answers",
+    ),
+    (
+        "done.c",
+        "t = atomic_exchange_explicit(&b->done, NULL, memory_order_acquire);",
+        "t = atomic_load(&b->done);\n    atomic_store(&b->done, NULL);",
+        "answers from two threads",
+    ),
+    (
+        "task.c",
+        "    if (state_phase(old) == BRIDGE_TASK_POLLED) {",
+        "    if (state_phase(old) == BRIDGE_TASK_QUEUED) {",
+        "notice of a cancel",
+    ),
+    (
+        "threads.c",
+        "        if (threads >> 32 != bridge_handle_gen(queue)) {",
+        "        if (0) {",
+        "release and reuse, a late poll",
+    ),
+]
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1, f"{path.name}: {old}"
+    path.write_text(text.replace(old, new))
+
+
+def make(folder: Path) -> Path:
+    """The checker with the bridge in folder/src."""
+    environ = {k: v for k, v in os.environ.items() if k != "MAKEFLAGS"}
+    program = folder / "model"
+    subprocess.run(
+        ["make", "-s", f"MODEL={folder}", str(program)],
+        cwd=ROOT,
+        env=environ,
+        check=True,
+    )
+    return program
+
+
+def run(program: Path, *args: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [str(program), *args],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.fixture(scope="session")
+def model() -> Path:
+    """The bridge as it is, but for a ring that a state has room for."""
+    folder = BUILD / "plain"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "src" / "bridge", folder / "src")
+    edit(folder / "src" / "queue.c", "MIN_CELLS  1024", "MIN_CELLS  4")
+    return make(folder)
+
+
+@pytest.mark.timeout(7200)
+def test_all_scenarios(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, output = run(model)
+    with capsys.disabled():
+        print()
+        for line in output.splitlines():
+            if " states" in line:
+                print(line)
+    assert status == 0, output
+    assert "not ok" not in output
+    assert f"1..{output.count(chr(10) + 'ok ') + 1}" in output
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "scenario"),
+    MUTATIONS,
+    ids=[f"{m[0]}, {m[3]}" for m in MUTATIONS],
+)
+def test_a_mutation_is_found(
+    model: Path, name: str, old: str, new: str, scenario: str
+) -> None:
+    folder = BUILD / "mutant"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(model.parent, folder)
+    edit(folder / "src" / name, old, new)
+    program = make(folder)
+    status, output = run(program, scenario)
+    assert status == 1, output
+    assert f"not ok 1 - {scenario}" in output
+    choices = output.split(f"--replay '{scenario}' ")[1].split()[0]
+    status, again = run(program, "--replay", scenario, choices)
+    assert status == 1, again

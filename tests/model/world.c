@@ -1,0 +1,192 @@
+#include "world.h"
+
+
+MODEL_STATE world_t  world;
+
+
+static void
+wake(void *arg)
+{
+    (void) arg;
+
+    model_access(&world.wakes, true, "wake", __func__, __LINE__);
+    world.wakes++;
+    model_ready(&world.wakes, INT32_MAX);
+}
+
+
+void
+world_new(void)
+{
+    world.b = bridge_host();
+    bridge_init(world.b, wake, NULL);
+    world.q = bridge_queue_new(world.b, 8);
+    world.h = bridge_queue_handle(world.q);
+}
+
+
+bridge_task_t *
+world_task(unsigned n)
+{
+    bridge_task_t  *t;
+
+    t = bridge_task_new(world.b, NULL, 0, NULL, 0);
+    MODEL_ASSERT(t != NULL);
+
+    t->data = &world.tasks[n];
+    world.tasks[n] = t;
+    world.handles[n] = bridge_task_handle(t);
+
+    return t;
+}
+
+
+void
+world_push(unsigned n)
+{
+    MODEL_ASSERT(bridge_push(world.q, world_task(n)));
+}
+
+
+static unsigned
+number_of(uint64_t handle)
+{
+    unsigned  n;
+
+    for (n = 0; n < TASKS && world.handles[n] != handle; n++) { /* void */ }
+
+    MODEL_ASSERT(n < TASKS);
+
+    return n;
+}
+
+
+int
+world_poll(uint64_t queue, unsigned max, int timeout_ms, bool answers)
+{
+    int       i, n;
+    uint64_t  handles[TASKS];
+
+    n = bridge_poll(world.b, queue, handles, (int) max, timeout_ms);
+
+    MODEL_ASSERT(n >= -1 && n <= (int) max);
+
+    for (i = 0; i < n; i++) {
+        world.taken[number_of(handles[i])]++;
+
+        if (answers) {
+            MODEL_ASSERT(bridge_task_answer(world.b, handles[i], 0, NULL, 0,
+                                            NULL, NULL));
+        }
+    }
+
+    if (n > 0) {
+        model_access(&world.all_taken, true, "took", __func__, __LINE__);
+        world.all_taken += (unsigned) n;
+        model_ready(&world.all_taken, INT32_MAX);
+    }
+
+    if (n < 0) {
+        world.ends[model_self()]++;
+        world.nends++;
+    }
+
+    return n;
+}
+
+
+void
+world_serve(void)
+{
+    while (world_poll(world.h, 1, -1, false) >= 0) { /* void */ }
+}
+
+
+void
+world_serve_and_answer(void)
+{
+    while (world_poll(world.h, 1, -1, true) >= 0) { /* void */ }
+}
+
+
+static void
+until(const unsigned *count, unsigned n)
+{
+    model_access(count, false, "wait", __func__, __LINE__);
+
+    while (*count < n) {
+        (void) model_sleep(count, -1, "goes on");
+    }
+}
+
+
+void
+world_until_taken(unsigned n)
+{
+    until(&world.all_taken, n);
+}
+
+
+void
+world_drain(void)
+{
+    unsigned        n;
+    bridge_task_t  *t, *next;
+
+    for (t = bridge_done_take(world.b); t; t = next) {
+        next = t->next;
+        n = number_of(bridge_task_handle(t));
+        MODEL_ASSERT(t == world.tasks[n]);
+        world.done[n]++;
+        world.all_done++;
+        bridge_task_free(world.b, t, !t->dropped);
+    }
+}
+
+
+void
+world_until_done(unsigned n)
+{
+    for ( ;; ) {
+        world_drain();
+
+        if (world.all_done >= n) {
+            return;
+        }
+
+        world_until_woken();
+    }
+}
+
+
+void
+world_until_woken(void)
+{
+    until(&world.wakes, 1);
+    world.wakes = 0;
+}
+
+
+void
+world_tell(void)
+{
+    model_access(&world.event, true, "tell", __func__, __LINE__);
+    world.event++;
+    model_ready(&world.event, INT32_MAX);
+}
+
+
+void
+world_until_told(unsigned n)
+{
+    until(&world.event, n);
+}
+
+
+bool
+world_is_told(void)
+{
+    model_access(&world.event, false, "is told", __func__, __LINE__);
+
+    return world.event;
+}
