@@ -148,6 +148,32 @@ $(foreach b,$(UNIT_BUILDS),$(eval $(call unit_rule,$b)))
 unit: $(UNIT_TESTS)
 
 
+# ---- the bridge in a model checker, see tests/model/model.h
+
+# Where a copy of the bridge is, in src, and the program goes.
+MODEL        := build/model/plain
+MODEL_COMMON := $(patsubst tests/model/%.c,build/model/obj/%.o, \
+                    $(wildcard tests/model/*.c))
+MODEL_BRIDGE := $(patsubst src/bridge/%.c,$(MODEL)/obj/%.o, \
+                    $(wildcard src/bridge/*.c))
+MODEL_FLAGS  := $(STRICT) -g -O2 -U_FORTIFY_SOURCE -fno-stack-protector \
+                -iquote tests/model -Iinclude
+
+$(MODEL_COMMON): build/model/obj/%.o: tests/model/%.c \
+                 $(wildcard tests/model/*.h src/bridge/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(MODEL_FLAGS) -Isrc/bridge -c $< -o $@
+
+$(MODEL_BRIDGE): $(MODEL)/obj/%.o: $(MODEL)/src/%.c \
+                 $(wildcard tests/model/*.h src/bridge/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(MODEL_FLAGS) -I$(MODEL)/src -include tests/model/shim.h \
+	    -c $< -o $@
+
+$(MODEL)/model: $(MODEL_COMMON) $(MODEL_BRIDGE)
+	$(CC) $^ -o $@
+
+
 # ---- the loader on the bridge, without nginx, under ThreadSanitizer
 
 build/loader/test_loader: tests/loader/test_loader.c $(PY_C) $(PY_SOURCES) \
@@ -221,7 +247,8 @@ test:
 	@$(MAKE) --no-print-directory deps-test
 	@$(PYTHON) scripts/test.py $(SUITES)
 
-# SOAK_S= seconds for everything, SOAK= parts of it: soaks kafka fuzz valgrind
+# SOAK_S= seconds for everything, SOAK= parts of it:
+# soaks kafka model fuzz valgrind
 .PHONY: soak
 soak:
 	@$(MAKE) --no-print-directory deps-test

@@ -3,9 +3,10 @@
 usage: test.py [SUITE ...]
 
 A suite is lint, unit (plain, asan and tsan are its parts), loader (under
-TSan), a folder of tests/ that pytest runs, or valgrind or nginx-asan: those of
-the integration tests that are marked for it, with nginx under valgrind, or
-with the C parts built for ASan and UBSan.
+TSan), a folder of tests/ that pytest runs (model: the bridge in all
+schedules), or valgrind or nginx-asan: those of the integration tests that are
+marked for it, with nginx under valgrind, or with the C parts built for ASan
+and UBSan.
 """
 
 from __future__ import annotations

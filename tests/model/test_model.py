@@ -90,8 +90,8 @@ MUTATIONS = [
     ),
     (
         "task.c",
-        "    if (state_phase(old) == BRIDGE_TASK_POLLED) {",
-        "    if (state_phase(old) == BRIDGE_TASK_QUEUED) {",
+        "    } else if (state_phase(old) == BRIDGE_TASK_POLLED) {",
+        "    } else if (state_phase(old) == BRIDGE_TASK_QUEUED) {",
         "notice of a cancel",
     ),
     (

@@ -1,10 +1,11 @@
 """usage: python -m tests.soak [PART ...]
 
-A part is soaks, kafka, fuzz or valgrind; all, unless one is named. SOAK_S,
-3600: seconds. The soaks get half of them, each fuzzer a sixth. kafka is
-100 000 messages that must not get lost, KAFKA_MESSAGES= others. All
-integration tests run under valgrind from 600 s on, which takes what it takes;
-below that, those that `make test` runs there.
+A part is soaks, kafka, model, fuzz or valgrind; all, unless one is named.
+SOAK_S, 3600: seconds. The soaks get half of them, each fuzzer a sixth. kafka
+is 100 000 messages that must not get lost, KAFKA_MESSAGES= others. From 600 s
+on the model checker tries schedules of more preemptions, and all integration
+tests run under valgrind, which takes what it takes; below that, those that
+`make test` runs there.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .report import write
 from .soak import Result, Soak
 
 FOLDER = BUILD / "soak"
-PARTS = ("soaks", "kafka", "fuzz", "valgrind")
+PARTS = ("soaks", "kafka", "model", "fuzz", "valgrind")
 HUP_S = 10
 MESSAGES = "100000"
 
@@ -102,6 +103,14 @@ def main(wanted: list[str]) -> int:
         results = soaks(seconds / 2)
     if "kafka" in parts:
         others["kafka"], good = kafka()
+        well = well and good
+    if "model" in parts:
+        others["model"], good = run(
+            "model",
+            {"MODEL_PREEMPTIONS": "4" if seconds >= 600 else ""},
+            *(sys.executable, "-m", "pytest", "-q"),
+            *("--timeout=1800", str(Path("tests") / "model")),
+        )
         well = well and good
     if "fuzz" in parts:
         for name, (said, good) in fuzz(max(seconds / 6, 1)).items():
