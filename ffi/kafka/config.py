@@ -149,6 +149,11 @@ class Config:
         )
 
     @property
+    def place(self) -> str:
+        """What an error is about."""
+        return f"{', '.join(self.topics)} at {self.servers}"
+
+    @property
     def default_topic(self) -> str | None:
         """Where a message goes that does not say."""
         only = self.topics[0] if len(self.topics) == 1 else "^"

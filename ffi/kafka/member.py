@@ -136,8 +136,9 @@ class Member(Worker):
             try:
                 self._turn()
             except Exception as exc:
-                log.exception("ffi.kafka: consume")
-                self.post(self._listener.failed, self._journal.describe(exc))
+                if not isinstance(exc, KafkaException):
+                    log.exception("ffi.kafka: consume")
+                self._fail(self._journal.describe(exc))
                 time.sleep(RETRY)
         try:
             self._leave()
@@ -207,7 +208,12 @@ class Member(Worker):
         if error.code() in NO_TOPIC:
             self._topics.renew(message.topic())
         else:
-            self.post(self._listener.failed, self._journal.clean(error.str()))
+            self._fail(self._journal.clean(error.str()))
+
+    def _fail(self, why: str) -> None:
+        fault = f"{self._config.place}: {why}"
+        self._journal.say(logging.ERROR, "consume", "consume: %s", fault)
+        self.post(self._listener.failed, fault)
 
     def _subscribe(self) -> None:
         version = self._topics.version

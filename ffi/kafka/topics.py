@@ -165,7 +165,4 @@ class Topics(Worker):
                 raise
 
     def _explain(self, fault: str) -> str:
-        return self._journal.explain(
-            f"{', '.join(self._config.topics)} at {self._config.servers}:"
-            f" {fault}"
-        )
+        return self._journal.explain(f"{self._config.place}: {fault}")

@@ -160,3 +160,17 @@ def test_no_group(nginx: Nginx, broker: KafkaBroker, topic: str) -> None:
         "produced": 1,
         "failed": 0,
     }
+
+
+def test_pattern_that_is_none(
+    nginx: Nginx, broker: KafkaBroker, topic: str
+) -> None:
+    since = len(nginx.log())
+    kafka = Kafka(nginx, broker.address, "^(", group_id=topic)
+    for _ in range(3):
+        answer = kafka.call(CONSUME)
+        assert answer.status == 2
+        place = f"^( at {broker.address}: "
+        assert (answer.body or "").startswith(place), answer
+    assert nginx.count_log("ffi.kafka: consume: ", since) == 1
+    assert "Traceback" not in nginx.log(since)
