@@ -9,7 +9,6 @@ from typing import Any
 from tests.integration.nginx import Nginx
 
 from .calls import CONSUME, Kafka
-from .cluster import Cluster
 from .secure import PASSWORD, USER, SecureBroker, make_ca
 
 PRODUCE = {"type": "produce", "msg": "x"}
@@ -126,25 +125,3 @@ def test_tls_where_none_is_spoken(
         librdkafka=tls(secure_broker.ca),
     )
     assert_refused(kafka, servers, topic, "(?i)ssl")
-
-
-def test_serves_when_the_password_is_right(
-    nginx: Nginx, secure_broker: SecureBroker, topic: str
-) -> None:
-    """What one runtime has suffered is nothing to another."""
-    servers = secure_broker.scram_address
-    wrong, right = (
-        Kafka(
-            nginx,
-            servers,
-            topic,
-            timeout=TIMEOUT_MS,
-            librdkafka=scram(secure_broker, password),
-        )
-        for password in (WRONG, PASSWORD)
-    )
-    assert wrong.call(PRODUCE).status == 2
-    right.produce("x")
-    assert [m.value() for m in Cluster(secure_broker.address).read(topic)] == [
-        b"x"
-    ]
