@@ -212,7 +212,7 @@ respond_copy(void)
     case 2:
         /* no memory is this large */
         n = SIZE_MAX - below(2);
-        answered(t, rc, NULL, 0);
+        answered(t, rc ? rc : 1, NULL, 0);
         t = NULL;
         break;
 

@@ -65,7 +65,7 @@ step(void)
                 break;
             case 2:
                 bridge_queue_forget(q->queue);
-                q->told = true;
+                q->forgotten = true;
                 break;
             default:
                 release_queue(q);
@@ -143,7 +143,7 @@ finish(void)
             close_queue(q);
             drop(q);
             bridge_queue_forget(q->queue);
-            q->told = true;
+            q->forgotten = true;
         }
     }
 

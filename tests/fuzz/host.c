@@ -210,7 +210,8 @@ release_queue(queue_t *q)
     }
 
     gone = q->nwaiting == 0
-           && (q->fd == -1 || q->told || (q->polled && !q->polled_here));
+           && (q->fd == -1 || q->forgotten
+               || (q->polled && (!q->polled_here || q->told)));
 
     require(bridge_queue_release(q->queue) == gone);
     q->live = !gone;

@@ -49,7 +49,8 @@ typedef struct {
     uint64_t        handle;
     bool            live;           /* its handle is good */
     bool            closed;
-    bool            told;
+    bool            told;           /* this thread, of the close */
+    bool            forgotten;
     bool            kicked;
     bool            armed;
     bool            readable;

@@ -9,6 +9,14 @@
 #include "threads.h"
 
 
+/* a poll has returned -1: other loops on the eventfd are to hear of it */
+static void
+pass_on(queue_t *q)
+{
+    q->readable |= q->fd != -1;
+}
+
+
 void
 poll_batch(void)
 {
@@ -40,6 +48,7 @@ poll_batch(void)
         if (want == 0 && q->closed) {
             want = -1;
             q->told = true;
+            pass_on(q);
         }
     }
 
@@ -87,6 +96,7 @@ task_poll(void)
         if (want == 0) {
             q->told = true;
             q->kicked = false;
+            pass_on(q);
         }
     }
 
@@ -121,7 +131,9 @@ poll_elsewhere(void)
         }
 
         q->polled = true;
-        q->told |= q->closed;
+        if (q->closed) {
+            pass_on(q);
+        }
     }
 
     (void) bridge_threads_ended(b);
