@@ -16,10 +16,10 @@
 
 /*
  * Lets the running coroutine of r wait for t, at most ms milliseconds (0: no
- * bound), for an answer of at most max bytes.  Where this succeeds t must be pushed, and the coroutine must yield
- * before anything else happens and then call take.  Else not NGX_OK, with the
- * reason in err (*errlen bytes of room; becomes its length), and t is still
- * the caller's.
+ * bound), for an answer of at most max bytes.  Where this succeeds t must be
+ * pushed, and the coroutine must yield before anything else happens and then
+ * call take.  Else not NGX_OK, with the reason in err (*errlen bytes of room;
+ * becomes its length), and t is still the caller's.
  */
 ngx_int_t ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r,
     bridge_task_t *t, ngx_msec_t ms, size_t max, u_char *err,
