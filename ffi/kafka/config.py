@@ -116,6 +116,11 @@ class Config:
                 f"librdkafka: {shown_name(name)} must be a string,"
                 " a number or a boolean",
             )
+            # What librdkafka would not see.
+            require(
+                "\0" not in f"{name}{value}",
+                f"librdkafka: {shown_name(name)} must be without NUL",
+            )
 
     @classmethod
     def parse(cls, text: str) -> Config:
@@ -247,7 +252,8 @@ def shown_name(name: str) -> str:
 
 
 def is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    """Of a C string, too: librdkafka ends the process at an empty group."""
+    return isinstance(value, str) and bool(value.strip()) and "\0" not in value
 
 
 def is_integer(value: object, least: int, most: int) -> bool:

@@ -108,9 +108,10 @@ class Journal:
         return self.clean(describe(exc))
 
     def clean(self, text: str) -> str:
+        """In one line, and without what is secret."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        return text
+        return " ".join(text.split())
 
     def _on_fail(self, text: str) -> None:
         first, last = 0.0, 0.0

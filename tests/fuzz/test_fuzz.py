@@ -1,7 +1,9 @@
 """Each fuzzer for FUZZ_S seconds, 10 unless told.
 
 What it learns is kept in build/fuzz for the next time, and so is an input
-that a fuzzer does not survive.
+that a fuzzer does not survive. FUZZ_SEED: of its random numbers, 1 unless
+told, so that a change of the code alone decides what a new clone finds; 0
+for another one each time.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from tests.integration.nginx import BUILD, ROOT
 FOLDER = BUILD / "fuzz"
 SEEDS = Path(__file__).parent / "seeds"
 SECONDS = float(os.environ.get("FUZZ_S") or 10)
+SEED = os.environ.get("FUZZ_SEED") or "1"
 IN_C = ("cfg", "handles")
 IN_PYTHON = ("requests", "config", "ledger")
 NAMES = (*IN_C, *IN_PYTHON)
@@ -47,6 +50,7 @@ def test_fuzz(name: str) -> None:
         [
             *command(name),
             f"-max_total_time={SECONDS:.0f}",
+            f"-seed={SEED}",
             "-max_len=2000",
             "-timeout=60",
             f"-artifact_prefix={folder}/",

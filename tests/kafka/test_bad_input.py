@@ -67,6 +67,10 @@ def test_config_lacks_a_key(nginx: Nginx, key: str) -> None:
         ("topic", "..", "topic may have"),
         ("topic", "x" * 250, "topic may have"),
         ("group_id", False, "group_id must be"),
+        ("group_id", "\0", "group_id must be"),
+        ("topic", "^a\0", "topic must be"),
+        ("librdkafka", {"group.id\0": ""}, "librdkafka: .* without NUL"),
+        ("librdkafka", {"client.id": "a\0b"}, "librdkafka: .* without NUL"),
         ("timeout", 0, "timeout must be"),
         ("timeout", -1, "timeout must be"),
         ("timeout", True, "timeout must be"),
@@ -79,6 +83,11 @@ def test_config_lacks_a_key(nginx: Nginx, key: str) -> None:
             "librdkafka",
             {"linger.ms": "x"},
             "librdkafka: .*queue.buffering.max.ms",
+        ),
+        (
+            "librdkafka",
+            {"linger.ms": float("inf")},
+            "librdkafka: .*queue.buffering.max.ms.* range 0..900000$",
         ),
         ("librdkafka", {"no.such": 1}, "librdkafka: .*no.such"),
         (

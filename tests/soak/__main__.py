@@ -79,7 +79,7 @@ def fuzz(seconds: float) -> dict[str, tuple[str, bool]]:
     def one(name: str) -> tuple[str, bool]:
         return run(
             f"fuzz-{name}",
-            {"FUZZ_S": f"{seconds:.0f}"},
+            {"FUZZ_S": f"{seconds:.0f}", "FUZZ_SEED": "0"},
             *(sys.executable, "-m", "pytest", "-q", "-ra"),
             f"tests/fuzz/test_fuzz.py::test_fuzz[{name}]",
         )
