@@ -209,6 +209,12 @@ bridge_threads_list(bridge_t *b, uint64_t queue, int *tids, int max)
 
         tid = atomic_load(&s->tid);
 
+        /* it may have become another thread's */
+
+        if (atomic_load(&s->queue) != of) {
+            continue;
+        }
+
         for (i = 0; i < n && tids[i] != tid; i++) {
             /* void */
         }

@@ -1,12 +1,19 @@
+#include <unistd.h>
+
 #include "unit.h"
 
 
-#define MANY  6
+#define MANY     6
+#define PASSERS  5000
+
+/* an id of a thread is below it */
+#define IDS      (1 << 22)
 
 
 static bridge_t          *b;
 static _Atomic uint32_t   arrived;
 static _Atomic bool       leave;
+static _Atomic char       kinds[IDS];
 
 
 static int
@@ -70,6 +77,39 @@ look_in(void *arg)
 
     v = arg;
     (void) bridge_poll(b, v->queue[0], &h, 1, 0);
+
+    return NULL;
+}
+
+
+typedef struct {
+    uint64_t  queue;
+    char      kind;
+} passing_t;
+
+
+static void *
+pass_by(void *arg)
+{
+    uint64_t          h;
+    const passing_t  *p;
+
+    p = arg;
+    atomic_store(&kinds[bridge_threads_id()], p->kind);
+    (void) bridge_poll(b, p->queue, &h, 1, 0);
+    atomic_fetch_add(&arrived, 1);
+    usleep(100);
+
+    return NULL;
+}
+
+
+static void *
+come_and_go(void *arg)
+{
+    while (!atomic_load(&leave)) {
+        unit_join(unit_thread(pass_by, arg));
+    }
 
     return NULL;
 }
@@ -230,6 +270,41 @@ test_live_threads_are_listed(void **state)
 
     finish(q1);
     finish(q2);
+}
+
+
+/* while the entries of those that end go to others */
+static void
+test_no_thread_of_another_queue_is_listed(void **state)
+{
+    int              i, j, n, tids[MANY];
+    pthread_t        threads[2];
+    passing_t        passing[2];
+    bridge_queue_t  *queues[2];
+
+    (void) state;
+
+    for (i = 0; i < 2; i++) {
+        queues[i] = bridge_queue_new(b, 1);
+        passing[i].queue = bridge_queue_handle(queues[i]);
+        passing[i].kind = (char) (i + 1);
+        threads[i] = unit_thread(come_and_go, &passing[i]);
+    }
+
+    while (atomic_load(&arrived) < PASSERS) {
+        n = bridge_threads_list(b, passing[0].queue, tids, MANY);
+
+        for (j = 0; j < n; j++) {
+            assert_int_equal(atomic_load(&kinds[tids[j]]), 1);
+        }
+    }
+
+    atomic_store(&leave, true);
+
+    for (i = 0; i < 2; i++) {
+        unit_join(threads[i]);
+        finish(queues[i]);
+    }
 }
 
 
@@ -429,6 +504,7 @@ main(void)
         test(test_a_thread_of_two_queues_counts_in_both),
         test(test_a_thread_that_never_polled_does_not_count),
         test(test_live_threads_are_listed),
+        test(test_no_thread_of_another_queue_is_listed),
         test(test_threads_count_past_a_release),
         test(test_a_thread_caught_in_a_release_counts),
         test(test_old_threads_do_not_count_in_a_reused_queue),
