@@ -110,7 +110,8 @@ handler_of(runtime_t *self, void *task)
 
 /*
  * A plain handler of the event loop's may return a future: its result is the
- * answer then.  0 where value is none; call may be NULL.
+ * answer then.  0 where value is none, -1 with an exception set; call may be
+ * NULL.
  */
 static int
 await_future(runtime_t *self, void *task, call_t *call, PyObject *value)
@@ -141,10 +142,6 @@ await_future(runtime_t *self, void *task, call_t *call, PyObject *value)
         adopted = PyObject_IsTrue(result);
     }
 
-    if (adopted == -1) {
-        runtime_fail_current(self, task, NULL);
-    }
-
     Py_XDECREF(call);
     Py_XDECREF(number);
     Py_XDECREF(result);
@@ -157,6 +154,7 @@ await_future(runtime_t *self, void *task, call_t *call, PyObject *value)
 static void
 call_handler(runtime_t *self, void *task, PyObject *handler)
 {
+    int        adopted;
     call_t    *call;
     PyObject  *request, *result, *callbacks;
 
@@ -174,22 +172,15 @@ call_handler(runtime_t *self, void *task, PyObject *handler)
     interpreter_end_child();
 
     call = call_leave();
-    callbacks = NULL;
+    adopted = result ? await_future(self, task, call, result) : -1;
+    callbacks = adopted != 1 && call ? call_end(call) : NULL;
 
-    if (result && await_future(self, task, call, result)) {
-        goto done;
-    }
-
-    callbacks = call ? call_end(call) : NULL;
-
-    if (result) {
+    if (adopted == 0) {
         runtime_answer(self, task, result, callbacks);
 
-    } else {
+    } else if (adopted == -1) {
         runtime_fail_current(self, task, callbacks);
     }
-
-done:
 
     Py_DECREF(handler);
     Py_DECREF(request);
