@@ -3,13 +3,13 @@
 
 #include <time.h>
 
-/* Any thread.  For pthread_cond_timedwait: ms milliseconds from now. */
+/* Any thread.  ms milliseconds from now, by CLOCK_MONOTONIC. */
 static inline struct timespec
 deadline_in(int ms)
 {
     struct timespec  ts;
 
-    clock_gettime(CLOCK_REALTIME, &ts);
+    clock_gettime(CLOCK_MONOTONIC, &ts);
 
     ts.tv_sec += ms / 1000;
     ts.tv_nsec += (long) (ms % 1000) * 1000000;

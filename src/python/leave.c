@@ -63,7 +63,7 @@ wait_for_leave(int ms)
     pthread_mutex_lock(&lock);
 
     for (rc = 0; !left && rc == 0; /* void */) {
-        rc = pthread_cond_timedwait(&changed, &lock, &end);
+        rc = pthread_cond_clockwait(&changed, &lock, CLOCK_MONOTONIC, &end);
     }
 
     done = left;

@@ -31,7 +31,7 @@ static pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t   changed = PTHREAD_COND_INITIALIZER;
 
 /* guarded by lock, which is never held by who waits for the GIL */
-static ask_t           *asked;      /* what is not written yet */
+static ask_t           *asked;      /* not written yet; none if not writing */
 static bool             writing;    /* there is a thread for it */
 static bool             attached;   /* and it has the GIL */
 static bool             watching;
@@ -205,23 +205,30 @@ tell_gil_is_held(void)
 }
 
 
-void
-report_wait(int ms)
+/* lock held; whether what was asked for could not even be begun */
+static bool
+wait_in_vain(int ms)
 {
     int              rc;
-    bool             held;
     struct timespec  end;
 
     end = deadline_in(ms);
 
-    pthread_mutex_lock(&lock);
-
     for (rc = 0; asked && rc == 0; /* void */) {
-        rc = pthread_cond_timedwait(&changed, &lock, &end);
+        rc = pthread_cond_clockwait(&changed, &lock, CLOCK_MONOTONIC, &end);
     }
 
-    held = asked && !attached;
+    return asked && !attached;
+}
 
+
+void
+report_wait(int ms)
+{
+    bool  held;
+
+    pthread_mutex_lock(&lock);
+    held = wait_in_vain(ms);
     pthread_mutex_unlock(&lock);
 
     if (held) {
@@ -233,13 +240,18 @@ report_wait(int ms)
 static void *
 watch_thread(void *arg)
 {
+    bool  held;
+
     (void) arg;
 
-    report_wait(PATIENCE_MS);
-
     pthread_mutex_lock(&lock);
+    held = wait_in_vain(PATIENCE_MS);
     watching = false;
     pthread_mutex_unlock(&lock);
+
+    if (held) {
+        tell_gil_is_held();
+    }
 
     return NULL;
 }
@@ -260,19 +272,19 @@ report_ask(void *tq)
 
     pthread_mutex_lock(&lock);
 
+    if (!writing) {
+        writing = interpreter_thread(write_thread, NULL) == 0;
+    }
+
     for (last = &asked; *last && (*last)->tq != tq; last = &(*last)->next) {
         /* void */
     }
 
-    if (*last) {
+    if (*last || !writing) {
         free(ask);
 
     } else {
         *last = ask;
-    }
-
-    if (!writing) {
-        writing = interpreter_thread(write_thread, NULL) == 0;
     }
 
     if (writing && !watching) {

@@ -11,7 +11,8 @@
 /*
  * Any thread, interpreter running; does not block.  Has error.log told,
  * soon, what the threads of the runtime of tq do, or (NULL) the one that
- * leaves (see leave.h).  Asked again before that, it is told once.
+ * leaves (see leave.h).  Asked again before that, it is told once; where no
+ * memory or thread is to be had, never.
  */
 void report_ask(void *tq);
 
