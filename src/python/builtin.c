@@ -144,7 +144,7 @@ builtin_pollers(PyObject *self, PyObject *number)
     }
 
     for (i = 0; i < n; i++) {
-        tid = PyLong_FromLong(tids[i]);
+        tid = PyLong_FromUnsignedLong((unsigned long) tids[i]);
         if (tid == NULL) {
             Py_DECREF(list);
             return NULL;

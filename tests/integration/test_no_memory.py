@@ -22,7 +22,11 @@ LOADER = BUILD / "lib" / "libffi_python3.so"
 
 APP = """
 import asyncio
+import ctypes
+import gc
 import sys
+import time
+import weakref
 from resty_ffi import Error, current, serve
 
 owed = 0
@@ -77,6 +81,15 @@ class Plain:
     def wrong(self, request):
         return 5
 
+    def stay(self, request):
+        open(request, "w").close()
+        time.sleep(1000)
+
+    def hold(self, request):
+        python = ctypes.PyDLL(None)
+        open(request, "w").close()
+        python.sleep(1000)
+
 globals()["long_" * 12] = Plain
 
 @serve(view=True)
@@ -104,6 +117,35 @@ class Loop:
 
     def plain(self, request):
         return request
+
+@serve
+class Later:
+    def __init__(self):
+        self.loop = asyncio.get_running_loop()
+        self.futures = weakref.WeakSet()
+
+    def upper(self, request):
+        future = self.never(request)
+        self.loop.call_soon(future.set_result, request.upper())
+        return future
+
+    def told(self, request):
+        ask()
+        return self.upper(request)
+
+    def error(self, request):
+        future = self.never(request)
+        future.set_exception(ValueError("raised"))
+        return future
+
+    def never(self, request):
+        future = self.loop.create_future()
+        self.futures.add(future)
+        return future
+
+    async def owed(self, request):
+        gc.collect()
+        return str(owed + len(self.futures))
 """
 
 PROBE = """
@@ -191,6 +233,22 @@ LOOP = """
     faults.call("upper", "y", "Y"),
     faults.unload(),
 """
+LATER = """
+    faults.load("ffi_python3", "short,Later"),
+    faults.call("upper", "x", "X"),
+    faults.call("upper", long, long:upper()),
+    faults.call("told", "x", "X"),
+    faults.call("error", "x", 1, "ValueError: raised"),
+    faults.call("never", "x", "timeout", nil, { timeout = 5 }),
+    faults.owed(),
+    faults.call("upper", "y", "Y"),
+    faults.unload(),
+"""
+REPORT = """
+    faults.load("ffi_python3", "evaluate,init"),
+    faults.report(),
+    faults.unload(),
+"""
 
 
 @pytest.fixture(scope="module")
@@ -238,8 +296,11 @@ def survive(nginx: Nginx, steps: str, n: int) -> bool:
 )
 @pytest.mark.parametrize(
     "steps",
-    [PROBE, FAILING, ASYNC, PLAIN, MISSING, VIEW, LOOP],
-    ids=["probe", "failing", "async", "plain", "missing", "view", "loop"],
+    [PROBE, FAILING, ASYNC, PLAIN, MISSING, VIEW, LOOP, LATER, REPORT],
+    ids=[
+        *("probe", "failing", "async", "plain", "missing", "view", "loop"),
+        *("later", "report"),
+    ],
 )
 def test_each_allocation(nginx: Nginx, steps: str) -> None:
     since = len(nginx.log())
@@ -366,6 +427,79 @@ def test_each_allocation_of_the_exit(
         assert nginx.count_log(r"\[warn\].*atexit callbacks") == 2
 
 
+@pytest.mark.parametrize(
+    ("method", "all_calls", "told"),
+    [
+        ("stay", True, "in stay"),
+        ("hold", False, "something holds the GIL"),
+    ],
+)
+def test_each_allocation_of_the_exit_beside_a_thread_that_stays(
+    new_nginx: NewNginx,
+    environ: dict[str, str],
+    sites: Path,
+    method: str,
+    all_calls: bool,
+    told: str,
+) -> None:
+    """One that has the GIL makes many calls, each in its turn."""
+    http = "ffi_exit_timeout 1s;"
+    with new_nginx(environ=environ, http=http) as nginx:
+        nginx.allow_log(r"on_exit\(\) failed")
+        nginx.write_python("short.py", APP)
+        failed = -1
+        n = 0
+        while len(found(sites)) != failed:
+            failed = len(found(sites))
+            since = len(nginx.log())
+            n += 1
+            old = nginx.worker()
+            entered = nginx.prefix / f"entered{n}"
+            nginx.lua(
+                f"""
+                local C = require("ffi").C
+                require "faults"
+                local rt = assert(ngx.load_ffi("ffi_python3", "short,Plain"))
+                local call = ngx.thread.spawn(rt.{method}, rt, "{entered}",
+                                              {{ timeout = 0 }})
+                while not io.open("{entered}") do
+                    ngx.sleep(0.005)
+                end
+                ngx.thread.kill(call)
+                C.faults_arm({n if all_calls else -1})
+                """
+            )
+            nginx.reload()
+            nginx.wait_gone(old)
+            nginx.wait_log(f"process {old} exited with code 0")
+        assert n > 2
+        assert nginx.count_log(told, since) == 1
+
+
+def test_a_report_for_which_nothing_is_left(
+    new_nginx: NewNginx, environ: dict[str, str]
+) -> None:
+    """Is not waited for, and nobody is blamed for it."""
+    with new_nginx(environ=environ) as nginx:
+        for n in range(1, 6):
+            old = nginx.worker()
+            assert nginx.lua(
+                f"""
+                local ffi = require "ffi"
+                require "faults"
+                local rt = assert(ngx.load_ffi("ffi_python3", "evaluate,init"))
+                local _, tq = rt:run("result = f'return {{tq}}ULL'")
+                tq = ffi.cast("void *", loadstring(tq)())
+                ffi.C.faults_arm({n})
+                ffi.load("ffi_python3").libffi_report(tq)
+                return ffi.C.faults_disarm()
+                """
+            ) == [1]
+            nginx.reload()
+            nginx.wait_gone(old)
+        assert not nginx.count_log("something holds the GIL")
+
+
 def test_each_allocation_of_the_configuration(
     new_nginx: NewNginx, environ: dict[str, str], sites: Path
 ) -> None:
@@ -475,7 +609,7 @@ def test_no_function_was_left_out(library: Path) -> None:
         line.split()[-1].partition("@")[0] for line in listed.splitlines()
     }
     allocating = re.compile(
-        r"alloc|dup|create|open$|open64|eventfd$|atfork|setspecific|on_exit"
+        r"alloc|dup|create|open|eventfd$|atfork|setspecific|on_exit"
         r"|_add|_new$|_New$|get_connection|attr_init|_From|_Init|Import_|Call"
         r"|Vectorcall|GetAttr|Decode|Encode|SetItem|Append|AsUTF8|_Set$"
     )

@@ -62,10 +62,17 @@ faults_arm(int n)
 
 
 int
+faults_failures(void)
+{
+    return failures;
+}
+
+
+int
 faults_disarm(void)
 {
     countdown = 0;
-    return failures;
+    return atomic_exchange(&failures, 0);
 }
 
 
@@ -159,7 +166,9 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
     X(calloc, 0, errno = ENOMEM)                                              \
     X(eventfd, -1, errno = ENOMEM)                                            \
     X(dlinfo, -1, failed_dl = true)                                           \
+    X(fopen, 0, errno = EMFILE)                                               \
     X(on_exit, -1, (void) 0)                                                  \
+    X(opendir, 0, errno = EMFILE)                                             \
     X(pthread_attr_init, ENOMEM, (void) 0)                                    \
     X(pthread_create, EAGAIN, (void) 0)                                       \
     X(pthread_key_create, EAGAIN, (void) 0)                                   \
@@ -189,6 +198,7 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
     X(PyImport_ImportModule, 0, SET)                                          \
     X(PyList_Append, -1, SET)                                                 \
     X(PyList_New, 0, SET)                                                     \
+    X(PyLong_FromUnsignedLong, 0, SET)                                        \
     X(PyLong_FromVoidPtr, 0, SET)                                             \
     X(PyMemoryView_FromObject, 0, SET)                                        \
     X(PyModule_AddType, -1, SET)                                              \

@@ -4,7 +4,9 @@ local ffi = require "ffi"
 
 ffi.cdef [[
 void faults_arm(int n);
+int faults_failures(void);
 int faults_disarm(void);
+void libffi_report(void *tq);
 ]]
 
 local C = ffi.C
@@ -83,7 +85,7 @@ end
 function _M.owed()
     return { "owed", function(state)
         local ok, res
-        for _ = 1, 100 do
+        for _ = 1, 2000 do
             ok, res = state.rt:owed("x")
             if not ok or res == "0" then
                 break
@@ -92,6 +94,42 @@ function _M.owed()
         end
         return ok, res
     end, "0" }
+end
+
+
+local function in_log(text)
+    local file = assert(io.open(ngx.config.prefix() .. "error.log"))
+    local log = file:read("*a")
+    file:close()
+    return log:find(text, 1, true) ~= nil
+end
+
+
+-- what the threads of a runtime of evaluate.py do, as if it were stuck
+function _M.report()
+    local code = "import _resty_ffi; result = "
+                 .. "f'return {tq}ULL, {_resty_ffi.pollers(tq)[0]}'"
+
+    return { "report", function(state)
+        local ok, res, err = state.rt:run(code)
+        if not ok then
+            return ok, res, err and "raised"
+        end
+
+        local tq, tid = loadstring(res)()
+        ffi.load("ffi_python3").libffi_report(ffi.cast("void *", tq))
+
+        for _ = 1, 2000 do
+            if in_log("thread " .. tid .. ' "') then
+                return true, "reported"
+            end
+            if C.faults_failures() > 0 then
+                break
+            end
+            ngx.sleep(0.005)
+        end
+        return false, "not reported"
+    end, "reported" }
 end
 
 
