@@ -203,6 +203,16 @@ def test_a_future_nobody_waits_for(nginx: Nginx) -> None:
     assert nginx.lua(code) == [False, "timeout", True, "[True] False"]
 
 
+def test_a_future_that_cannot_be_awaited(nginx: Nginx) -> None:
+    code = f"""
+        local rt = {loaded("kinds,Refusing")}
+        local ok, rc, err = rt:refuses("")
+        return ok, rc, err, rt:fates("")
+    """
+    refused = [False, 1, "RuntimeError: refused"]
+    assert nginx.lua(code) == [*refused, True, "[] True"]
+
+
 def test_beside_a_poll_loop(nginx: Nginx) -> None:
     """Served and poll loops, same module or not, do not know each other."""
     nginx.write_python(

@@ -246,3 +246,15 @@ class Futures:
     async def fates(self, request: bytes) -> str:
         told = await asyncio.wait_for(self._told, BOUND)
         return f"{self._given_up} {told}"
+
+
+class Refuses(asyncio.Future[bytes]):
+    def add_done_callback(self, *args: object, **kwargs: object) -> None:
+        raise RuntimeError("refused")
+
+
+@serve
+class Refusing(Futures):
+    def refuses(self, request: bytes) -> asyncio.Future[bytes]:
+        current().on_delivered(self._told.set_result)
+        return Refuses()
