@@ -187,6 +187,7 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
 #define SET  (void) original("PyErr_NoMemory")(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
                                                0, 0)
 
+/* _PyObject_CallMethod_SizeT: what PyObject_CallMethod is before 3.13 */
 #define OF_PYTHON(X)                                                          \
     X(PyBytes_FromStringAndSize, 0, SET)                                      \
     X(PyContextVar_Set, 0, SET)                                               \
@@ -203,6 +204,7 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
     X(PyMemoryView_FromObject, 0, SET)                                        \
     X(PyModule_AddType, -1, SET)                                              \
     X(PyObject_CallFunctionObjArgs, 0, SET)                                   \
+    X(PyObject_CallMethod, 0, SET)                                            \
     X(PyObject_CallOneArg, 0, SET)                                            \
     X(PyObject_GetAttrString, 0, SET)                                         \
     X(PyObject_GetBuffer, -1, SET)                                            \
