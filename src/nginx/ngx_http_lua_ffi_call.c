@@ -18,6 +18,7 @@ static int ngx_http_lua_ffi_push(lua_State *L, bridge_task_t *t);
 static void ngx_http_lua_ffi_answered(bridge_task_t *t);
 static void ngx_http_lua_ffi_log_timeout(bridge_task_t *t);
 static void ngx_http_lua_ffi_log_large(bridge_task_t *t);
+static ngx_uint_t ngx_http_lua_ffi_is_late(bridge_task_t *t);
 static int64_t ngx_http_lua_ffi_now(void);
 
 
@@ -169,15 +170,19 @@ ngx_http_lua_ffi_take(lua_State *L, uint64_t id)
         return 2;
     }
 
-    if (t->dropped) {
+    if ((t->dropped || t->rc != 0) && ngx_http_lua_ffi_is_late(t)) {
+
+        /* a runtime gives up what is late, and says so as a failure */
+
         lua_pushboolean(L, 0);
+        lua_pushliteral(L, "timeout");
 
-        if (t->deadline && ngx_http_lua_ffi_now() >= t->deadline) {
-            lua_pushliteral(L, "timeout");
+        n = 2;
+        delivered = 0;
 
-        } else {
-            lua_pushliteral(L, "the runtime has ended");
-        }
+    } else if (t->dropped) {
+        lua_pushboolean(L, 0);
+        lua_pushliteral(L, "the runtime has ended");
 
         n = 2;
         delivered = 0;
@@ -325,6 +330,13 @@ ngx_http_lua_ffi_log_large(bridge_task_t *t)
                   "lua ffi: \"%V\" has answered with %uz bytes: too large "
                   "for max_response_bytes, %uz; the call has failed",
                   &name, t->rsp_len, rt->load.max_response);
+}
+
+
+static ngx_uint_t
+ngx_http_lua_ffi_is_late(bridge_task_t *t)
+{
+    return t->deadline && ngx_http_lua_ffi_now() >= t->deadline;
 }
 
 

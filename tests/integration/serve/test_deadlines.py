@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -197,6 +198,45 @@ def test_a_timeout_cancels_a_coroutine(nginx: Nginx, story: Story) -> None:
     assert call(nginx, cfg, timeout=50) == [False, "timeout"]
     story.wait("task:runs", "task:cancelled=True", "task=False")
     assert "Traceback" not in nginx.log(since)
+
+
+TARDY = """
+import asyncio
+from pathlib import Path
+from resty_ffi import serve
+
+@serve
+async def tardy(request):
+    marks = Path(request.decode())
+    (marks / "runs").touch()
+    try:
+        await asyncio.sleep(60)
+    finally:
+        # the answer is there by then
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.1, (marks / "ended").touch)
+"""
+
+
+def test_a_worker_that_is_late_for_a_timeout(
+    nginx: Nginx, tmp_path: Path
+) -> None:
+    """The call has been cancelled meanwhile: that is not what Lua gets."""
+    nginx.write_python("tardy.py", TARDY)
+    tmp_path.chmod(0o777)
+    code = f"""
+        local function is_there(name)
+            local file = io.open("{tmp_path}/" .. name)
+            return file and file:close()
+        end
+        local rt = {loaded("tardy,tardy")}
+        local waits = ngx.thread.spawn(rt.any, rt, "{tmp_path}",
+                                       {{ timeout = 1000 }})
+        while not is_there("runs") do ngx.sleep(0.001) end
+        while not is_there("ended") do end
+        return select(2, ngx.thread.wait(waits))
+    """
+    assert nginx.lua(code) == [False, "timeout"]
 
 
 def test_a_coroutine_that_refuses_to_end(nginx: Nginx, story: Story) -> None:
