@@ -285,8 +285,8 @@ class Receiver:
                 logging.WARNING,
                 "no partition",
                 "no message in time, and no partition of topic %s assigned:"
-                " each nginx worker is one member of group %s, members beyond"
-                " the number of partitions get nothing",
+                " group %s has not shared them out yet, or has more members,"
+                " one in each nginx worker, than there are partitions",
                 ", ".join(self._config.topics),
                 self._config.group_id,
                 every=QUIET,
