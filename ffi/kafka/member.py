@@ -255,7 +255,7 @@ class Member(Worker):
     def _on_assign(
         self, client: Consumer, parts: Sequence[TopicPartition]
     ) -> None:
-        self._paused = False
+        # Those it has had before stay paused.
         self.post(self._listener.assigned, keys_of(parts))
 
     def _on_revoke(

@@ -75,6 +75,19 @@ def kafka_threads(nginx: Nginx) -> int:
     )
 
 
+def keys_of_member(nginx: Nginx, group: str) -> int:
+    """Partitions of the group's members here, asking no broker."""
+    return int(
+        nginx.python(
+            "import gc\n"
+            "from ffi.kafka.consumer import Receiver\n"
+            "result = sum(len(each.ledger.keys) for each in gc.get_objects()"
+            f" if type(each) is Receiver and not each._closed and"
+            f" each._config.group_id == {group!r})"
+        )
+    )
+
+
 def test_two_workers_share_two_partitions(
     broker: KafkaBroker, two_partitions: str, producer: Producer
 ) -> None:
@@ -172,6 +185,37 @@ def test_member_at_rest(
     first.unload()
     eventually(lambda: not cluster.members(topic), "the first has left")
     assert second.consume_values(2) == ["3", "4"]
+
+
+def test_rebalance_of_a_member_at_rest(
+    nginx: Nginx, broker: KafkaBroker, cluster: Cluster, two_partitions: str
+) -> None:
+    """What it has kept goes on with what it gets."""
+    topic = two_partitions
+    first, second = (
+        Kafka(nginx, broker.address, topic, timeout=timeout)
+        for timeout in (1000, 1001)
+    )
+
+    def partitions(kafka: Kafka) -> list[int]:
+        rows = kafka.call({"type": "stats"}).message["assignment"]
+        return [row["partition"] for row in rows]
+
+    def shared() -> bool:
+        for kafka in (first, second):
+            kafka.call(CONSUME)
+        return len(partitions(first)) == len(partitions(second)) == 1
+
+    eventually(shared, "each has a partition")
+    (kept,) = partitions(first)
+    cluster.produce(topic, [b"1"], kept)
+    assert eventually(lambda: first.call(CONSUME).body)
+    nginx.lua("ngx.sleep(2)")
+    cluster.produce(topic, [b"2"], kept)
+    second.unload()
+    # Before it rests again.
+    eventually(lambda: keys_of_member(nginx, topic) == 2, "it has both")
+    assert first.call({**CONSUME, "timeout": 5000}).value == "2"
 
 
 def test_next_runtime_goes_on_where_the_last_ended(
