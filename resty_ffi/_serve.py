@@ -54,11 +54,14 @@ def start(target: Any, name: str, config: str | None, tq: int) -> None:
     Raises what the class's __init__ raises.
     """
     options: Options = target.__resty_ffi__
-    threads = int(_resty_ffi.option(tq, THREADS, options.threads))
+    make = _Loop if is_asynchronous(target) else _Threads
+    threads = options.threads
+    # Who writes Lua cannot know whether methods may leave the loop's thread.
+    if make is _Threads or threads > 1:
+        threads = int(_resty_ffi.option(tq, THREADS, threads))
     interval = _resty_ffi.option(tq, SWITCH_INTERVAL, 0)
     if interval > 0:
         sys.setswitchinterval(interval / 1000)
-    make = _Loop if is_asynchronous(target) else _Threads
     make(target, name, config or "", tq, threads, options).start()
 
 

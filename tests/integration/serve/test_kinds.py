@@ -148,6 +148,11 @@ def test_plain_methods_beside_coroutines(nginx: Nginx) -> None:
     assert results(nginx, "kinds,Mixed", 20, "slow") == {"True True"}
 
 
+def test_threads_of_lua_leave_the_loop_alone(nginx: Nginx) -> None:
+    rt = loaded("kinds,Mixed,threads", "{threads = 4}")
+    assert nginx.lua(f'return {rt}:plain("")') == [True, "True True"]
+
+
 def test_a_pool_beside_coroutines(nginx: Nginx) -> None:
     code = f"""
         local rt = {loaded("kinds,Pooled")}
