@@ -270,9 +270,13 @@ class _Loop(_Runtime):
         self._loop.call_soon(self._accept)
 
     def _adopt(self, call: _resty_ffi.Call, value: Any, number: int) -> bool:
-        """Answer a call with a future's result; False where it is none."""
+        """Answer a call with a future's result; False where it is none.
+
+        ValueError where it is another loop's, whose thread would answer.
+        """
         if not asyncio.isfuture(value):
             return False
+        asyncio.ensure_future(value, loop=self._loop)
         value.add_done_callback(functools.partial(self._settle, call, number))
         self._adopted.add(number)
         self._runtime.tasks[number] = value

@@ -229,9 +229,13 @@ class Runtime:
                 call.task.add_done_callback(self._tasks.discard)
 
     def _adopt(self, call: LocalCall, value: object) -> bool:
-        """Answer a call with a future's result; False where it is none."""
+        """Answer a call with a future's result; False where it is none.
+
+        ValueError where it is another loop's.
+        """
         if not asyncio.isfuture(value):
             return False
+        asyncio.ensure_future(value, loop=self._loop)
         call.task = value
         self._tasks.add(value)
         value.add_done_callback(functools.partial(self._settle, call))

@@ -199,6 +199,15 @@ def test_a_future_of_the_wrong_type(nginx: Nginx, method: str) -> None:
     assert "not bytes, str, a buffer or None" in text
 
 
+def test_a_future_of_another_loop(nginx: Nginx) -> None:
+    code = f"""
+        return {loaded("kinds,Futures")}:foreign("", {{timeout = 2000}})
+    """
+    ok, rc, text = nginx.lua(code)
+    assert (ok, rc) == (False, 1)
+    assert "different loop" in text
+
+
 def test_a_future_nobody_waits_for(nginx: Nginx) -> None:
     code = f"""
         local rt = {loaded("kinds,Futures")}

@@ -243,6 +243,12 @@ class Futures:
         current().on_delivered(self._told.set_result)
         return future
 
+    def foreign(self, request: bytes) -> asyncio.Future[bytes]:
+        loop = asyncio.new_event_loop()
+        future: asyncio.Future[bytes] = loop.create_future()
+        loop.close()
+        return future
+
     async def fates(self, request: bytes) -> str:
         told = await asyncio.wait_for(self._told, BOUND)
         return f"{self._given_up} {told}"
