@@ -43,8 +43,13 @@ function _M.post()
         return ngx.exit(ngx.HTTP_NOT_ALLOWED)
     end
 
-    -- It is in memory: the location has a buffer for the longest body.
+    -- It is in memory: the location has a buffer for the longest body, but
+    -- for one in so many chunks that their heads fill it.
     ngx.req.read_body()
+    if ngx.req.get_body_file() then
+        return ngx.exit(413)
+    end
+
     local body = ngx.req.get_body_data() or ""
 
     local report, err, rc = connect():produce(body, { report = true })

@@ -203,6 +203,22 @@ def test_get_posts_nothing(demo: Demo) -> None:
     assert demo.nginx.post("/kafka/post", "x" * (2 << 20)).status == 413
 
 
+def test_many_chunks_post_nothing(demo: Demo) -> None:
+    """Their heads fill nginx's buffer, and a file takes the body."""
+    demo.nginx.allow_log("a client request body is buffered")
+    chunks = b"1\r\nx\r\n" * 300_000
+    with demo.nginx.connect() as client:
+        client.sendall(
+            b"POST /kafka/post HTTP/1.1\r\nHost: localhost\r\n"
+            b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + chunks
+            + b"0\r\n\r\n"
+        )
+        answer = client.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert demo.post("first") == "0/0"
+
+
 def test_make_run() -> None:
     """What it starts finds all that the demo needs."""
     (port,) = free_ports(1)
