@@ -50,6 +50,8 @@ class Journal:
         self._error_at = 0.0
         # The first and the last time of those in a row.
         self._hung_up = 0.0, 0.0
+        # A port that is forwarded hangs up, too, while no broker is there.
+        self._has_worked = False
 
     def log(self, level: int, form: str, *args: str) -> None:
         """Called by librdkafka's clients in place of a logging.Logger."""
@@ -86,7 +88,7 @@ class Journal:
 
     def on_success(self) -> None:
         self._error = None
-        self._hung_up = 0.0, 0.0
+        self._has_worked = True
 
     @property
     def is_refused(self) -> bool:
@@ -115,7 +117,7 @@ class Journal:
 
     def _on_fail(self, text: str) -> None:
         first, last = 0.0, 0.0
-        if HUNG_UP.search(text):
+        if HUNG_UP.search(text) and not self._has_worked:
             last = time.monotonic()
             first, before = self._hung_up
             if last - before > AGAIN:
@@ -127,7 +129,11 @@ class Journal:
     def _is_hung_up(self) -> bool:
         """Again and again: not just once, by a broker that ends."""
         first, last = self._hung_up
-        return last - first > CERTAIN and time.monotonic() - last < AGAIN
+        return (
+            not self._has_worked
+            and last - first > CERTAIN
+            and time.monotonic() - last < AGAIN
+        )
 
     def _recent(self) -> KafkaError | None:
         if time.monotonic() - self._error_at < RECENT:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
 import pytest
 
 from tests.integration.client import eventually
@@ -108,6 +113,38 @@ def test_silent(kafka: Kafka, frail: KafkaBroker) -> None:
     assert_fails(kafka)
     frail.resume()
     assert_serves(kafka, "after")
+
+
+@contextlib.contextmanager
+def proxy_without_server(address: str) -> Iterator[None]:
+    """What a port forwarded to nobody does: hangs up at once."""
+    host, _, port = address.rpartition(":")
+    with socket.create_server((host, int(port))) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    server.accept()[0].close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_proxy_outlives_it(
+    nginx: Nginx, frail: KafkaBroker, topic: str
+) -> None:
+    """No reason to give up what waits for the broker's return."""
+    kafka = Kafka(nginx, frail.address, topic, timeout=9000)
+    assert_serves(kafka, "before")
+    frail.kill()
+    with proxy_without_server(frail.address):
+        answers = kafka.calls([PRODUCE, {**CONSUME, "timeout": 4000}])
+    for answer in answers:
+        assert answer.status == 2
+        assert "security.protocol" not in (answer.body or "")
 
 
 def test_silent_from_the_start(kafka: Kafka, frail: KafkaBroker) -> None:
