@@ -276,7 +276,7 @@ class _Loop(_Runtime):
         """
         if not asyncio.isfuture(value):
             return False
-        asyncio.ensure_future(value, loop=self._loop)
+        value = asyncio.ensure_future(value, loop=self._loop)
         value.add_done_callback(functools.partial(self._settle, call, number))
         self._adopted.add(number)
         self._runtime.tasks[number] = value

@@ -235,10 +235,10 @@ class Runtime:
         """
         if not asyncio.isfuture(value):
             return False
-        asyncio.ensure_future(value, loop=self._loop)
-        call.task = value
-        self._tasks.add(value)
-        value.add_done_callback(functools.partial(self._settle, call))
+        future = asyncio.ensure_future(value, loop=self._loop)
+        call.task = future
+        self._tasks.add(future)
+        future.add_done_callback(functools.partial(self._settle, call))
         return True
 
     def _settle(self, call: LocalCall, future: asyncio.Future[Any]) -> None:
