@@ -127,7 +127,9 @@ class Receiver:
             raise
         finally:
             waiting.timer.cancel()
-            self._remove(waiting)
+            if waiting in self._waiting:
+                self._remove(waiting)
+                self._ask()
 
     def settle(self, entries: Entries, delivered: bool) -> None:
         """Whether they have reached a consumer."""
@@ -266,9 +268,8 @@ class Receiver:
         self._member.want(AHEAD * wanted)
 
     def _remove(self, waiting: Waiting) -> None:
-        if waiting in self._waiting:
-            del self._waiting[waiting]
-            self._wanted -= waiting.limit
+        del self._waiting[waiting]
+        self._wanted -= waiting.limit
 
     def _probe(self, waiting: Waiting, seconds: float) -> None:
         """Soon it is too late: does Kafka answer at all?"""

@@ -201,10 +201,10 @@ class Service:
                 for entry in entries
             ]
             body = wire.encode(items[0] if most is None else items)
+            call.on_delivered(functools.partial(receiver.settle, entries))
         except BaseException:
             receiver.settle(entries, False)
             raise
-        call.on_delivered(functools.partial(receiver.settle, entries))
         return body
 
     async def _ack(self, call: Call, request: wire.Object) -> None:
