@@ -98,8 +98,11 @@ function _M.stream()
 
     -- A client that goes away ends what waits in send(), too.
     ngx.on_abort(function()
-        if unsent then
-            k:nack(unsent)
+        local msg = unsent
+        unsent = nil
+
+        if msg then
+            k:nack(msg)
         end
 
         ngx.exit(499)
@@ -129,7 +132,11 @@ function _M.stream()
             local msg = unsent
 
             unsent = nil
-            settle(k, msg)
+
+            -- else the client's end has taken it back
+            if msg then
+                settle(k, msg)
+            end
         end
     end
 end
