@@ -202,8 +202,7 @@ class Ledger(Generic[M]):
         """The answer with what `take` gave has reached a consumer."""
         for entry in entries:
             self.delivered_count += 1
-            if entry.count > 1:
-                self.redelivered_count += 1
+            self.redelivered_count += entry.count > 1
             if entry.state != HANDED:
                 continue
             if self._manual:
