@@ -193,6 +193,9 @@ class Config:
         return {
             "auto.offset.reset": "earliest",
             "auto.commit.interval.ms": 1000,
+            # Its default of 1 s is how long a partition rests once so much
+            # is fetched, however soon that is consumed.
+            "fetch.queue.backoff.ms": 10,
             **(classic if self._has_classic_group() else {}),
             **self._client(),
             "group.id": self.group_id,
