@@ -17,6 +17,16 @@ MODES = ("auto", "manual")
 TOPIC = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
 SECRET = re.compile(r"password|passphrase|secret|key\.pem|oauthbearer\.config")
 
+# Messages under way that are too few to be gathered; not more than requests
+# in flight (5): librdkafka's flush spins where messages wait for one to end.
+FEW = 4
+GATHERING = {
+    "linger.ms",
+    "queue.buffering.max.ms",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
+}
+
 # These have keys of their own, or are what the module promises.
 OURS = {
     "bootstrap.servers",
@@ -176,6 +186,11 @@ class Config:
             for name, value in self.librdkafka.items()
             if SECRET.search(name) and str(value)
         ]
+
+    @property
+    def few(self) -> int:
+        """With so many messages under way none lingers."""
+        return 0 if GATHERING & self.librdkafka.keys() else FEW
 
     def producer(self) -> Properties:
         return {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +23,11 @@ from .worker import Worker
 # Seconds.
 SLICE = 0.2
 CLOSE = 3.0
+
+# Seconds without more than a few messages under way until none lingers, and
+# seconds until that is looked at again.
+QUIET = 0.05
+LOOK = 0.02
 
 PURGED = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
 
@@ -56,6 +63,10 @@ class Sender(Worker):
         self._client = self._make_client()
         self._is_fatal = False
         self._closed = False
+        self._sent = threading.Event()
+        # The thread's.
+        self._busy_until = 0.0
+        self._gathers = False
         self._reports: list[Report] = []
         topics.use(self._client)
 
@@ -88,6 +99,8 @@ class Sender(Worker):
             raise FullError from None
         except KafkaException as exc:
             settle(future, self._fault(exc.args[0], message.topic))
+        if not self._sent.is_set():
+            self._sent.set()
         return future
 
     def purge(self, *, in_flight: bool) -> None:
@@ -101,19 +114,38 @@ class Sender(Worker):
 
     def run(self) -> None:
         while not self._closed:
-            self._serve(SLICE)
+            try:
+                self._serve()
+            except Exception:
+                log.exception("ffi.kafka: produce")
             if self._is_fatal:
                 self._renew()
         if self._flush(CLOSE):
             self._client.purge()
             self._flush(1)
 
-    def _serve(self, seconds: float) -> None:
-        try:
-            self._client.poll(seconds)
-        except Exception:
-            log.exception("ffi.kafka: produce")
+    def _serve(self) -> None:
+        """Gathers messages to batches only where there are many."""
+        waiting = len(self._client)
+        under_way = waiting + len(self._reports)
         self._hand_over()
+        now = time.monotonic()
+        if under_way > self._config.few:
+            self._busy_until = now + QUIET
+        self._gathers = now < self._busy_until
+        if self._gathers:
+            self._client.poll(QUIET)
+        elif waiting:
+            # While it lasts librdkafka lets no message linger.
+            self._client.flush(LOOK)
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        self._client.poll(0)
+        self._sent.clear()
+        if not len(self._client):
+            self._sent.wait(SLICE)
 
     def _flush(self, seconds: float) -> int:
         left = self._client.flush(seconds)
@@ -128,6 +160,8 @@ class Sender(Worker):
         message: Message,
     ) -> None:
         self._reports.append((settle, future, error, message))
+        if not self._gathers:
+            self._hand_over()
 
     def _hand_over(self) -> None:
         if self._reports:

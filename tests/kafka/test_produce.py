@@ -161,6 +161,28 @@ def test_full_queue(nginx: Nginx, broker: KafkaBroker, topic: str) -> None:
     assert "error" not in reports(answer)[9]
 
 
+# ---- when it is sent
+
+SLOW = """
+from ffi.kafka import config, init
+
+promised = config.Config.producer
+config.Config.producer = lambda self: {**promised(self), "linger.ms": 50_000}
+"""
+
+
+def test_few_do_not_linger(broker: KafkaBroker, topic: str) -> None:
+    """In this nginx so long that the test's request would not last."""
+    with Nginx() as nginx:
+        nginx.write_python("slow.py", SLOW)
+        kafka = Kafka(
+            nginx, broker.address, topic, module="slow", timeout=60_000
+        )
+        message = {"type": "produce", "msg": "x"}
+        for _ in range(20):
+            assert kafka.calls([message] * 4) == [Answer(True)] * 4
+
+
 # ---- topics that are made
 
 
