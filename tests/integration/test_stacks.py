@@ -41,7 +41,8 @@ from resty_ffi import serve
 
 def ask(request):
     if request:
-        open(request + b".entered", "w").close()
+        with open(request + b".entered", "a") as entered:
+            entered.write(".")
         in_the_handler(request)
     return request
 
@@ -88,7 +89,8 @@ def poll(tq):
             break
         gate = ffi.string(C.ngx_http_lua_ffi_get_req(task, ffi.NULL))
         if gate:
-            open(gate + b".entered", "w").close()
+            with open(gate + b".entered", "a") as entered:
+                entered.write(".")
             stand_at_gate(gate)
         answer(task, 0, "on we go")
 
@@ -111,7 +113,8 @@ def holds_the_gil(cfg, tq):
         gate = ffi.string(C.ngx_http_lua_ffi_get_req(task, ffi.NULL))
         import ctypes
         python = ctypes.PyDLL(None)
-        open(gate + b".entered", "w").close()
+        with open(gate + b".entered", "a") as entered:
+            entered.write(".")
         while python.access(gate, 0) != 0:
             # five seconds, more than are waited for
             python.usleep(5000000)
@@ -140,10 +143,16 @@ def stick(nginx: Nginx, cfg: str, method: str = "any", held: int = 1) -> None:
     nginx.lua(
         f"""
         local rt = assert(ngx.load_ffi("ffi_python3", "{cfg}"))
+        local function entered()
+            local file = io.open("{gate}.entered")
+            local marks = file and file:read("*a") or ""
+            if file then file:close() end
+            return #marks
+        end
         for i = 1, {held} do
             ngx.thread.spawn(rt.{method}, rt, "{gate}", {{ timeout = 0 }})
         end
-        while not io.open("{gate}.entered") do
+        while entered() < {held} do
             ngx.sleep(0.01)
         end
         local _, vain = rt:{method}("", {{ timeout = 1000 }})
