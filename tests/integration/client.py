@@ -66,12 +66,23 @@ def children_of(parent: int) -> set[int]:
 
 
 def _parent(pid: int) -> int:
+    state, parent = _state(pid)
+    return 0 if state == "Z" else parent
+
+
+def _state(pid: int) -> tuple[str, int]:
+    """The letter of its state, and its parent; none where it has gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return 0
+        return "", 0
     state, parent = stat.rpartition(")")[2].split()[:2]
-    return 0 if state == "Z" else int(parent)
+    return state, int(parent)
+
+
+def is_stopped(pid: int) -> bool:
+    """A SIGSTOP takes effect only when the process comes to run."""
+    return _state(pid)[0] == "T"
 
 
 def is_shutting_down(pid: int) -> bool:

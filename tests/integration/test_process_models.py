@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .client import PATIENCE, children_of, eventually
+from .client import PATIENCE, children_of, eventually, is_stopped
 from .conftest import NewNginx
 from .nginx import Nginx
 
@@ -138,6 +139,8 @@ def test_workers(new_nginx: NewNginx, workers: int) -> None:
                     for pid in seen - stopped:
                         os.kill(pid, signal.SIGSTOP)
                         stopped.add(pid)
+                        # a connection may still wake it until then
+                        eventually(functools.partial(is_stopped, pid))
             finally:
                 for pid in stopped:
                     os.kill(pid, signal.SIGCONT)
