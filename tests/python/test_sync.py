@@ -16,6 +16,8 @@ from resty_ffi import Call, Error, current, serve
 from resty_ffi.testing import Runtime
 
 BOUND_S = 30
+# In which a handler has surely begun.
+SOON_S = 0.5
 
 
 @serve
@@ -391,7 +393,7 @@ def test_unload_of_a_handler_that_never_returns() -> None:
         go_on.wait()
 
     rt = Runtime(hang)
-    assert rt(timeout=0.05) == (False, "timeout")
+    assert rt(timeout=SOON_S) == (False, "timeout")
     with pytest.raises(TimeoutError, match=r"hang has not ended in 0.05 s"):
         rt.unload(timeout=0.05)
     go_on.set()
@@ -490,7 +492,7 @@ def test_a_handler_that_sees_its_caller_go() -> None:
             seen.set()
 
     with Runtime(patient) as rt:
-        assert rt(timeout=0.05) == (False, "timeout")
+        assert rt(timeout=SOON_S) == (False, "timeout")
     assert seen.is_set()
 
 
@@ -543,7 +545,7 @@ def test_abandoned() -> None:
         return b"x"
 
     with Runtime(late) as rt:
-        assert rt(timeout=0.02) == (False, "timeout")
+        assert rt(timeout=SOON_S) == (False, "timeout")
     assert fate == [False]
 
 

@@ -136,7 +136,7 @@ def test_those_who_have_gone_are_forgotten(nginx: Nginx) -> None:
         local threads = {}
         for i = 1, 200 do
             threads[i] = ngx.thread.spawn(rt.wait, rt, "never" .. i,
-                                          { timeout = 300 })
+                                          { timeout = 2000 })
         end
         local stays = ngx.thread.spawn(rt.wait, rt, "comes")
         waiting(201)

@@ -211,7 +211,7 @@ def test_a_future_of_another_loop(nginx: Nginx) -> None:
 def test_a_future_nobody_waits_for(nginx: Nginx) -> None:
     code = f"""
         local rt = {loaded("kinds,Futures")}
-        local ok, err = rt:never("", {{timeout = 50}})
+        local ok, err = rt:never("", {{timeout = 500}})
         return ok, err, rt:fates("")
     """
     assert nginx.lua(code) == [False, "timeout", True, "[True] False"]
