@@ -192,7 +192,7 @@ def test_answers_out_of_order(nginx: Nginx) -> None:
     assert nginx.lua(
         f"""{PROBE}
         local order, threads = {{}}, {{}}
-        for i, req in ipairs {{ "delay:300", "delay:20", "now" }} do
+        for i, req in ipairs {{ "delay:600", "delay:200", "now" }} do
             threads[i] = ngx.thread.spawn(function()
                 assert(rt:call(req))
                 order[#order + 1] = req
@@ -203,7 +203,7 @@ def test_answers_out_of_order(nginx: Nginx) -> None:
         end
         return order
         """
-    ) == [["now", "delay:20", "delay:300"]]
+    ) == [["now", "delay:200", "delay:600"]]
 
 
 def test_a_waiting_call_holds_nobody(nginx: Nginx) -> None:

@@ -140,11 +140,12 @@ def test_not_all_threads_to_be_had(alone: Nginx) -> None:
         ),
         "close() is called",
     )
-    assert "no_thread" not in alone.python(
+    names = (
         "import threading\n"
         "result = [t.name for t in threading.enumerate()"
         " if t.name.endswith('-2')]"
     )
+    eventually(lambda: "no_thread" not in alone.python(names), "they end")
 
 
 def test_a_loop_leaves_when_its_queue_has_gone(alone: Nginx) -> None:

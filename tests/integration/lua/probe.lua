@@ -45,7 +45,13 @@ function _M.abandon(rt, n)
             return
         end
         local ok, err = rt:call("hold " .. i, { timeout = 5 })
-        assert(ok == false and err == "timeout", err)
+        assert(ok == false, err)
+        if err == "queue full" then
+            -- of those whose deadline was before the thread's turn
+            ngx.sleep(0.005)
+        else
+            assert(err == "timeout", err)
+        end
     end
     error("the runtime takes no calls", 2)
 end
