@@ -57,6 +57,8 @@ PROPERTIES = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
+    # a message of long ago is to stay until it is consumed
+    "log.retention.ms": "-1",
     # a broker that was killed may come back only when its session is over
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "500",

@@ -17,8 +17,13 @@ number = itertools.count()
 
 @pytest.fixture(scope="session")
 def secure_broker() -> Iterator[SecureBroker]:
-    # Not one partition: that the module's topics have one is its own doing.
-    with SecureBroker({"num.partitions": "3"}) as running:
+    properties = {
+        # Not one: that the module's topics have one is its own doing.
+        "num.partitions": "3",
+        # Nobody kills it; a busy machine must not fence it.
+        "broker.session.timeout.ms": "30000",
+    }
+    with SecureBroker(properties) as running:
         yield running
 
 
