@@ -15,6 +15,10 @@ CONSUME = {"type": "consume"}
 # Less than the time a request of the tests may take.
 TIMEOUT_MS = 10_000
 
+# Seconds of patience: members hear of each step of a rebalance by their
+# heartbeats, every three seconds, and one at rest looks once a second.
+REBALANCE = 60
+
 
 class Lua(str):
     """A request as a Lua expression."""

@@ -14,7 +14,7 @@ from tests.integration.client import eventually
 from tests.integration.nginx import Nginx
 
 from .broker import KafkaBroker
-from .calls import CONSUME, Answer, Kafka
+from .calls import CONSUME, REBALANCE, Answer, Kafka
 from .cluster import Cluster
 
 # Each worker consumes for as long as it lives.
@@ -114,7 +114,7 @@ def test_two_workers_share_two_partitions(
             )
             return len(partition_of_worker(0)) == 2
 
-        eventually(settled, "both workers got messages")
+        eventually(settled, "both workers got messages", REBALANCE)
 
         since = len(nginx.log())
         for partition in (0, 1) * 10:
@@ -127,8 +127,9 @@ def test_two_workers_share_two_partitions(
 
 
 def test_more_members_than_partitions(
-    nginx: Nginx, broker: KafkaBroker, topic: str
+    nginx: Nginx, broker: KafkaBroker, cluster: Cluster, topic: str
 ) -> None:
+    cluster.create(topic)
     pair = [
         Kafka(nginx, broker.address, topic, timeout=timeout)
         for timeout in (2000, 2001)
@@ -144,7 +145,7 @@ def test_more_members_than_partitions(
         return nginx.count_log(line, since) == 1
 
     line = f"no partition of topic {topic} assigned: group {topic} .* members"
-    eventually(one_lacks_a_partition)
+    eventually(one_lacks_a_partition, patience=REBALANCE)
 
     pair[0].produce("only")
     values = [answer.body is not None for answer in consume_both()]
@@ -159,12 +160,17 @@ def test_member_at_rest_holds_up_nobody(
     busy = Kafka(nginx, broker.address, topic)
     producer.produce(topic, b"first", partition=0)
     producer.flush(10)
-    eventually(lambda: resting.call(CONSUME).body is not None)
+
+    def comes(kafka: Kafka) -> str | None:
+        answer = kafka.call(CONSUME)
+        return answer.value if answer.ok and answer.body else None
+
+    assert eventually(lambda: comes(resting)) == "first"
 
     for partition in (0, 1):
         producer.produce(topic, b"next", partition=partition)
     producer.flush(10)
-    assert busy.consume()["value"] == "next"
+    assert eventually(lambda: comes(busy), patience=REBALANCE) == "next"
 
 
 def test_member_at_rest(
@@ -206,15 +212,19 @@ def test_rebalance_of_a_member_at_rest(
             kafka.call(CONSUME)
         return len(partitions(first)) == len(partitions(second)) == 1
 
-    eventually(shared, "each has a partition")
+    eventually(shared, "each has a partition", REBALANCE)
     (kept,) = partitions(first)
     cluster.produce(topic, [b"1"], kept)
     assert eventually(lambda: first.call(CONSUME).body)
     nginx.lua("ngx.sleep(2)")
     cluster.produce(topic, [b"2"], kept)
     second.unload()
+
+    def has_both() -> bool:
+        return keys_of_member(nginx, topic) == 2
+
     # Before it rests again.
-    eventually(lambda: keys_of_member(nginx, topic) == 2, "it has both")
+    eventually(has_both, "it has both", REBALANCE)
     assert first.call({**CONSUME, "timeout": 5000}).value == "2"
 
 

@@ -10,7 +10,7 @@ from tests.integration.client import eventually
 from tests.integration.nginx import Nginx
 
 from .broker import KafkaBroker
-from .calls import CONSUME, Answer, Kafka
+from .calls import CONSUME, REBALANCE, Answer, Kafka
 from .cluster import Cluster
 
 SHORT = {**CONSUME, "timeout": 1500}
@@ -133,7 +133,7 @@ def test_partition_that_is_revoked(
         cluster.produce(topic, [b"%d" % partition], partition)
     first, second = (
         Kafka(nginx, broker.address, topic, ack="manual", timeout=timeout)
-        for timeout in (10_000, 1000)
+        for timeout in (10_000, 2000)
     )
     messages = consume_all(first, 2)
 
@@ -141,7 +141,7 @@ def test_partition_that_is_revoked(
         answer = second.call(CONSUME)
         return answer.message if answer.body else None
 
-    moved = eventually(comes, "the other one has a partition")
+    moved = eventually(comes, "the other one has a partition", REBALANCE)
     assert moved
     assert moved["delivery_count"] == 1
     for message in messages:
