@@ -10,7 +10,7 @@ import pytest
 from tests.integration.nginx import Nginx
 
 from .broker import KafkaBroker
-from .calls import Answer, Kafka, Lua, base64_of
+from .calls import TIMEOUT_MS, Answer, Kafka, Lua, base64_of
 from .cluster import Cluster
 
 TOO_LARGE = Lua(
@@ -217,4 +217,5 @@ def test_no_topic_is_made(
     assert topic not in cluster.topics()
     cluster.create(topic)
     kafka.produce("x")
-    assert kafka.consume()["value"] == "x"
+    late = kafka.call({"type": "consume", "timeout": TIMEOUT_MS})
+    assert late.value == "x"
