@@ -72,6 +72,8 @@ def assert_refused(kafka: Kafka, servers: str, topic: str, why: str) -> None:
         assert answer.status == 2, answer
         assert re.search(why, answer.body or ""), answer.body
     log = nginx.log(since)
+    # It would go on in what the log has of the next test.
+    kafka.unload()
     assert re.search(why, log)
     assert WRONG not in log
     assert len(re.findall(r"ffi\.kafka: ", log)) <= 6, log
