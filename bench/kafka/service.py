@@ -20,7 +20,7 @@ def make() -> FastAPI:
             "bootstrap.servers": os.environ["KAFKA_SERVERS"],
             "acks": "all",
             "enable.idempotence": True,
-            "linger.ms": float(os.environ.get("KAFKA_LINGER_MS", "0")),
+            "linger.ms": float(os.environ.get("KAFKA_LINGER_MS", "0.5")),
         }
     )
     app = FastAPI()
