@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ..client import eventually, is_shutting_down
+from ..client import eventually
 from ..conftest import NewNginx
 from ..nginx import Nginx
 from .calls import SETTINGS, at_once, call, loaded, unload
@@ -219,8 +219,7 @@ def test_a_thousand_while_the_worker_quits(
         )
         eventually(lambda: "flying" in read(notes), "all are in the air")
         nginx.quit()
-        worker = nginx.children()
-        eventually(lambda: all(map(is_shutting_down, worker)), "it leaves")
+        nginx.wait_log("gracefully shutting down")
         with notes.open("a") as file:
             file.write("land\n")
         with connection, connection.makefile("rb") as answer:
