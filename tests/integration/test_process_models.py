@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from .checker import VALGRIND
 from .client import PATIENCE, children_of, eventually, is_stopped
 from .conftest import NewNginx
 from .nginx import Nginx
@@ -21,6 +22,12 @@ ASK = """
     local _, pid = py:run("import os; result = os.getpid()")
     return probe:call("x"), tonumber(pid)
 """
+
+# A signal to a process with threads: the kernel's goes to the one that waits
+# for events, and wakes it.
+only_the_kernel = pytest.mark.skipif(
+    VALGRIND, reason="any thread may get the signal there"
+)
 
 
 class Daemon:
@@ -92,6 +99,7 @@ def test_daemon(
     nginx._check_log(0)
 
 
+@only_the_kernel
 def test_daemon_without_a_master(
     new_nginx: NewNginx, daemons: list[Daemon]
 ) -> None:
@@ -103,6 +111,7 @@ def test_daemon_without_a_master(
     daemon.nginx._check_log(0)
 
 
+@only_the_kernel
 @pytest.mark.parametrize("how", ["quit", "stop"])
 def test_no_master(new_nginx: NewNginx, how: str) -> None:
     with new_nginx(master=False) as nginx:
