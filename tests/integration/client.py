@@ -80,6 +80,11 @@ def _state(pid: int) -> tuple[str, int]:
     return state, int(parent)
 
 
+def is_there(pid: int) -> bool:
+    """Whether that process has not ended."""
+    return _state(pid)[0] not in ("", "Z")
+
+
 def is_stopped(pid: int) -> bool:
     """A SIGSTOP takes effect only when the process comes to run."""
     return _state(pid)[0] == "T"

@@ -7,12 +7,17 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from .checker import VALGRIND
-from .client import PATIENCE, children_of, eventually, is_stopped
+from .client import (
+    PATIENCE,
+    children_of,
+    eventually,
+    is_stopped,
+    is_there,
+)
 from .conftest import NewNginx
 from .nginx import Nginx
 
@@ -53,11 +58,7 @@ class Daemon:
         return path.read_text().strip() if path.exists() else ""
 
     def there(self) -> bool:
-        try:
-            stat = Path(f"/proc/{self.pid}/stat").read_text()
-        except OSError:
-            return False
-        return stat.rpartition(")")[2].split()[0] != "Z"
+        return is_there(self.pid)
 
     def workers(self) -> set[int]:
         return children_of(self.pid)
