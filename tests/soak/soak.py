@@ -115,8 +115,8 @@ class Result:
         return found
 
 
-def build_client(folder: Path) -> Path:
-    program = folder / "client"
+def build_client(program: Path) -> Path:
+    """Of its own for each soak: a program that runs is not written to."""
     compiler = os.environ.get("CC", "cc").split()
     flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"]
     subprocess.run(
@@ -176,7 +176,8 @@ class Soak:
         with path.open("wb") as file:
             client = subprocess.Popen(
                 [
-                    *(build_client(self.folder), self._nginx.socket),
+                    build_client(self.folder / f"{self.name}.client"),
+                    self._nginx.socket,
                     *(self._board.path, str(CONNECTIONS), "1"),
                 ],
                 stderr=file,
