@@ -192,13 +192,17 @@ ngx_http_lua_ffi_event_drain(void)
 
     b = bridge_host();
 
+    t = bridge_done_take(b);
+
+    /* a line that was logged before an answer is there before the answer */
+
     ngx_http_lua_ffi_write_log(b);
 
     if (bridge_threads_ended(b)) {
         ngx_http_lua_ffi_threads_ended();
     }
 
-    for (t = bridge_done_take(b); t; t = next) {
+    for ( /* void */ ; t; t = next) {
         next = t->next;
         done = t->data;
 

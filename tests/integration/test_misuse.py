@@ -11,9 +11,15 @@ pytestmark = pytest.mark.valgrind
 PROBE = 'local probe = require "probe"; local rt = probe.load();'
 
 
+def mark(nginx: Nginx) -> int:
+    """The end of error.log, with all that earlier tests had to say."""
+    nginx.lua(f'{PROBE} return rt:call("behind what was asked before")')
+    return len(nginx.log())
+
+
 def lines(nginx: Nginx, since: int) -> list[str]:
     """What error.log has of ours from a test, above notice."""
-    nginx.lua(f'{PROBE} return rt:call("a turn of the loop")')
+    mark(nginx)
     return [
         line
         for line in nginx.log(since).splitlines()
@@ -28,7 +34,7 @@ def ask(nginx: Nginx, request: str) -> list[object]:
 
 @pytest.mark.parametrize("request_", ["negative", "bare-negative"])
 def test_negative_length(nginx: Nginx, request_: str) -> None:
-    since = len(nginx.log())
+    since = mark(nginx)
     assert ask(nginx, request_) == [True, None, None]
     assert len(lines(nginx, since)) == 1
     assert "secret" not in nginx.log(since)
@@ -46,7 +52,7 @@ def test_c_string_without_nul(nginx: Nginx, size: int) -> None:
 
 def test_answered_twice(nginx: Nginx) -> None:
     """The first answer counts."""
-    since = len(nginx.log())
+    since = mark(nginx)
     assert ask(nginx, "twice") == [True, "first", None]
     assert len(lines(nginx, since)) == 1
 
@@ -73,7 +79,7 @@ def test_answered_twice_many_times(nginx: Nginx) -> None:
 
 def test_answered_after_the_end(nginx: Nginx) -> None:
     """The handle of a task that has long been answered."""
-    since = len(nginx.log())
+    since = mark(nginx)
     assert nginx.lua(
         f"""{PROBE}
         assert(rt:call("x"))
@@ -85,7 +91,7 @@ def test_answered_after_the_end(nginx: Nginx) -> None:
 
 
 def test_answered_after_unload(alone: Nginx) -> None:
-    since = len(alone.log())
+    since = mark(alone)
     assert alone.lua(
         """
         local probe = require "probe"
@@ -101,7 +107,7 @@ def test_answered_after_unload(alone: Nginx) -> None:
 
 
 def test_answered_after_a_timeout_is_no_misuse(nginx: Nginx) -> None:
-    since = len(nginx.log())
+    since = mark(nginx)
     assert nginx.lua(
         f"""{PROBE}
         probe.abandon(rt, 3)
@@ -112,7 +118,7 @@ def test_answered_after_a_timeout_is_no_misuse(nginx: Nginx) -> None:
 
 
 def test_polled_after_null(alone: Nginx) -> None:
-    since = len(alone.log())
+    since = mark(alone)
     assert alone.lua(
         """
         local probe = require "probe"
@@ -127,7 +133,7 @@ def test_polled_after_null(alone: Nginx) -> None:
 
 
 def test_one_null_each_is_no_misuse(nginx: Nginx) -> None:
-    since = len(nginx.log())
+    since = mark(nginx)
     nginx.lua(
         """
         local probe = require "probe"
@@ -141,20 +147,20 @@ def test_one_null_each_is_no_misuse(nginx: Nginx) -> None:
 
 def test_garbage_handles(nginx: Nginx) -> None:
     """Five for each function and a NULL: each use costs one line."""
-    since = len(nginx.log())
+    since = mark(nginx)
     assert ask(nginx, "garbage") == [True, "fine", None]
     assert len(lines(nginx, since)) == 16
 
 
 def test_no_task_at_all(nginx: Nginx) -> None:
-    since = len(nginx.log())
+    since = mark(nginx)
     assert ask(nginx, "get-null") == [True, "fine", None]
     assert len(lines(nginx, since)) == 2
 
 
 @pytest.mark.parametrize("address", ["0", "1", "0x1234", "2**64 - 1", "id(C)"])
 def test_garbage_from_python(nginx: Nginx, address: str) -> None:
-    since = len(nginx.log())
+    since = mark(nginx)
     assert (
         nginx.python(
             "from evaluate import C, ffi\n"
@@ -172,7 +178,7 @@ def test_garbage_from_python(nginx: Nginx, address: str) -> None:
 
 def test_a_flood_of_misuse(nginx: Nginx) -> None:
     """Does not grow without bound, and says what it left out."""
-    since = len(nginx.log())
+    since = mark(nginx)
     nginx.python(
         "from evaluate import C, ffi\n"
         "for i in range(20000):\n"
