@@ -29,6 +29,9 @@ HUNG_UP = re.compile(
 )
 HINT = "the broker hangs up at once: does security.protocol fit its listener?"
 
+# Of names in the config that librdkafka repeats.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 log = logging.getLogger("ffi.kafka")
 
 
@@ -113,7 +116,9 @@ class Journal:
         """In one line, and without what is secret."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        return " ".join(text.split())
+        return CONTROL.sub(
+            lambda found: f"\\x{ord(found[0]):02x}", " ".join(text.split())
+        )
 
     def _on_fail(self, text: str) -> None:
         first, last = 0.0, 0.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import sys
 import zlib
 from collections.abc import Callable
@@ -30,7 +31,7 @@ def check_text(text: str, begin: str = "") -> None:
     """That it may be an answer, and a line of a log."""
     assert text.startswith(begin), text
     assert 0 < len(text) <= LONGEST_TEXT, f"{len(text)} characters"
-    assert min(text) >= " ", repr(text)
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f]", text), repr(text)
     text.encode()
     assert SECRET not in text, text
 
