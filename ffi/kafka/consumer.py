@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from collections import OrderedDict
@@ -175,11 +176,14 @@ class Receiver:
         self.ledger.assign(keys)
 
     def arrived(self, messages: Sequence[Message]) -> None:
-        arrive = self.ledger.arrive
-        for message in messages:
-            key: Any = message.topic(), message.partition()
-            offset: Any = message.offset()
-            arrive(key, offset, message)
+        keys: Any = ((each.topic(), each.partition()) for each in messages)
+        begin = 0
+        for key, run in itertools.groupby(keys):
+            end = begin + len(list(run))
+            part = list(messages[begin:end])
+            offsets: list[Any] = [each.offset() for each in part]
+            self.ledger.arrive(key, offsets, part)
+            begin = end
         self._serve()
 
     def failed(self, fault: str) -> None:

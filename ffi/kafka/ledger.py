@@ -1,9 +1,11 @@
 """Which messages are on their way, and what is finished.
 
 No I/O, no threads, no clock: `Ledger` is told what happens and says what
-follows.  A message is
+follows.  It keeps books of entries: of one message where each is acknowledged
+by itself, else of a run of messages that came one after the other, so that
+what it costs does not grow with their number.  An entry is
 
-    READY     here, waiting for a consumer
+    READY     here, waiting for a consumer; `take` may split it
     HANDED    in an answer whose fate is not known yet
     OUT       with somebody who is to acknowledge it
     DEAD      delivered often enough: to be reported, or buried elsewhere
@@ -18,15 +20,17 @@ follows.  A message is
                 │  nack, expired        └─► DEAD ─────┘
 
 With automatic acknowledgement `delivered` finishes it.  What may be
-committed of a partition is where its first unfinished message stands, in the
-order in which they came; offsets have gaps, so nothing is counted.
+committed of a partition is where its first unfinished message stands; offsets
+have gaps, so nothing is counted.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
+import operator
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Generic, TypeVar
 
 Key = tuple[str, int]
@@ -40,20 +44,33 @@ class RevokedError(Exception):
 
 
 class Entry(Generic[M]):
-    """A message that is not finished."""
+    """Messages of a partition that are not finished; never none."""
 
-    __slots__ = ("count", "message", "offset", "order", "partition", "state")
+    __slots__ = ("count", "messages", "offsets", "order", "partition", "state")
 
     def __init__(
-        self, partition: Partition[M], offset: int, message: M, order: int
+        self,
+        partition: Partition[M],
+        offsets: list[int],
+        messages: list[M],
+        order: int,
     ) -> None:
+        """order: of the first; the others' follow it."""
         self.partition = partition
-        self.offset = offset
-        self.message = message
+        self.offsets = offsets
+        self.messages = messages
         self.order = order
         self.state = READY
         # Deliveries, with the one under way.
         self.count = 0
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def offset(self) -> int:
+        """Of the first."""
+        return self.offsets[0]
 
 
 class Partition(Generic[M]):
@@ -64,6 +81,7 @@ class Partition(Generic[M]):
     def __init__(self, key: Key) -> None:
         self.key = key
         self.leaving = False
+        # By the offset of the first message.
         self.unfinished: dict[int, Entry[M]] = {}
         # Behind the last message that came; None before the first.
         self.end: int | None = None
@@ -72,7 +90,7 @@ class Partition(Generic[M]):
     @property
     def position(self) -> int | None:
         """What may be committed; None where nothing has come."""
-        return next(iter(self.unfinished), self.end)
+        return min(self.unfinished, default=self.end)
 
 
 class Ledger(Generic[M]):
@@ -83,6 +101,8 @@ class Ledger(Generic[M]):
     ack_timeout: how long that may take, in the unit of `now`.
     max_outstanding: HANDED, OUT and DEAD messages at a time, where manual.
     max_deliveries: a message that comes back after so many is DEAD; 0: never.
+
+    All numbers are of messages, not entries.
     """
 
     def __init__(
@@ -98,8 +118,8 @@ class Ledger(Generic[M]):
         self._max_outstanding = max_outstanding
         self._max_deliveries = max_deliveries
         self._partitions: dict[Key, Partition[M]] = {}
-        self._fresh: deque[Entry[M]] = deque()
-        self._again: list[tuple[int, Entry[M]]] = []
+        # A heap; some of it may not be READY any more.
+        self._waiting: list[tuple[int, Entry[M]]] = []
         self._due: dict[Entry[M], float] = {}
         self._touched: set[Partition[M]] = set()
         self._order = 0
@@ -130,7 +150,7 @@ class Ledger(Generic[M]):
             for entry in partition.unfinished.values():
                 if entry.state == READY:
                     entry.state = HELD
-                    self.ready -= 1
+                    self.ready -= len(entry)
 
     def is_handed(self, keys: Iterable[Key]) -> bool:
         """Whether an answer with one of their messages is on its way."""
@@ -159,38 +179,37 @@ class Ledger(Generic[M]):
 
     # ---- the way of a message
 
-    def arrive(self, key: Key, offset: int, message: M) -> None:
+    def arrive(self, key: Key, offsets: list[int], messages: list[M]) -> None:
+        """Of one partition, in the order in which they came; both are ours."""
         partition = self._partitions.get(key)
         if partition is None or partition.leaving:
             return
-        if partition.end is not None and offset < partition.end:
-            self._go_back(partition, offset)
-        self._order += 1
-        entry = Entry(partition, offset, message, self._order)
-        partition.unfinished[offset] = entry
-        partition.end = offset + 1
-        self._fresh.append(entry)
-        self.ready += 1
+        rising = all(map(operator.lt, offsets, islice(offsets, 1, None)))
+        if rising and not self._manual:
+            self._add(partition, offsets, messages)
+        else:
+            for offset, message in zip(offsets, messages, strict=True):
+                self._add(partition, [offset], [message])
 
     def take(self, limit: int) -> list[Entry[M]]:
         """Up to so many that are READY, the earliest first; HANDED now."""
         if self._manual:
             limit = min(limit, self.room)
         taken: list[Entry[M]] = []
-        while len(taken) < limit:
-            if self._again:
-                entry = heapq.heappop(self._again)[1]
-            elif self._fresh:
-                entry = self._fresh.popleft()
-            else:
-                break
+        left = limit
+        while left > 0 and self._waiting:
+            entry = heapq.heappop(self._waiting)[1]
             # It may have been acknowledged or revoked while it waited.
-            if entry.state == READY:
-                entry.state = HANDED
-                entry.count += 1
-                taken.append(entry)
-        self.ready -= len(taken)
-        self.outstanding += len(taken)
+            if entry.state != READY:
+                continue
+            if len(entry) > left:
+                entry = self._split(entry, left)
+            entry.state = HANDED
+            entry.count += 1
+            left -= len(entry)
+            taken.append(entry)
+        self.ready -= limit - left
+        self.outstanding += limit - left
         return taken
 
     @property
@@ -201,8 +220,9 @@ class Ledger(Generic[M]):
     def delivered(self, entries: Iterable[Entry[M]], now: float) -> None:
         """The answer with what `take` gave has reached a consumer."""
         for entry in entries:
-            self.delivered_count += 1
-            self.redelivered_count += entry.count > 1
+            self.delivered_count += len(entry)
+            if entry.count > 1:
+                self.redelivered_count += len(entry)
             if entry.state != HANDED:
                 continue
             if self._manual:
@@ -219,7 +239,7 @@ class Ledger(Generic[M]):
                 self._put_back(entry)
 
     def ack(self, key: Key, offset: int) -> None:
-        """RevokedError where it was not delivered in this assignment.
+        """Where manual.  RevokedError: not delivered in this assignment.
 
         Nothing happens where it is finished already.
         """
@@ -283,28 +303,63 @@ class Ledger(Generic[M]):
         else:
             self._put_back(entry)
 
+    def _add(
+        self, partition: Partition[M], offsets: list[int], messages: list[M]
+    ) -> None:
+        if partition.end is not None and offsets[0] < partition.end:
+            self._go_back(partition, offsets[0])
+        entry = Entry(partition, offsets, messages, self._order)
+        self._order += len(entry)
+        partition.unfinished[entry.offset] = entry
+        partition.end = offsets[-1] + 1
+        heapq.heappush(self._waiting, (entry.order, entry))
+        self.ready += len(entry)
+
+    def _split(self, entry: Entry[M], number: int) -> Entry[M]:
+        """So many of a READY one, the first; the others wait on."""
+        offsets, messages = entry.offsets, entry.messages
+        first = Entry(
+            entry.partition,
+            offsets[:number],
+            messages[:number],
+            entry.order,
+        )
+        del offsets[:number], messages[:number]
+        entry.order += number
+        for each in first, entry:
+            each.partition.unfinished[each.offset] = each
+        heapq.heappush(self._waiting, (entry.order, entry))
+        return first
+
     def _put_back(self, entry: Entry[M]) -> None:
         self._due.pop(entry, None)
-        self.outstanding -= 1
+        self.outstanding -= len(entry)
         if entry.partition.leaving:
             entry.state = HELD
             return
         entry.state = READY
-        heapq.heappush(self._again, (entry.order, entry))
-        self.ready += 1
+        heapq.heappush(self._waiting, (entry.order, entry))
+        self.ready += len(entry)
 
     def _forget(self, entry: Entry[M]) -> None:
         """From any state but FINISHED."""
-        if entry.state == READY:
-            self.ready -= 1
-        elif entry.state != HELD:
-            self.outstanding -= 1
-            self._due.pop(entry, None)
+        self._uncount(entry, len(entry))
+        self._due.pop(entry, None)
         entry.state = FINISHED
         del entry.partition.unfinished[entry.offset]
+
+    def _uncount(self, entry: Entry[M], number: int) -> None:
+        if entry.state == READY:
+            self.ready -= number
+        elif entry.state != HELD:
+            self.outstanding -= number
 
     def _go_back(self, partition: Partition[M], offset: int) -> None:
         """The log was cut, or is a new one: from there on all come again."""
         for entry in list(partition.unfinished.values()):
-            if entry.offset >= offset:
+            number = bisect_left(entry.offsets, offset)
+            if number == 0:
                 self._forget(entry)
+            elif number < len(entry):
+                self._uncount(entry, len(entry) - number)
+                del entry.offsets[number:], entry.messages[number:]

@@ -193,12 +193,13 @@ class Service:
             return None
         try:
             items = [
-                wire.describe(
+                item
+                for entry in entries
+                for item in wire.describe(
                     entry,
                     offset=offset or self._config.manual,
                     count=self._config.manual,
                 )
-                for entry in entries
             ]
             body = wire.encode(items[0] if most is None else items)
             call.on_delivered(functools.partial(receiver.settle, entries))

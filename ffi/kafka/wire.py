@@ -26,6 +26,8 @@ FAILED = 2
 FULL = 3
 REVOKED = 4
 
+NO_TIME = TIMESTAMP_NOT_AVAILABLE
+
 INT64_MAX = 2**63 - 1
 ANY_PARTITION = -1
 
@@ -246,36 +248,41 @@ def encode(value: object) -> bytes:
 
 def describe(
     entry: Entry[Message], *, offset: bool = False, count: bool = False
-) -> Object:
-    """What a consumer is told of a message."""
-    message = entry.message
-    key, value = message.key(), message.value()
-    headers: Any = message.headers()
-    kind, timestamp = message.timestamp()
-    fields: Object = {
-        "topic": message.topic(),
-        "partition": message.partition(),
-        "timestamp": timestamp if kind != TIMESTAMP_NOT_AVAILABLE else None,
-    }
-    try:
-        fields["key"] = None if key is None else key.decode()
-        fields["value"] = None if value is None else value.decode()
-        if headers:
-            fields["headers"] = [
-                (name, None if raw is None else raw.decode())
-                for name, raw in headers
-            ]
-    except UnicodeDecodeError:
-        fields["key"] = _base64(key)
-        fields["value"] = _base64(value)
-        if headers:
-            fields["headers"] = [(name, _base64(raw)) for name, raw in headers]
-        fields["encoding"] = "base64"
-    if offset:
-        fields["offset"] = entry.offset
-    if count:
-        fields["delivery_count"] = entry.count
-    return fields
+) -> list[Object]:
+    """What a consumer is told of its messages."""
+    described = []
+    topic, partition = entry.partition.key
+    for place, message in zip(entry.offsets, entry.messages, strict=True):
+        key, value = message.key(), message.value()
+        headers: Any = message.headers()
+        kind, timestamp = message.timestamp()
+        fields: Object = {
+            "topic": topic,
+            "partition": partition,
+            "timestamp": None if kind == NO_TIME else timestamp,
+        }
+        try:
+            fields["key"] = None if key is None else key.decode()
+            fields["value"] = None if value is None else value.decode()
+            if headers:
+                fields["headers"] = [
+                    (name, None if raw is None else raw.decode())
+                    for name, raw in headers
+                ]
+        except UnicodeDecodeError:
+            fields["key"] = _base64(key)
+            fields["value"] = _base64(value)
+            if headers:
+                fields["headers"] = [
+                    (name, _base64(raw)) for name, raw in headers
+                ]
+            fields["encoding"] = "base64"
+        if offset:
+            fields["offset"] = place
+        if count:
+            fields["delivery_count"] = entry.count
+        described.append(fields)
+    return described
 
 
 def _base64(raw: bytes | None) -> str | None:
@@ -284,7 +291,7 @@ def _base64(raw: bytes | None) -> str | None:
 
 def dead_letter(topic: str, entry: Entry[Message]) -> Outgoing:
     """A message that nobody acknowledges, and where it comes from."""
-    message = entry.message
+    message = entry.messages[0]
     headers: Any = message.headers()
     source, partition = entry.partition.key
     return Outgoing(

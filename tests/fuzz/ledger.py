@@ -34,6 +34,7 @@ class Program:
         )
         self.now = 0
         self.ends: dict[Key, int | None] = {}
+        self.unfinished: dict[Key, set[int]] = {key: set() for key in KEYS}
         self.leaving: set[Key] = set()
         self.answers: list[list[Entry[int]]] = []
         self.entries: list[Entry[int]] = []
@@ -69,26 +70,39 @@ class Program:
         key = self.key()
         end = self.ends.get(key)
         offset = (0 if end is None else end) + self.byte() % 3
-        self.arrive_at(key, offset)
+        offsets = [offset]
+        while len(offsets) < 1 + self.byte() % 6:
+            offsets.append(offsets[-1] + 1 + self.byte() % 2)
+        self.arrive_at(key, offsets)
 
     def go_back(self) -> None:
-        self.arrive_at(self.key(), self.byte() % 8)
+        number = 1 + self.byte() % 3
+        self.arrive_at(self.key(), [self.byte() % 8 for _ in range(number)])
 
-    def arrive_at(self, key: Key, offset: int) -> None:
-        self.ledger.arrive(key, offset, offset)
-        if key in self.ends and key not in self.leaving:
+    def arrive_at(self, key: Key, offsets: list[int]) -> None:
+        self.ledger.arrive(key, list(offsets), list(offsets))
+        if key not in self.ends or key in self.leaving:
+            return
+        for offset in offsets:
             self.ends[key] = offset + 1
+            self.unfinished[key] -= {
+                old for old in self.unfinished[key] if old >= offset
+            }
+            self.unfinished[key].add(offset)
             if offset < self.committed.get(key, 0):
                 del self.committed[key]
 
     def take(self) -> None:
         most = self.byte() % 6
-        room = self.limit - len(self.those(HANDED, OUT, DEAD))
+        room = self.limit - self.number(HANDED, OUT, DEAD)
         entries = self.ledger.take(most)
-        assert len(entries) <= most
-        assert not self.manual or len(entries) <= room
+        number = sum(map(len, entries))
+        assert number <= most
+        assert not self.manual or number <= room
         for entry in entries:
             assert entry.state == HANDED
+            assert entry.messages == entry.offsets
+            assert len(entry) == 1 or not self.manual
             assert entry.partition.key not in self.leaving
             assert (
                 not self.most or not self.manual or (entry.count <= self.most)
@@ -101,9 +115,15 @@ class Program:
         if self.answers:
             entries = self.answers.pop(self.byte() % len(self.answers))
             handed = [e for e in entries if e.state == HANDED]
-            self.ledger.delivered(entries, self.now)
+            self.tell_delivered(entries)
             state = OUT if self.manual else FINISHED
             assert all(entry.state == state for entry in handed)
+
+    def tell_delivered(self, entries: list[Entry[int]]) -> None:
+        for entry in entries:
+            if entry.state == HANDED and not self.manual:
+                self.unfinished[entry.partition.key] -= set(entry.offsets)
+        self.ledger.delivered(entries, self.now)
 
     def abandoned(self) -> None:
         if self.answers:
@@ -112,6 +132,8 @@ class Program:
             assert all(entry.state != HANDED for entry in entries)
 
     def ack(self) -> None:
+        if not self.manual:
+            return
         key, offset = self.key(), self.byte() % 16
         try:
             self.ledger.ack(key, offset)
@@ -119,6 +141,7 @@ class Program:
             assert self.is_unknown(key, offset)
         else:
             assert not self.is_unknown(key, offset)
+            self.unfinished[key].discard(offset)
             assert not [
                 e
                 for e in self.those(HANDED, OUT, DEAD)
@@ -126,6 +149,8 @@ class Program:
             ]
 
     def nack(self) -> None:
+        if not self.manual:
+            return
         key, offset = self.key(), self.byte() % 16
         try:
             self.ledger.nack(key, offset)
@@ -157,28 +182,20 @@ class Program:
         positions = self.ledger.revoke([key])
         assert set(positions) <= {key} & set(self.ends)
         for position in positions.values():
-            end = self.ends[key]
-            assert end is not None
-            assert position <= end
+            assert position == self.position(key)
         self.forget(key)
 
     def bury(self) -> None:
         while self.ledger.dead:
             entry = self.ledger.dead.pop()
+            if entry.state == DEAD:
+                self.unfinished[entry.partition.key].discard(entry.offset)
             self.ledger.finish(entry)
             assert entry.state == FINISHED
 
     def commit(self) -> None:
         for key, position in self.ledger.positions().items():
-            end = self.ends[key]
-            assert end is not None
-            assert position <= end
-            unfinished = [
-                e.offset
-                for e in self.those(HANDED, OUT, DEAD)
-                if e.partition.key == key
-            ]
-            assert all(position <= offset for offset in unfinished)
+            assert position == self.position(key)
             assert position != self.committed.get(key)
             self.committed[key] = position
 
@@ -188,9 +205,17 @@ class Program:
         self.ends.pop(key, None)
         self.leaving.discard(key)
         self.committed.pop(key, None)
+        self.unfinished[key].clear()
 
     def those(self, *states: int) -> list[Entry[int]]:
         return [entry for entry in self.entries if entry.state in states]
+
+    def number(self, *states: int) -> int:
+        return sum(map(len, self.those(*states)))
+
+    def position(self, key: Key) -> int | None:
+        """Where its first unfinished message stands, or its end."""
+        return min(self.unfinished[key], default=self.ends[key])
 
     def is_unknown(self, key: Key, offset: int) -> bool:
         end = self.ends.get(key)
@@ -200,23 +225,26 @@ class Program:
         ledger = self.ledger
         assert set(ledger.keys) == set(self.ends)
         assert ledger.ready >= 0
-        assert ledger.outstanding == len(self.those(HANDED, OUT, DEAD))
+        assert ledger.outstanding == self.number(HANDED, OUT, DEAD)
+        held = sum(map(len, self.unfinished.values())) - ledger.outstanding
+        assert ledger.ready == held or (self.leaving and ledger.ready < held)
         assert not self.manual or ledger.room >= 0
 
     def end(self) -> None:
         """All that came is handed out, or has been finished."""
         for entries in self.answers:
-            self.ledger.delivered(entries, self.now)
+            self.tell_delivered(entries)
         self.answers.clear()
         for _ in range(1000):
             if not self.ledger.ready and not self.those(HANDED, OUT, DEAD):
                 break
             self.bury()
             for entry in self.those(OUT):
+                self.unfinished[entry.partition.key].discard(entry.offset)
                 self.ledger.ack(entry.partition.key, entry.offset)
             entries = self.ledger.take(8)
             self.entries += [e for e in entries if e not in self.entries]
-            self.ledger.delivered(entries, self.now)
+            self.tell_delivered(entries)
             self.check()
         assert self.ledger.ready == self.ledger.outstanding == 0
         for key, position in self.ledger.revoke(list(self.ends)).items():
