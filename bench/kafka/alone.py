@@ -15,6 +15,8 @@ def main(servers: str, topic: str, group: str, count: int, limit: int) -> None:
             "bootstrap.servers": servers,
             "group.id": group,
             "auto.offset.reset": "earliest",
+            # as ffi.kafka's: with 1000, librdkafka's, it waits for long
+            "fetch.queue.backoff.ms": 10,
         }
     )
     consumer.subscribe([topic])
