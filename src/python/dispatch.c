@@ -1,14 +1,13 @@
 #include "dispatch.h"
 
 #include <stdint.h>
-#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "resty_ffi.h"
 
+#include "handler.h"
 #include "interpreter.h"
-#include "request.h"
 
 
 #define MAX_BATCH   256
@@ -18,176 +17,6 @@
 
 /* how long a thread that has fought for the GIL sleeps with it */
 #define HOLD_MS     1
-
-#define NO_METHOD   404
-
-
-/* a new reference; NULL with an exception set */
-static PyObject *
-request_of(runtime_t *self, void *task)
-{
-    int    len;
-    char  *bytes;
-
-    if (self->view) {
-        return request_view(self->request_type, task);
-    }
-
-    bytes = ngx_http_lua_ffi_get_req(task, &len);
-
-    return PyBytes_FromStringAndSize(bytes, len);
-}
-
-
-static void
-answer_no_method(runtime_t *self, void *task, const char *name, int len)
-{
-    int          n;
-    char         text[256];
-    const char  *of;
-
-    of = PyUnicode_AsUTF8(self->name);
-    if (of == NULL) {
-        PyErr_Clear();
-        of = "it";
-    }
-
-    if (len) {
-        n = snprintf(text, sizeof(text),
-                     "AttributeError: %.80s has no method '%.*s'", of,
-                     len < 100 ? len : 100, name);
-    } else {
-        n = snprintf(text, sizeof(text),
-                     "AttributeError: %.80s has no method '__call__', which "
-                     "rt(request) needs", of);
-    }
-
-    ngx_http_lua_ffi_respond_copy(task, NO_METHOD, text, (size_t) n);
-}
-
-
-/*
- * A borrowed reference; NULL where the call has been answered: nobody waits
- * for it any more, or there is no such method.
- */
-static PyObject *
-handler_of(runtime_t *self, void *task)
-{
-    int          len;
-    PyObject    *key, *handler;
-    const char  *name;
-
-    /* earlier calls of the same batch have taken their time */
-
-    if (ngx_http_lua_ffi_cancelled(task)) {
-        ngx_http_lua_ffi_respond(task, 1, NULL, 0);
-        return NULL;
-    }
-
-    if (self->handler) {
-        return self->handler;
-    }
-
-    handler = NULL;
-    name = ngx_http_lua_ffi_method(task, &len);
-
-    key = PyUnicode_DecodeUTF8(name ? name : "", len, "surrogateescape");
-    if (key) {
-        handler = PyDict_GetItemWithError(self->methods, key);
-        Py_DECREF(key);
-    }
-
-    if (PyErr_Occurred()) {
-        runtime_fail_current(self, task, NULL);
-
-    } else if (handler == NULL) {
-        answer_no_method(self, task, name ? name : "", len);
-    }
-
-    return handler;
-}
-
-
-/*
- * A plain handler of the event loop's may return a future: its result is the
- * answer then.  0 where value is none, -1 with an exception set; call may be
- * NULL.
- */
-static int
-await_future(runtime_t *self, void *task, call_t *call, PyObject *value)
-{
-    int        adopted;
-    PyObject  *number, *result;
-
-    if (self->adopt == NULL
-        || Py_TYPE(value)->tp_as_async == NULL
-        || Py_TYPE(value)->tp_as_async->am_await == NULL)
-    {
-        return 0;
-    }
-
-    adopted = -1;
-    result = NULL;
-
-    call = call ? (call_t *) Py_NewRef(call)
-                : call_new(self->call_type, self, task);
-    number = PyLong_FromVoidPtr(task);
-
-    if (call && number) {
-        result = PyObject_CallFunctionObjArgs(self->adopt, call, value,
-                                              number, NULL);
-    }
-
-    if (result) {
-        adopted = PyObject_IsTrue(result);
-    }
-
-    Py_XDECREF(call);
-    Py_XDECREF(number);
-    Py_XDECREF(result);
-
-    return adopted;
-}
-
-
-/* calls a plain handler, and answers */
-static void
-call_handler(runtime_t *self, void *task, PyObject *handler)
-{
-    int        adopted;
-    call_t    *call;
-    PyObject  *request, *result, *callbacks;
-
-    request = request_of(self, task);
-    if (request == NULL) {
-        runtime_fail_current(self, task, NULL);
-        return;
-    }
-
-    Py_INCREF(handler);
-    call_enter(self, task);
-
-    result = PyObject_CallOneArg(handler, request);
-
-    interpreter_end_child();
-
-    call = call_leave();
-    adopted = result ? await_future(self, task, call, result) : -1;
-    callbacks = adopted != 1 && call ? call_end(call) : NULL;
-
-    if (adopted == 0) {
-        runtime_answer(self, task, result, callbacks);
-
-    } else if (adopted == -1) {
-        runtime_fail_current(self, task, callbacks);
-    }
-
-    Py_DECREF(handler);
-    Py_DECREF(request);
-    Py_XDECREF(result);
-    Py_XDECREF(callbacks);
-    Py_XDECREF(call);
-}
 
 
 static double
@@ -264,7 +93,7 @@ dispatch_serve(runtime_t *self, PyObject *args)
         for (i = 0; i < n; i++) {
             handler = handler_of(self, tasks[i]);
             if (handler) {
-                call_handler(self, tasks[i], handler);
+                handler_call(self, tasks[i], handler);
             }
         }
     }
@@ -296,7 +125,7 @@ dispatch_answer(runtime_t *self, PyObject *number)
 
     handler = handler_of(self, task);
     if (handler) {
-        call_handler(self, task, handler);
+        handler_call(self, task, handler);
     }
 
     Py_RETURN_NONE;
@@ -322,7 +151,7 @@ spawn(runtime_t *self, void *task, PyObject *handler, PyObject *number)
         return -1;
     }
 
-    request = request_of(self, task);
+    request = handler_request(self, task);
     if (request == NULL) {
         goto done;
     }
@@ -392,7 +221,7 @@ start(runtime_t *self, void *task)
     asynchronous = PySet_Contains(self->coroutines, handler);
 
     if (asynchronous == 0 && self->submit == NULL) {
-        call_handler(self, task, handler);
+        handler_call(self, task, handler);
         return;
     }
 
