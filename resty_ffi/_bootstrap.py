@@ -103,15 +103,15 @@ def _nothing() -> None:
     pass
 
 
-def leave(seconds: float) -> None:
+def leave(patience: int) -> None:
     """What an interpreter does at its end, as far as a worker can wait.
 
-    Threads that are not daemons have some seconds to end.
+    Threads that are not daemons have `patience` milliseconds to end.
     """
     global _leaving
     _leaving = threading.get_ident()
     try:
-        _wait_for_threads(seconds)
+        _wait_for_threads(patience / 1000)
     finally:
         atexit._run_exitfuncs()
         for file in (sys.stdout, sys.stderr):

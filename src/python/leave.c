@@ -16,7 +16,7 @@
 
 static pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t   changed = PTHREAD_COND_INITIALIZER;
-static double           patience;
+static int              patience;    /* ms */
 static bool             left;
 
 
@@ -32,7 +32,7 @@ leave_thread(void *arg)
 
     bootstrap = interpreter_bootstrap();
 
-    result = PyObject_CallMethod(bootstrap, "leave", "d", patience);
+    result = PyObject_CallMethod(bootstrap, "leave", "i", patience);
     if (result == NULL) {
         PyErr_Print();
     }
@@ -87,7 +87,7 @@ leave(int timeout_ms)
 
     /* threads that are not daemons have half of the time, atexit the rest */
 
-    patience = (double) timeout_ms / 2000;
+    patience = timeout_ms / 2;
 
     if (!interpreter_running()) {
         return;
