@@ -86,6 +86,7 @@ class Sample:
     descriptors: int
     processes: int
     heap: int = 0  # bytes that malloc has given out
+    fragments: int = 0  # bytes that it keeps between them
     lua: int = 0  # bytes
     blocks: int = 0  # of Python's allocator
 
@@ -273,7 +274,7 @@ class Soak:
         eventually(gone, "old workers end", CALL_S + EXIT_S + 2 * SLACK_S)
 
     def _sample(self, seconds: float) -> None:
-        usage = [0, 0, 0]
+        usage = [0, 0, 0, 0]
         if not self.hup_s:
             answer = self._nginx.get("/usage")
             assert answer.status == 200, answer.text

@@ -69,14 +69,16 @@ function _M.reload()
 end
 
 
--- bytes in use by malloc, bytes of this Lua, blocks of Python's allocator
+-- bytes in use by malloc, those it keeps between them, bytes of this Lua,
+-- blocks of Python's allocator
 function _M.usage()
     local info = ffi.C.mallinfo2()
     local plain = load(PLAIN)
     local ok, blocks, err = plain:blocks()
     assert(ok, err or blocks)
-    say(200, string.format("%d %d %s",
+    say(200, string.format("%d %d %d %s",
                            tonumber(info.uordblks + info.hblkhd),
+                           tonumber(info.fordblks),
                            collectgarbage("count") * 1024, blocks))
 end
 
