@@ -80,7 +80,7 @@ class Journal:
             if now < self._next.get(kind, now):
                 return
             self._next[kind] = now + every
-        log.log(level, f"ffi.kafka: {form}", *args)
+        log.log(level, "ffi.kafka: %s", self.clean(form % args))
 
     def on_error(self, error: KafkaError) -> None:
         # This one only counts the others.

@@ -211,7 +211,7 @@ class Member(Worker):
             self._fail(self._journal.clean(error.str()))
 
     def _fail(self, why: str) -> None:
-        fault = f"{self._config.place}: {why}"
+        fault = self._journal.clean(f"{self._config.place}: {why}")
         self._journal.say(logging.ERROR, "consume", "consume: %s", fault)
         self.post(self._listener.failed, fault)
 

@@ -167,11 +167,12 @@ def test_pattern_that_is_none(
     nginx: Nginx, broker: KafkaBroker, topic: str
 ) -> None:
     since = len(nginx.log())
-    kafka = Kafka(nginx, broker.address, "^(", group_id=topic)
+    kafka = Kafka(nginx, broker.address, "^(\x1b\n", group_id=topic)
     for _ in range(3):
         answer = kafka.call(CONSUME)
         assert answer.status == 2
-        place = f"^( at {broker.address}: "
+        place = rf"^(\x1b at {broker.address}: "
         assert (answer.body or "").startswith(place), answer
     assert nginx.count_log("ffi.kafka: consume: ", since) == 1
     assert "Traceback" not in nginx.log(since)
+    assert "\x1b" not in nginx.log(since)
