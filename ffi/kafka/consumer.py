@@ -242,8 +242,10 @@ class Receiver:
             self._member.store(positions)
 
     def _wind_up(self) -> None:
+        if self._tick_timer is not None:
+            return
         due = self.ledger.next_due
-        if self._tick_timer is None and due is not None:
+        if due is not None:
             seconds = max(due - time.monotonic(), TICK)
             self._tick_timer = self._loop.call_later(seconds, self._tick)
 
