@@ -170,6 +170,10 @@ class Ledger(Generic[M]):
                 positions[partition.key] = partition.position
             for entry in list(partition.unfinished.values()):
                 self._forget(entry)
+        self._waiting = [
+            item for item in self._waiting if item[1].state == READY
+        ]
+        heapq.heapify(self._waiting)
         return positions
 
     def _of(self, keys: Iterable[Key]) -> list[Partition[M]]:
@@ -290,9 +294,11 @@ class Ledger(Generic[M]):
         partition = self._partitions.get(key)
         if partition is None or partition.end is None:
             raise RevokedError
-        if offset >= partition.end:
+        entry = partition.unfinished.get(offset)
+        # What is here and was not delivered, an earlier owner has delivered.
+        if offset >= partition.end or (entry and entry.count == 0):
             raise RevokedError
-        return partition.unfinished.get(offset)
+        return entry
 
     def _return(self, entry: Entry[M]) -> None:
         """From OUT."""

@@ -7,6 +7,7 @@ from ffi.kafka.ledger import (
     FINISHED,
     HANDED,
     OUT,
+    READY,
     Entry,
     Key,
     Ledger,
@@ -39,6 +40,13 @@ class Program:
         self.answers: list[list[Entry[int]]] = []
         self.entries: list[Entry[int]] = []
         self.committed: dict[Key, int] = {}
+        # Of which something was finished since.
+        self.finished: set[Key] = set()
+        # Places in the order in which they came, and again.
+        self.came: dict[tuple[Key, int], int] = {}
+        self.number_that_came = 0
+        self.told = 0
+        self.deliveries: dict[tuple[Key, int], int] = {}
 
     def byte(self) -> int:
         return next(self.data, 0)
@@ -89,16 +97,19 @@ class Program:
                 old for old in self.unfinished[key] if old >= offset
             }
             self.unfinished[key].add(offset)
-            if offset < self.committed.get(key, 0):
-                del self.committed[key]
+            self.number_that_came += 1
+            self.came[key, offset] = self.number_that_came
+            self.deliveries[key, offset] = 0
 
     def take(self) -> None:
         most = self.byte() % 6
         room = self.limit - self.number(HANDED, OUT, DEAD)
+        ready = self.ready()
         entries = self.ledger.take(most)
-        number = sum(map(len, entries))
-        assert number <= most
-        assert not self.manual or number <= room
+        taken = [(e.partition.key, o) for e in entries for o in e.offsets]
+        assert taken == ready[: min(most, room) if self.manual else most]
+        for place in taken:
+            self.deliveries[place] += 1
         for entry in entries:
             assert entry.state == HANDED
             assert entry.messages == entry.offsets
@@ -121,13 +132,19 @@ class Program:
 
     def tell_delivered(self, entries: list[Entry[int]]) -> None:
         for entry in entries:
+            self.told += len(entry)
             if entry.state == HANDED and not self.manual:
-                self.unfinished[entry.partition.key] -= set(entry.offsets)
+                self.finish(entry.partition.key, *entry.offsets)
         self.ledger.delivered(entries, self.now)
+        assert self.ledger.delivered_count == self.told
 
     def abandoned(self) -> None:
         if self.answers:
             entries = self.answers.pop(self.byte() % len(self.answers))
+            for entry in entries:
+                if entry.state == HANDED:
+                    for offset in entry.offsets:
+                        self.deliveries[entry.partition.key, offset] -= 1
             self.ledger.abandoned(entries)
             assert all(entry.state != HANDED for entry in entries)
 
@@ -141,7 +158,7 @@ class Program:
             assert self.is_unknown(key, offset)
         else:
             assert not self.is_unknown(key, offset)
-            self.unfinished[key].discard(offset)
+            self.finish(key, offset)
             assert not [
                 e
                 for e in self.those(HANDED, OUT, DEAD)
@@ -183,18 +200,24 @@ class Program:
         assert set(positions) <= {key} & set(self.ends)
         for position in positions.values():
             assert position == self.position(key)
+        assert not [e for _, e in self.ledger._waiting if e.state != READY]
         self.forget(key)
 
     def bury(self) -> None:
         while self.ledger.dead:
             entry = self.ledger.dead.pop()
             if entry.state == DEAD:
-                self.unfinished[entry.partition.key].discard(entry.offset)
+                self.finish(entry.partition.key, entry.offset)
             self.ledger.finish(entry)
             assert entry.state == FINISHED
 
     def commit(self) -> None:
-        for key, position in self.ledger.positions().items():
+        positions = self.ledger.positions()
+        for key in self.finished & set(self.ends):
+            is_new = self.position(key) != self.committed.get(key)
+            assert (key in positions) == is_new
+        self.finished.clear()
+        for key, position in positions.items():
             assert position == self.position(key)
             assert position != self.committed.get(key)
             self.committed[key] = position
@@ -205,7 +228,13 @@ class Program:
         self.ends.pop(key, None)
         self.leaving.discard(key)
         self.committed.pop(key, None)
+        self.finished.discard(key)
         self.unfinished[key].clear()
+
+    def finish(self, key: Key, *offsets: int) -> None:
+        if self.unfinished[key] & set(offsets):
+            self.unfinished[key] -= set(offsets)
+            self.finished.add(key)
 
     def those(self, *states: int) -> list[Entry[int]]:
         return [entry for entry in self.entries if entry.state in states]
@@ -213,13 +242,33 @@ class Program:
     def number(self, *states: int) -> int:
         return sum(map(len, self.those(*states)))
 
+    def ready(self) -> list[tuple[Key, int]]:
+        """What may be handed out, the earliest first."""
+        away = {
+            (entry.partition.key, offset)
+            for entry in self.those(HANDED, OUT, DEAD)
+            for offset in entry.offsets
+        }
+        here = {
+            (key, offset)
+            for key, offsets in self.unfinished.items()
+            for offset in offsets
+            if key not in self.leaving
+        }
+        return sorted(here - away, key=self.came.__getitem__)
+
     def position(self, key: Key) -> int | None:
         """Where its first unfinished message stands, or its end."""
         return min(self.unfinished[key], default=self.ends[key])
 
     def is_unknown(self, key: Key, offset: int) -> bool:
+        """Nobody can have had it in this assignment."""
         end = self.ends.get(key)
-        return end is None or offset >= end
+        if end is None or offset >= end:
+            return True
+        return (
+            offset in self.unfinished[key] and not self.deliveries[key, offset]
+        )
 
     def check(self) -> None:
         ledger = self.ledger
@@ -240,7 +289,7 @@ class Program:
                 break
             self.bury()
             for entry in self.those(OUT):
-                self.unfinished[entry.partition.key].discard(entry.offset)
+                self.finish(entry.partition.key, entry.offset)
                 self.ledger.ack(entry.partition.key, entry.offset)
             entries = self.ledger.take(8)
             self.entries += [e for e in entries if e not in self.entries]
