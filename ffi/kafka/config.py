@@ -126,10 +126,9 @@ class Config:
                 f"librdkafka: {shown_name(name)} must be a string,"
                 " a number or a boolean",
             )
-            # What librdkafka would not see.
             require(
-                "\0" not in f"{name}{value}",
-                f"librdkafka: {shown_name(name)} must be without NUL",
+                is_c_string(f"{name}{value}"),
+                f"librdkafka: {shown_name(name)} must be UTF-8 without NUL",
             )
 
     @classmethod
@@ -270,8 +269,19 @@ def shown_name(name: str) -> str:
 
 
 def is_text(value: object) -> bool:
-    """Of a C string, too: librdkafka ends the process at an empty group."""
-    return isinstance(value, str) and bool(value.strip()) and "\0" not in value
+    """confluent-kafka ends the process at a group that is none."""
+    return (
+        isinstance(value, str) and bool(value.strip()) and is_c_string(value)
+    )
+
+
+def is_c_string(value: str) -> bool:
+    """Whether librdkafka sees the whole of it."""
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        # JSON may have half of a surrogate pair.
+        return False
 
 
 def is_integer(value: object, least: int, most: int) -> bool:
