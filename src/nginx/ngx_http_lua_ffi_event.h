@@ -34,7 +34,8 @@ ngx_uint_t ngx_http_lua_ffi_event_ready(void);
 
 /*
  * Hands each answer that has come to its handler, and writes the lines for
- * error.log.  Resumes no coroutine: that happens in posted events.
+ * error.log: what was logged before an answer is there before its handler
+ * runs.  Resumes no coroutine: that happens in posted events.
  */
 void ngx_http_lua_ffi_event_drain(void);
 
