@@ -16,7 +16,7 @@ from confluent_kafka import Message
 from .config import Config
 from .journal import Journal
 from .ledger import Entry, Key, Ledger, RevokedError
-from .member import Member
+from .member import Member, key_of
 from .topics import Topics
 
 # Seconds.
@@ -176,14 +176,10 @@ class Receiver:
         self.ledger.assign(keys)
 
     def arrived(self, messages: Sequence[Message]) -> None:
-        keys: Any = ((each.topic(), each.partition()) for each in messages)
-        begin = 0
-        for key, run in itertools.groupby(keys):
-            end = begin + len(list(run))
-            part = list(messages[begin:end])
-            offsets: list[Any] = [each.offset() for each in part]
+        for key, run in itertools.groupby(messages, key_of):
+            part = list(run)
+            offsets: list[Any] = [message.offset() for message in part]
             self.ledger.arrive(key, offsets, part)
-            begin = end
         self._serve()
 
     def failed(self, fault: str) -> None:
@@ -242,10 +238,10 @@ class Receiver:
             self._member.store(positions)
 
     def _wind_up(self) -> None:
-        if self._tick_timer is not None:
-            return
-        due = self.ledger.next_due
-        if due is not None:
+        if (
+            self._tick_timer is None
+            and (due := self.ledger.next_due) is not None
+        ):
             seconds = max(due - time.monotonic(), TICK)
             self._tick_timer = self._loop.call_later(seconds, self._tick)
 

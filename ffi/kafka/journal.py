@@ -58,13 +58,13 @@ class Journal:
 
     def log(self, level: int, form: str, *args: str) -> None:
         """Called by librdkafka's clients in place of a logging.Logger."""
-        kind, *_, text = args
+        kind, text = args[0], self.clean(args[-1])
         if kind == "FAIL":
-            self._on_fail(self.clean(text))
+            self._on_fail(text)
         # The three clients have one configuration.
         if kind == "CONFWARN" and "will be ignored by this" in text:
             return
-        self.say(level, kind, "%s: %.300s", kind, self.clean(text))
+        self.say(level, kind, "%s: %.300s", kind, text)
 
     def say(
         self,

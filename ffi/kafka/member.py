@@ -283,9 +283,7 @@ class Member(Worker):
         """What is under way of these, to the loop and from it."""
         gone = set(keys)
         self._batch = [
-            message
-            for message in self._batch
-            if (message.topic(), message.partition()) not in gone
+            message for message in self._batch if key_of(message) not in gone
         ]
         with self._changed:
             for key in gone:
@@ -354,6 +352,12 @@ class Member(Worker):
                 }
             )
         return rows
+
+
+def key_of(message: Message) -> Key:
+    topic: Any = message.topic()
+    partition: Any = message.partition()
+    return topic, partition
 
 
 def keys_of(parts: Sequence[TopicPartition]) -> list[Key]:
