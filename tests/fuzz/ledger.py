@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ffi.kafka.ledger import (
     DEAD,
     FINISHED,
@@ -106,7 +108,7 @@ class Program:
         room = self.limit - self.number(HANDED, OUT, DEAD)
         ready = self.ready()
         entries = self.ledger.take(most)
-        taken = [(e.partition.key, o) for e in entries for o in e.offsets]
+        taken = places(entries)
         assert taken == ready[: min(most, room) if self.manual else most]
         for place in taken:
             self.deliveries[place] += 1
@@ -141,10 +143,8 @@ class Program:
     def abandoned(self) -> None:
         if self.answers:
             entries = self.answers.pop(self.byte() % len(self.answers))
-            for entry in entries:
-                if entry.state == HANDED:
-                    for offset in entry.offsets:
-                        self.deliveries[entry.partition.key, offset] -= 1
+            for place in places(e for e in entries if e.state == HANDED):
+                self.deliveries[place] -= 1
             self.ledger.abandoned(entries)
             assert all(entry.state != HANDED for entry in entries)
 
@@ -244,18 +244,14 @@ class Program:
 
     def ready(self) -> list[tuple[Key, int]]:
         """What may be handed out, the earliest first."""
-        away = {
-            (entry.partition.key, offset)
-            for entry in self.those(HANDED, OUT, DEAD)
-            for offset in entry.offsets
-        }
         here = {
             (key, offset)
             for key, offsets in self.unfinished.items()
             for offset in offsets
             if key not in self.leaving
         }
-        return sorted(here - away, key=self.came.__getitem__)
+        here.difference_update(places(self.those(HANDED, OUT, DEAD)))
+        return sorted(here, key=self.came.__getitem__)
 
     def position(self, key: Key) -> int | None:
         """Where its first unfinished message stands, or its end."""
@@ -273,10 +269,8 @@ class Program:
     def check(self) -> None:
         ledger = self.ledger
         assert set(ledger.keys) == set(self.ends)
-        assert ledger.ready >= 0
+        assert ledger.ready == len(self.ready())
         assert ledger.outstanding == self.number(HANDED, OUT, DEAD)
-        held = sum(map(len, self.unfinished.values())) - ledger.outstanding
-        assert ledger.ready == held or (self.leaving and ledger.ready < held)
         assert not self.manual or ledger.room >= 0
 
     def end(self) -> None:
@@ -298,6 +292,10 @@ class Program:
         assert self.ledger.ready == self.ledger.outstanding == 0
         for key, position in self.ledger.revoke(list(self.ends)).items():
             assert key in self.leaving or position == self.ends[key]
+
+
+def places(entries: Iterable[Entry[int]]) -> list[tuple[Key, int]]:
+    return [(e.partition.key, offset) for e in entries for offset in e.offsets]
 
 
 def program(data: bytes) -> None:
