@@ -32,6 +32,24 @@ local function bad_arg(n, name, expected, value)
 end
 
 
+-- what take returns, once it was the answer, the deadline or the end that has
+-- resumed this coroutine
+local function answer(task)
+    local ok, res, err
+
+    repeat
+        wait()
+        ok, res, err = take(task)
+    until ok ~= nil
+
+    if ok or err == nil then
+        return ok, res
+    end
+
+    return ok, res, err
+end
+
+
 local function call(self, name, req, opts)
     if type(self) ~= "table" or not rawequal(getmetatable(self), mt) then
         error(format("calling '%s' needs the runtime: use ':', not '.'",
@@ -62,17 +80,13 @@ local function call(self, name, req, opts)
         return false, err
     end
 
-    wait()
-
-    return take(task)
+    return answer(task)
 end
 
 
 -- waits for a start; true, or nil and why it failed
 local function wait_started(task)
-    wait()
-
-    local ok, rc, text = take(task)
+    local ok, rc, text = answer(task)
     if ok then
         return true
     end

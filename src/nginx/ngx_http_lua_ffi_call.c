@@ -112,8 +112,10 @@ ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
 
     w->done.handler = ngx_http_lua_ffi_answered;
     w->done.waits = 1;
+    w->request = r;
     w->task = t;
     w->max = max;
+    w->posted = 0;
     w->answered = 0;
     w->taking = 0;
     w->ended = 0;
@@ -140,6 +142,10 @@ ngx_http_lua_ffi_take(lua_State *L, uint64_t id)
         lua_pushboolean(L, 0);
         lua_pushliteral(L, "aborted");
         return 2;
+    }
+
+    if (ngx_http_lua_ffi_waits(w)) {
+        return 0;
     }
 
     if (!w->answered) {
@@ -243,19 +249,14 @@ ngx_http_lua_ffi_answered(bridge_task_t *t)
 
     w->answered = 1;
 
-    if (!w->taking) {
+    if (!w->taking && ngx_http_lua_ffi_resume(w) != NGX_OK) {
 
-        if (ngx_http_lua_ffi_sema_count(w->sem) == 0) {
+        /* killed */
 
-            /* killed: nobody waits on the semaphore any more */
-
-            ngx_queue_remove(&w->queue);
-            ngx_http_lua_ffi_free_waiter(w);
-            bridge_task_free(bridge_host(), t, 0);
-            return;
-        }
-
-        ngx_http_lua_ffi_sema_post(w->sem, 1);
+        ngx_queue_remove(&w->queue);
+        ngx_http_lua_ffi_free_waiter(w);
+        bridge_task_free(bridge_host(), t, 0);
+        return;
     }
 
     ngx_queue_remove(&w->queue);

@@ -89,6 +89,46 @@ ngx_http_lua_ffi_free_waiter(ngx_http_lua_ffi_waiter_t *w)
 }
 
 
+ngx_int_t
+ngx_http_lua_ffi_resume(ngx_http_lua_ffi_waiter_t *w)
+{
+    if (w->posted) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_lua_ffi_sema_count(w->sem) == 0) {
+        return NGX_DECLINED;
+    }
+
+    /*
+     * The semaphore's handler takes one of the two when it resumes the
+     * coroutine; the other one can be taken only after that.
+     */
+
+    w->posted = 1;
+    ngx_http_lua_ffi_sema_post(w->sem, 2);
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_lua_ffi_waits(ngx_http_lua_ffi_waiter_t *w)
+{
+    u_char  err[64];
+    size_t  len;
+
+    if (!w->posted) {
+        return ngx_http_lua_ffi_sema_count(w->sem) < 0;
+    }
+
+    len = sizeof(err);
+
+    return ngx_http_lua_ffi_sema_wait(w->request, w->sem, 0, err, &len)
+           == NGX_DECLINED;
+}
+
+
 ngx_queue_t *
 ngx_http_lua_ffi_request_waiters(ngx_http_request_t *r)
 {
@@ -266,9 +306,8 @@ ngx_http_lua_ffi_end_waits(ngx_event_t *ev)
     for (slot = 0; slot < bridge_host()->ntasks; slot++) {
         w = ngx_http_lua_ffi_waiter_at(slot);
 
-        if (w && !w->answered && ngx_http_lua_ffi_sema_count(w->sem) < 0) {
+        if (w && !w->answered && ngx_http_lua_ffi_resume(w) == NGX_OK) {
             w->ended = 1;
-            ngx_http_lua_ffi_sema_post(w->sem, 1);
         }
     }
 }

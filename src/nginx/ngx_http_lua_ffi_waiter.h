@@ -8,6 +8,10 @@
  * cleanup slot).  So a waiter whose coroutine was resumed but did not take
  * its answer, and one whose request has ended, are swept after the posted
  * events of that turn.
+ *
+ * A coroutine can also be resumed by something else than its semaphore: by a
+ * light thread that it once waited for beside another one.  It still stands
+ * in the semaphore's queue then, and must yield again.
  */
 
 #include <ngx_config.h>
@@ -25,8 +29,10 @@ typedef struct {
     ngx_http_lua_ffi_done_t     done;       /* first: bridge_task_t.data */
     ngx_queue_t                 queue;      /* of the request, or swept */
     ngx_http_lua_sema_t        *sem;
+    ngx_http_request_t         *request;
     bridge_task_t              *task;
     size_t                      max;        /* bytes of its answer */
+    unsigned                    posted:1;   /* to the semaphore */
     unsigned                    answered:1;
     unsigned                    taking:1;
     unsigned                    ended:1;    /* by the shutdown timeout */
@@ -36,8 +42,23 @@ typedef struct {
 /* A waiter with an empty semaphore; NULL where memory ran out. */
 ngx_http_lua_ffi_waiter_t *ngx_http_lua_ffi_get_waiter(void);
 
-/* Gives back one that is in no queue and that no task points to. */
+/*
+ * Gives back one that is in no queue, that no task points to and through
+ * which no coroutine waits.
+ */
 void ngx_http_lua_ffi_free_waiter(ngx_http_lua_ffi_waiter_t *w);
+
+/*
+ * Has the coroutine of w resumed in a posted event, once; NGX_DECLINED where
+ * none waits any more.
+ */
+ngx_int_t ngx_http_lua_ffi_resume(ngx_http_lua_ffi_waiter_t *w);
+
+/*
+ * Whether the coroutine of w, which runs, still stands in its semaphore's
+ * queue, and would be resumed by it wherever it goes.
+ */
+ngx_uint_t ngx_http_lua_ffi_waits(ngx_http_lua_ffi_waiter_t *w);
 
 /*
  * The waiters of a request and its subrequests, to insert into: when the
