@@ -182,8 +182,8 @@ build/loader/test_loader: tests/loader/test_loader.c $(PY_C) $(PY_SOURCES) \
 	@mkdir -p $(@D)
 	$(CC) $(STRICT) -g $(UNIT_tsan) -pthread -rdynamic -Isrc/bridge \
 	    -Iinclude -Ibuild/gen @build/gen/python.cflags $< $(PY_C) \
-	    $(wildcard src/bridge/*.c) @build/gen/python.ldflags -lcmocka -ldl \
-	    -o $@
+	    $(wildcard src/bridge/*.c) @build/gen/python.ldflags \
+	    -Wl,--wrap=pthread_atfork -lcmocka -ldl -o $@
 
 
 # ---- the fuzzers in C: tests/fuzz runs them

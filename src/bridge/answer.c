@@ -40,7 +40,7 @@ bridge_task_req(bridge_t *b, uint64_t handle, int *len, bool *ok)
     }
 
     if (len) {
-        *len = n > 0 ? n : 0;
+        *len = req ? n : 0;
     }
 
     if (ok) {
@@ -55,11 +55,12 @@ char *
 bridge_task_take_req(bridge_t *b, uint64_t handle, int *len)
 {
     int             n;
-    char           *req, *copy;
+    bool            inlined;
+    char           *req, *taken;
     uint64_t        state;
     bridge_task_t  *t;
 
-    copy = NULL;
+    taken = NULL;
 
     req = bridge_task_req(b, handle, &n, NULL);
     t = polled_task(b, handle, &state);
@@ -69,20 +70,30 @@ bridge_task_take_req(bridge_t *b, uint64_t handle, int *len)
         goto done;
     }
 
-    if (req != t->req_buf) {
-        copy = req;
-        atomic_store_explicit(&t->req, NULL, memory_order_relaxed);
+    inlined = req == t->req_buf;
 
-    } else {
-        copy = malloc((size_t) n + 1);
-        if (copy == NULL) {
-            goto done;
-        }
-
-        memcpy(copy, req, (size_t) n + 1);
+    taken = inlined ? malloc((size_t) n + 1) : req;
+    if (taken == NULL) {
+        goto done;
     }
 
-    atomic_store_explicit(&t->req_len, -1, memory_order_relaxed);
+    if (inlined) {
+        memcpy(taken, req, (size_t) n + 1);
+    }
+
+    if (!atomic_compare_exchange_strong_explicit(&t->req, &req, NULL,
+                                                 memory_order_relaxed,
+                                                 memory_order_relaxed))
+    {
+        /* another thread was faster */
+
+        if (inlined) {
+            free(taken);
+        }
+
+        taken = NULL;
+        n = 0;
+    }
 
 done:
 
@@ -90,7 +101,7 @@ done:
         *len = n;
     }
 
-    return copy;
+    return taken;
 }
 
 

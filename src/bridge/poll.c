@@ -187,21 +187,18 @@ spin(bridge_queue_t *q)
 
 /*
  * Takes up to max units from the word; 0 where none came in time, -1 where
- * the queue is closed and empty.
+ * the queue is closed and empty.  timeout_ms > 0: until deadline.
  */
 static int
-acquire(bridge_queue_t *q, uint32_t max, int timeout_ms)
+acquire(bridge_queue_t *q, uint32_t max, int timeout_ms,
+    const struct timespec *deadline)
 {
     bool             counted, last;
     uint32_t         w, want, n;
-    struct timespec  deadline, left;
+    struct timespec  left;
 
     counted = false;
     last = timeout_ms == 0;
-
-    if (timeout_ms > 0) {
-        deadline_in(&deadline, timeout_ms);
-    }
 
     w = last ? atomic_load_explicit(&q->word, memory_order_relaxed) : spin(q);
 
@@ -243,7 +240,7 @@ acquire(bridge_queue_t *q, uint32_t max, int timeout_ms)
         }
 
         if ((w & SLEEPERS) == SLEEPERS && !counted) {
-            last = timeout_ms > 0 && !time_left(&deadline, &left);
+            last = timeout_ms > 0 && !time_left(deadline, &left);
             usleep(1000);
             w = atomic_load_explicit(&q->word, memory_order_relaxed);
             continue;
@@ -274,7 +271,7 @@ acquire(bridge_queue_t *q, uint32_t max, int timeout_ms)
         if (timeout_ms < 0) {
             futex_wait(&q->word, want, NULL);
 
-        } else if (time_left(&deadline, &left)) {
+        } else if (time_left(deadline, &left)) {
             futex_wait(&q->word, want, &left);
 
         } else {
@@ -292,6 +289,7 @@ bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
 {
     int              n, got;
     bridge_queue_t  *q;
+    struct timespec  deadline;
 
     if (atomic_load_explicit(&b->dead, memory_order_relaxed)) {
         return -1;
@@ -304,8 +302,12 @@ bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
 
     bridge_threads_note(b, queue);
 
+    if (timeout_ms > 0) {
+        deadline_in(&deadline, timeout_ms);
+    }
+
     do {
-        n = acquire(q, (uint32_t) max, timeout_ms);
+        n = acquire(q, (uint32_t) max, timeout_ms, &deadline);
         got = n < 0 ? -1 : 0;
 
         if (n > 0) {

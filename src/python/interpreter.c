@@ -330,9 +330,11 @@ main_thread(void *arg)
 }
 
 
-const char *
-interpreter_start(void)
+bool
+interpreter_start(char *why, size_t size)
 {
+    bool  running;
+
     pthread_mutex_lock(&lock);
 
     if (phase == NOT_STARTED) {
@@ -353,9 +355,18 @@ interpreter_start(void)
         pthread_cond_wait(&changed, &lock);
     }
 
+    running = phase == RUNNING;
+
+    if (!running) {
+
+        /* the next try writes another one */
+
+        snprintf(why, size, "%s", error);
+    }
+
     pthread_mutex_unlock(&lock);
 
-    return phase == RUNNING ? NULL : error;
+    return running;
 }
 
 

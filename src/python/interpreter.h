@@ -27,10 +27,11 @@ int interpreter_thread(void *(*start)(void *), void *arg);
 /*
  * Any thread that does not hold the GIL.  Starts the interpreter where it
  * has not been, on a thread of its own that stays Python's main thread.
- * NULL, or why it could not start: a string that is never freed.  The next
- * call tries again, unless CPython itself could not: then it tells why again.
+ * false, with the reason in why (size bytes, a C string), where it could not
+ * start.  The next call tries again, unless CPython itself could not: then it
+ * tells why again.
  */
-const char *interpreter_start(void);
+bool interpreter_start(char *why, size_t size);
 
 /* Any thread.  Whether it has been started, and could be. */
 bool interpreter_running(void);

@@ -54,15 +54,12 @@ static void *
 start_thread(void *arg)
 {
     start_t           *s = arg;
+    char               why[512], text[600];
     PyObject          *bootstrap, *err;
-    const char        *failed;
     PyGILState_STATE   state;
 
-    failed = interpreter_start();
-    if (failed) {
-        char  text[600];
-
-        snprintf(text, sizeof(text), "ffi_python3: %s", failed);
+    if (!interpreter_start(why, sizeof(why))) {
+        snprintf(text, sizeof(text), "ffi_python3: %s", why);
         report(s->tq, text);
         free(s);
         return NULL;

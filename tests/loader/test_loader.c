@@ -3,6 +3,7 @@
  * of the real bridge, and this program in nginx's place on the other.
  */
 
+#include <errno.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -374,6 +375,53 @@ test_starts_that_fail(void **state)
 }
 
 
+static _Atomic int  failures;
+
+
+int __real_pthread_atfork(void (*prepare)(void), void (*parent)(void),
+    void (*child)(void));
+
+
+int
+__wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void),
+    void (*child)(void))
+{
+    return atomic_fetch_sub(&failures, 1) > 0
+           ? ENOMEM : __real_pthread_atfork(prepare, parent, child);
+}
+
+
+/* some of the first loads are told so, while others try again */
+static void
+test_memory_runs_out_at_the_first_starts(void **state)
+{
+    unsigned         i, round, nfailed;
+    static served_t  list[8];
+
+    (void) state;
+
+    nfailed = 0;
+    atomic_store(&failures, 3);
+
+    for (round = 0; round < 4; round++) {
+        for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+            list[i] = (served_t) { .cfg = "apps,no_such_function" };
+            begin_load(&list[i]);
+        }
+
+        for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+            drain_until(&list[i].started, NULL, 0);
+            nfailed += list[i].rc != 0;
+            bridge_queue_forget(list[i].queue);
+            unload(&list[i]);
+        }
+    }
+
+    assert_int_equal(nfailed, 4 * sizeof(list) / sizeof(list[0]));
+    assert_true(atomic_load(&failures) <= 0);
+}
+
+
 static void
 test_without_uvloop(void **state)
 {
@@ -436,6 +484,7 @@ main(void)
     size_t  i;
 
     const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(test_memory_runs_out_at_the_first_starts),
         cmocka_unit_test(test_starts_that_fail),
         cmocka_unit_test(test_all_kinds_at_once),
         cmocka_unit_test(test_one_stays_while_others_come_and_go),

@@ -1,5 +1,8 @@
 /* One task: who answers it, who gives it up. */
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "world.h"
 
 
@@ -121,6 +124,59 @@ ended_once_other_untouched(void)
 }
 
 
+/* ---- the request, for keeps */
+
+static void
+setup_short_request(void)
+{
+    setup_polled();
+    world.tasks[1] = bridge_task_new(world.b, "x", 1, NULL, 0);
+    bridge_task_lend(world.tasks[1]);
+}
+
+
+static void
+setup_long_request(void)
+{
+    char  text[BRIDGE_INLINE_REQ];
+
+    setup_polled();
+    memset(text, 'x', sizeof(text));
+    world.tasks[1] = bridge_task_new(world.b, text, sizeof(text), NULL, 0);
+    bridge_task_lend(world.tasks[1]);
+}
+
+
+static void
+take_request(void)
+{
+    int   len;
+    char  *req;
+
+    req = bridge_task_take_req(world.b, bridge_task_handle(world.tasks[1]),
+                               &len);
+    MODEL_ASSERT((req == NULL) == (len == 0));
+
+    if (req) {
+        model_access(&world.answers, true, "took", __func__, __LINE__);
+        world.answers++;
+        free(req);
+    }
+}
+
+
+static void
+taken_once(void)
+{
+    int  len;
+
+    MODEL_ASSERT(world.answers == 1);
+    MODEL_ASSERT(bridge_task_req(world.b, bridge_task_handle(world.tasks[1]),
+                                 &len, NULL) == NULL);
+    MODEL_ASSERT(len == 0);
+}
+
+
 /* ---- in a queue: cancelled, too late, or taken */
 
 static void
@@ -236,6 +292,12 @@ const model_scenario_t  model_task[] = {
     { "two answers and cancel", setup_polled,
       { { "host", cancel_and_drain }, { "a", answer }, { "b", answer } },
       ended_once_none_left, 0, 0, false },
+    { "two threads take a short request", setup_short_request,
+      { { "a", take_request }, { "b", take_request } },
+      taken_once, 1, 0, false },
+    { "two threads take a long request", setup_long_request,
+      { { "a", take_request }, { "b", take_request } },
+      taken_once, 1, 0, false },
     { "poll and cancel", setup,
       { { "host", push_cancel_and_drain },
         { "poller", world_serve_and_answer } },

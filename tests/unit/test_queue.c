@@ -303,6 +303,55 @@ test_a_task_past_its_deadline_is_passed_over(void **state)
 }
 
 
+static _Atomic bool  timed_out;
+
+
+static void *
+poll_once(void *arg)
+{
+    uint64_t  h;
+
+    assert_int_equal(bridge_poll(b, bridge_queue_handle(arg), &h, 1, 100), 0);
+    atomic_store(&timed_out, true);
+
+    return NULL;
+}
+
+
+static void
+test_a_timeout_goes_on_behind_tasks_past_their_deadline(void **state)
+{
+    int               i;
+    pthread_t         thread;
+    bridge_task_t    *t;
+    bridge_queue_t   *q;
+    struct timespec   ts = { 0, 20 * 1000 * 1000 };
+
+    (void) state;
+
+    q = queue(10);
+    atomic_store(&timed_out, false);
+    thread = unit_thread(poll_once, q);
+
+    for (i = 0; i < 1000 && !atomic_load(&timed_out); i++) {
+        if (!bridge_queue_full(q)) {
+            t = unit_task(b, NULL, 0);
+            t->deadline = 1;
+            assert_true(bridge_push(q, t));
+        }
+
+        (void) unit_drain(b);
+        nanosleep(&ts, NULL);
+    }
+
+    assert_true(i < 1000);
+    unit_join(thread);
+    (void) bridge_queue_drop(b, q);
+    (void) unit_drain(b);
+    finish(q);
+}
+
+
 static void
 test_drop_takes_back_what_waits(void **state)
 {
@@ -687,6 +736,7 @@ main(void)
         test(test_cancelled_tasks_are_passed_over),
         test(test_a_poll_goes_on_behind_a_cancelled_task),
         test(test_a_task_past_its_deadline_is_passed_over),
+        test(test_a_timeout_goes_on_behind_tasks_past_their_deadline),
         test(test_drop_takes_back_what_waits),
         test(test_a_released_queue_is_reused),
         test(test_a_queue_in_use_is_not_released),

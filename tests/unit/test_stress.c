@@ -341,6 +341,92 @@ test_queues_come_and_go_under_their_pollers(void **state)
 }
 
 
+typedef struct {
+    uint64_t  task;
+    size_t    size;
+} taker_t;
+
+static pthread_barrier_t  together;
+static _Atomic uint32_t   taken;
+
+
+static void *
+take_request(void *arg)
+{
+    int       len;
+    char     *req, bytes[400];
+    taker_t  *taker;
+
+    taker = arg;
+
+    for ( ;; ) {
+        (void) pthread_barrier_wait(&together);
+
+        if (atomic_load(&stop)) {
+            return NULL;
+        }
+
+        req = bridge_task_take_req(b, taker->task, &len);
+        memset(bytes, 'x', sizeof(bytes));
+
+        if (req) {
+            assert_int_equal(len, taker->size);
+            assert_memory_equal(req, bytes, taker->size);
+            atomic_fetch_add(&taken, 1);
+            free(req);
+
+        } else {
+            assert_int_equal(len, 0);
+        }
+
+        (void) pthread_barrier_wait(&together);
+    }
+}
+
+
+static void
+test_a_request_is_taken_by_one_thread(void **state)
+{
+    char            bytes[400];
+    int             i;
+    taker_t         taker;
+    pthread_t       threads[CONSUMERS];
+    bridge_task_t  *t;
+
+    (void) state;
+
+    memset(bytes, 'x', sizeof(bytes));
+    assert_int_equal(pthread_barrier_init(&together, NULL, CONSUMERS + 1), 0);
+
+    for (i = 0; i < CONSUMERS; i++) {
+        threads[i] = unit_thread(take_request, &taker);
+    }
+
+    for (i = 0; i < CYCLES; i++) {
+        taker.size = i % 2 ? 400 : 100;
+        t = unit_lent(b, bytes, taker.size);
+        taker.task = bridge_task_handle(t);
+        atomic_store(&taken, 0);
+
+        (void) pthread_barrier_wait(&together);
+        (void) pthread_barrier_wait(&together);
+
+        assert_int_equal(atomic_load(&taken), 1);
+        assert_true(unit_answer(b, taker.task, 0));
+        assert_int_equal(unit_drain(b), 1);
+    }
+
+    atomic_store(&stop, true);
+    (void) pthread_barrier_wait(&together);
+
+    for (i = 0; i < CONSUMERS; i++) {
+        unit_join(threads[i]);
+    }
+
+    pthread_barrier_destroy(&together);
+}
+
+
 #define test(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 
@@ -353,6 +439,7 @@ main(void)
         test(test_consumers_and_cancelled_tasks),
         test(test_consumers_of_a_full_ring),
         test(test_queues_come_and_go_under_their_pollers),
+        test(test_a_request_is_taken_by_one_thread),
     };
 
     return cmocka_run_group_tests_name("stress", tests, NULL, NULL);
