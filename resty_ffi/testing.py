@@ -38,7 +38,7 @@ from ._options import Options
 __all__ = ["Answer", "Runtime"]
 
 TIMEOUT: Answer = (False, "timeout")
-UNLOADED: Answer = (False, "unloaded")
+UNLOADED: Answer = (False, "task queue is finished")
 NO_METHOD = 404
 
 
@@ -58,7 +58,7 @@ class Runtime:
         (False, rc, body)   it raised; rc: an int that is not 0
         (False, "timeout")  no answer in time; a coroutine is cancelled, for
                             a plain function current().cancelled is True
-        (False, "unloaded")
+        (False, "task queue is finished")
 
     When a call returns with an answer, its callbacks of on_delivered have
     run; after a timeout they run when the handler has ended.

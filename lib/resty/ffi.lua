@@ -27,8 +27,9 @@ local ID = 1
 
 
 local function bad_arg(n, name, expected, value)
+    local got = value == false and "false" or type(value)
     error(format("bad argument #%d to '%s' (%s expected, got %s)", n, name,
-                 expected, type(value)), 3)
+                 expected, got), 3)
 end
 
 
@@ -157,11 +158,6 @@ function mt.__call(self, req, opts)
 end
 
 
-function mt.__newindex()
-    error("a runtime cannot be written to", 2)
-end
-
-
 mt.__metatable = nil
 
 
@@ -211,16 +207,17 @@ local function whole(least, most)
 end
 
 
--- the opts of load_ffi: name, type, which values, and that as text
+-- the opts of load_ffi: name, type (nil: any, as a flag), which values, and
+-- that as text
 local options = {
-    { "max_queue", "number", whole(1, 1048575),
-      "an integer from 1 to 1048575" },
+    { "max_queue", "number", whole(0, 1048575),
+      "an integer from 1 to 1048575, 0 for the default" },
     { "max_request_bytes", "number", whole(1, 2147483647),
       "an integer from 1 to 2147483647" },
     { "max_response_bytes", "number", whole(1, 2147483647),
       "an integer from 1 to 2147483647" },
-    { "is_global", "boolean" },
-    { "unpin", "boolean" },
+    { "is_global" },
+    { "unpin" },
     { "timeout", "number", between(0, math.huge),
       "a number of milliseconds, 0 for none" },
     { "spin", "number", between(0, 1000000),
@@ -240,18 +237,25 @@ local function check_options(opts)
         local name, expected, good, what = unpack(options[i])
         local value = opts[name]
 
-        if value ~= nil then
+        if not expected then
+            checked[name] = not not value
+
+        elseif value ~= nil then
             if type(value) ~= expected then
-                return nil, format("opts.%s must be %s, got %s", name,
-                                   what or "a " .. expected, type(value))
+                return nil, format("opts.%s must be %s, got %s", name, what,
+                                   type(value))
             end
 
-            if good and not good(value) then
+            if not good(value) then
                 return nil, format("opts.%s must be %s", name, what)
             end
 
             checked[name] = value
         end
+    end
+
+    if checked.max_queue == 0 then
+        checked.max_queue = nil
     end
 
     return checked

@@ -61,6 +61,8 @@ ngx_http_lua_ffi_core_load(lua_State *L)
 
     rt = ngx_http_lua_ffi_load(&load, err, &len);
     if (rt == NULL) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "lua ffi: cannot load \"%V\": %*s", &load.lib, len, err);
         return ngx_http_lua_ffi_fail(L, err, len);
     }
 

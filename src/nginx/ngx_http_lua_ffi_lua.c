@@ -148,7 +148,7 @@ ngx_http_lua_ffi_core_submit(lua_State *L)
     rt = ngx_http_lua_ffi_serving((uint64_t) lua_tonumber(L, 1));
     if (rt == NULL) {
         lua_pushnil(L);
-        lua_pushliteral(L, "unloaded");
+        lua_pushliteral(L, NGX_HTTP_LUA_FFI_FINISHED);
         return 2;
     }
 
@@ -172,7 +172,7 @@ ngx_http_lua_ffi_core_submit(lua_State *L)
     if (bridge_queue_full(rt->requests)) {
         ngx_http_lua_ffi_log_full(r, rt);
         lua_pushnil(L);
-        lua_pushliteral(L, "queue full");
+        lua_pushliteral(L, NGX_HTTP_LUA_FFI_FULL);
         return 2;
     }
 

@@ -80,7 +80,8 @@ ngx_http_lua_ffi_reload(uint64_t id, u_char *err, size_t *errlen)
 
     e = ngx_http_lua_ffi_entry(id);
     if (e == NULL) {
-        *errlen = ngx_snprintf(err, *errlen, "unloaded") - err;
+        *errlen = ngx_snprintf(err, *errlen,
+                               NGX_HTTP_LUA_FFI_FINISHED) - err;
         return NULL;
     }
 
@@ -224,8 +225,9 @@ ngx_http_lua_ffi_unload(uint64_t id)
     next = e->next;
 
     if (next) {
-        (void) ngx_http_lua_ffi_dup(&next->err, (u_char *) "unloaded",
-                                    sizeof("unloaded") - 1);
+        (void) ngx_http_lua_ffi_dup(&next->err,
+                                    (u_char *) NGX_HTTP_LUA_FFI_FINISHED,
+                                    sizeof(NGX_HTTP_LUA_FFI_FINISHED) - 1);
         ngx_http_lua_ffi_close(next, NGX_HTTP_LUA_FFI_UNLOADED);
         ngx_http_lua_ffi_notify_loaders(next);
     }

@@ -14,6 +14,10 @@
 
 #define NGX_HTTP_LUA_FFI_ERR_LEN  2048
 
+/* texts that users' code compares */
+#define NGX_HTTP_LUA_FFI_FINISHED  "task queue is finished"
+#define NGX_HTTP_LUA_FFI_FULL      "post failed, queue full"
+
 
 typedef struct ngx_http_lua_ffi_entry_s  ngx_http_lua_ffi_entry_t;
 

@@ -265,7 +265,7 @@ def test_queue_full(nginx: Nginx) -> None:
         """
     )
     assert values == [
-        "false queue full",
+        "false post failed, queue full",
         True,
         ["through", "waits", "waits", "waits"],
         True,
@@ -294,7 +294,7 @@ def test_queue_full_of_the_default_size(nginx: Nginx) -> None:
         return #threads, ok, err
         """
     )
-    assert values == [65537, False, "queue full"]
+    assert values == [65537, False, "post failed, queue full"]
 
 
 def test_queue_full_of_one_is_no_other_ones(nginx: Nginx) -> None:
@@ -352,3 +352,40 @@ def test_no_leak(nginx: Nginx, request_: str) -> None:
     nginx.lua(code)
     nginx.lua(code)
     assert nginx.resident() - before < 4096
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("call", ["rt:echo(false)", "rt(false)"])
+def test_false_is_no_request(nginx: Nginx, call: str) -> None:
+    """What `cond and body` gives: an error that says so, and no call."""
+    message = r"bad argument #1 to '\w+' \(string or nil expected, got false\)"
+    with pytest.raises(LuaError, match=message):
+        nginx.lua(f'local rt = require("probe").load()\nreturn {call}')
+
+
+@pytest.mark.valgrind
+def test_fields_of_a_runtime(nginx: Nginx) -> None:
+    """Tests of users replace methods; nil brings the real one back."""
+    assert nginx.lua(
+        """
+        local rt = require("probe").load("fields")
+        rt.greeting = "hello"
+        rt.echo = function(self, req) return "stub", self == rt, req end
+        local stub, is_self, req = rt:echo("x")
+        local again = require("probe").load("fields").greeting
+        rt.echo = nil
+        local ok, res = rt:echo("real")
+        return stub, is_self, req, again, ok, res
+        """
+    ) == ["stub", True, "x", "hello", True, "real"]
+
+
+@pytest.mark.valgrind
+def test_success_without_a_body_is_two_values(nginx: Nginx) -> None:
+    assert nginx.lua(
+        """
+        local rt = require("probe").load()
+        return select("#", rt:call("bare:0")), select("#", rt:call("x")),
+               select("#", rt:call("status:3")), rt:call("bare:0")
+        """
+    ) == [2, 2, 3, True, None]

@@ -46,7 +46,6 @@ def test_argument_types(nginx: Nginx, arguments: str, message: str) -> None:
 @pytest.mark.parametrize(
     "option",
     [
-        "max_queue = 0",
         "max_queue = -1",
         "max_queue = 2 ^ 60",
         "max_queue = 0 / 0",
@@ -252,7 +251,67 @@ def test_the_first_options_count(nginx: Nginx) -> None:
         return rt:call("refused", { timeout = 1 })
         """
     )
-    assert values == [False, "queue full"]
+    assert values == [False, "post failed, queue full"]
+
+
+@pytest.mark.parametrize("value", ["true", "1", "0", '"yes"', "{}"])
+@pytest.mark.parametrize("name", ["is_global", "unpin"])
+def test_flags_take_any_truth_value(
+    nginx: Nginx, name: str, value: str
+) -> None:
+    assert nginx.lua(
+        f"""
+        local opts = {{ {name} = {value} }}
+        local rt = assert(ngx.load_ffi("probe", [[{name} {value}]], opts))
+        return rt:echo("x"), (rt:__unload())
+        """
+    ) == [True, True]
+
+
+@pytest.mark.parametrize("opts", ["{}", "{ is_global = false }"])
+def test_flags_that_are_not_set(nginx: Nginx, opts: str) -> None:
+    assert nginx.lua(
+        f"""
+        local rt = assert(ngx.load_ffi("probe", "flags", {opts}))
+        return rt:echo("x"), (rt:__unload())
+        """
+    ) == [True, True]
+
+
+def test_max_queue_of_0_is_the_default(nginx: Nginx) -> None:
+    """What a struct that is all zero says in other languages."""
+    assert nginx.lua(
+        """
+        local opts = { max_queue = 0 }
+        local rt = assert(ngx.load_ffi("probe", "zero threads=0", opts))
+        local threads = {}
+        for i = 1, 2000 do
+            threads[i] = ngx.thread.spawn(rt.call, rt, "x", { timeout = 1 })
+        end
+        local _, ok, err = ngx.thread.wait(threads[2000])
+        return ok, err
+        """
+    ) == [False, "timeout"]
+
+
+@pytest.mark.parametrize(
+    ("lib", "reason"),
+    [
+        ("no_such_lib", "libno_such_lib.so: cannot open shared object file"),
+        ("noinit", "undefined symbol: libffi_init"),
+        ("badinit", "badinit: libffi_init returned "),
+        ("relative/lib.so", "lib must be a name, or an absolute path"),
+    ],
+)
+def test_a_failed_load_leaves_one_line(
+    nginx: Nginx, lib: str, reason: str
+) -> None:
+    since = len(nginx.log())
+    _, err = load(nginx, lib)
+    assert reason in err
+    lines = nginx.log(since).splitlines()
+    (line,) = [line for line in lines if "cannot load" in line]
+    assert f'lua ffi: cannot load "{lib}": {err}' in line
 
 
 def test_two_names_one_python_runtime(nginx: Nginx) -> None:

@@ -122,7 +122,7 @@ def test_options_stay(nginx: Nginx) -> None:
         ngx.thread.wait(gate)
         return unpack(seen)
         """
-    ) == ["timeout", "timeout", "queue full"]
+    ) == ["timeout", "timeout", "post failed, queue full"]
 
 
 @pytest.mark.valgrind
@@ -155,7 +155,7 @@ def test_unloaded(nginx: Nginx) -> None:
         return ok, err, again == rt, (select(2, rt:__reload())),
                again:__reload()
         """
-    ) == [None, "unloaded", False, "unloaded", True]
+    ) == [None, "task queue is finished", False, "task queue is finished", True]
 
 
 @pytest.mark.valgrind
@@ -192,7 +192,7 @@ def test_unloaded_meanwhile(nginx: Nginx) -> None:
         local again = assert(ngx.load_ffi("async", "ok " .. file))
         return x, xerr, y, yerr, res, again:call("x")
         """
-    ) == [None, "unloaded", None, "unloaded", "unloaded", True, "async"]
+    ) == [None, "task queue is finished", None, "task queue is finished", "task queue is finished", True, "async"]
 
 
 def test_whoever_waits_no_longer(nginx: Nginx) -> None:

@@ -34,7 +34,7 @@ def test_calls_after_it(nginx: Nginx) -> None:
         return results[1], results[2], results[3], select(2, rt("y")),
                probe.received() - received
         """
-    ) == [False, "unloaded", None, "unloaded", 0]
+    ) == [False, "task queue is finished", None, "task queue is finished", 0]
 
 
 def test_twice(nginx: Nginx) -> None:
@@ -58,7 +58,7 @@ def test_an_old_reference_is_not_the_new_runtime(nginx: Nginx) -> None:
         old:__unload()
         return old == new, probe.inits() - inits, after[2], new:call("x")
         """
-    ) == [False, 2, "unloaded", True, "x"]
+    ) == [False, 2, "task queue is finished", True, "x"]
 
 
 def test_others_live_on(nginx: Nginx) -> None:
@@ -99,7 +99,7 @@ def test_what_waits_is_answered(alone: Nginx) -> None:
         local _, ok, res = ngx.thread.wait(threads[1])
         return err, ok, res
         """
-    ) == ["unloaded", True, "released"]
+    ) == ["task queue is finished", True, "released"]
 
 
 def test_what_waits_for_a_thread_that_has_not_polled_yet(
@@ -179,7 +179,7 @@ def test_while_it_is_called_from_another_request(nginx: Nginx) -> None:
                     if ok then
                         answered = answered + 1
                     else
-                        assert(res == "unloaded", res)
+                        assert(res == "task queue is finished", res)
                         refused = refused + 1
                     end
                     if n % 10 == i % 10 then
@@ -219,7 +219,7 @@ def test_where_one_cannot_yield(nginx: Nginx) -> None:
         string.gsub("x", "x", function() done = rt:__unload() end)
         return done, rt:call("x")
         """
-    ) == [True, False, "unloaded"]
+    ) == [True, False, "task queue is finished"]
 
 
 def test_a_python_runtime(nginx: Nginx) -> None:

@@ -28,7 +28,7 @@ def test_skeleton(nginx: Nginx, lib: str, module: str) -> None:
         demo:__unload()
         return demo:echo("gone")
         """
-    ) == [False, "unloaded"]
+    ) == [False, "task queue is finished"]
 
 
 @pytest.mark.valgrind

@@ -113,7 +113,7 @@ def test_close(kafka: LuaKafka) -> None:
         local closed = k:close()
         return closed, {select(2, ngx.thread.wait(waiting))},
                {k:produce("x")}
-    """) == [True, [], [None, "unloaded"]]
+    """) == [True, [], [None, "task queue is finished"]]
 
 
 def test_new_fails(nginx: Nginx) -> None:

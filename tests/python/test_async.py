@@ -34,7 +34,7 @@ async def upper(request: bytes) -> bytes:
 def test_a_coroutine() -> None:
     with Runtime(upper) as rt:
         assert rt(b"x") == rt.any_name(b"x") == (True, b"X")
-    assert rt(b"x") == (False, "unloaded")
+    assert rt(b"x") == (False, "task queue is finished")
 
 
 def test_a_coroutine_that_does_not_suspend() -> None:
@@ -347,7 +347,7 @@ def test_unload_answers_those_who_wait() -> None:
         for _ in calls:
             assert begun.acquire(timeout=BOUND_S)
         unloading = pool.submit(rt.unload)
-        while rt(timeout=0.01)[1] != "unloaded":
+        while rt(timeout=0.01)[1] != "task queue is finished":
             pass
         loop.call_soon_threadsafe(go_on.set)
         assert unloading.result(BOUND_S) is True

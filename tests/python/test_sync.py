@@ -310,7 +310,7 @@ def test_close_is_called_once(threads: int) -> None:
         rt.note()
         assert rt.unload() is True
         assert rt.unload() is True
-        assert rt.note() == rt() == (False, "unloaded")
+        assert rt.note() == rt() == (False, "task queue is finished")
     assert events == ["note", "close"]
 
 
@@ -352,7 +352,7 @@ def test_close_waits_for_every_thread() -> None:
         for _ in calls:
             assert begun.acquire(timeout=BOUND_S)
         unloading = pool.submit(rt.unload)
-        while rt.wait(timeout=0.01) != (False, "unloaded"):
+        while rt.wait(timeout=0.01) != (False, "task queue is finished"):
             pass
         go_on[True].set()
         time.sleep(0.05)
@@ -377,7 +377,7 @@ def test_unload_answers_those_who_wait() -> None:
         while rt._queue.qsize() < 3:
             time.sleep(0.001)
         unloading = pool.submit(rt.unload)
-        while rt(timeout=0.01) != (False, "unloaded"):
+        while rt(timeout=0.01) != (False, "task queue is finished"):
             pass
         go_on.set()
         assert unloading.result(BOUND_S) is True

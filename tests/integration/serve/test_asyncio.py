@@ -194,7 +194,7 @@ def test_a_thousand_at_unload(nginx: Nginx, notes: Path) -> None:
         end
         assert(rt:__unload() == true)
         local ok, err = rt:fly("late")
-        assert(ok == false and err == "unloaded")
+        assert(ok == false and err == "task queue is finished")
         file = io.open("{notes}", "a")
         file:write("land\\n")
         file:close()

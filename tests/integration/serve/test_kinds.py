@@ -257,7 +257,7 @@ def test_beside_a_poll_loop(nginx: Nginx) -> None:
         local _, c = loop:any("1")
         return a, c, new:any("x")
     """
-    assert nginx.lua(code) == ["1", "loop 1", False, "unloaded"]
+    assert nginx.lua(code) == ["1", "loop 1", False, "task queue is finished"]
 
 
 @pytest.mark.parametrize("value", ["42", "'text'", "None"])
