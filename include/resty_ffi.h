@@ -137,7 +137,7 @@ RESTY_FFI_API char *ngx_http_lua_ffi_take_req(void *tsk, int *len);
  */
 RESTY_FFI_API const char *ngx_http_lua_ffi_method(void *tsk, int *len);
 
-/* When the caller stops waiting: ms of CLOCK_MONOTONIC; 0: never. */
+/* When the caller stops waiting: ms of CLOCK_MONOTONIC; 0: it does not. */
 RESTY_FFI_API int64_t ngx_http_lua_ffi_deadline(void *tsk);
 
 /* 1 where nobody waits for the answer any more, or tsk is no task. */
@@ -171,6 +171,12 @@ enum {
     RESTY_FFI_THREADS         = 0,  /* opts.threads */
     RESTY_FFI_SWITCH_INTERVAL = 1   /* opts.switch_interval, ms */
 };
+
+/*
+ * How long calls of this queue wait where neither the caller nor nginx.conf
+ * says: ms, 0 for no bound, which is so until this is called.
+ */
+RESTY_FFI_API void ngx_http_lua_ffi_default_timeout(void *tq, int ms);
 
 /* An option of ngx.load_ffi; missing where it was not given. */
 RESTY_FFI_API double ngx_http_lua_ffi_option(void *tq, int option,

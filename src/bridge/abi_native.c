@@ -137,6 +137,19 @@ ngx_http_lua_ffi_kick(void *tq)
 }
 
 
+void
+ngx_http_lua_ffi_default_timeout(void *tq, int ms)
+{
+    bridge_queue_t  *q;
+
+    q = bridge_queue_pin(bridge_host(), bridge_number(tq));
+    if (q) {
+        atomic_store(&q->timeout, ms > 0 ? ms : 0);
+        bridge_queue_unpin(q);
+    }
+}
+
+
 double
 ngx_http_lua_ffi_option(void *tq, int option, double missing)
 {

@@ -36,6 +36,8 @@ struct bridge_queue_s {
                                             been told (16), live ones (16) */
     _Atomic uint64_t           start;    /* handle of the start task, or 0 */
     _Atomic int                fd;       /* the eventfd, or -1 */
+    _Atomic int                timeout;  /* ms a call waits, by default; 0:
+                                            no bound */
     _Atomic(bridge_notice_t *) notices;
     _Atomic bool               kicked;
     _Atomic bool               polled;   /* by any thread, ever */

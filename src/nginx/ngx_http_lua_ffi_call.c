@@ -66,7 +66,7 @@ ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
     ngx_queue_t                *waiters;
     ngx_http_lua_ffi_waiter_t  *w;
 
-    if (ngx_http_lua_ffi_waits_ended()) {
+    if (ngx_http_lua_ffi_waits_ended(r, ms)) {
         *errlen = ngx_snprintf(err, *errlen, "shutting down") - err;
         return NGX_ERROR;
     }
@@ -118,7 +118,7 @@ ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
     w->posted = 0;
     w->answered = 0;
     w->taking = 0;
-    w->ended = 0;
+    w->ended = NULL;
     t->data = w;
 
     ngx_queue_insert_tail(waiters, &w->queue);
@@ -160,7 +160,7 @@ ngx_http_lua_ffi_take(lua_State *L, uint64_t id)
         lua_pushboolean(L, 0);
 
         if (w->ended) {
-            lua_pushliteral(L, "shutting down");
+            lua_pushstring(L, w->ended);
 
         } else {
             ngx_http_lua_ffi_log_timeout(t);

@@ -10,6 +10,7 @@
 #include "done.h"
 #include "ngx_http_lua_ffi_event.h"
 #include "ngx_http_lua_ffi_library.h"
+#include "ngx_http_lua_ffi_module.h"
 #include "ngx_http_lua_ffi_runtime.h"
 #include "ngx_http_lua_ffi_signal.h"
 #include "ngx_http_lua_ffi_waiter.h"
@@ -172,7 +173,13 @@ ngx_http_lua_ffi_event_handler(ngx_event_t *ev)
 static void
 ngx_http_lua_ffi_bound_waits(void)
 {
-    ngx_core_conf_t  *ccf;
+    ngx_core_conf_t               *ccf;
+    ngx_http_lua_ffi_main_conf_t  *fmcf;
+
+    fmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_lua_ffi_module);
+
+    ngx_http_lua_ffi_abort_waits_after(fmcf->exit_timeout);
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(ngx_cycle->conf_ctx,
                                            ngx_core_module);

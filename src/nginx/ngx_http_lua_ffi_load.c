@@ -16,7 +16,7 @@
 #include "ngx_http_lua_ffi_start.h"
 
 
-static void ngx_http_lua_ffi_get_load(lua_State *L, ngx_http_request_t *r,
+static void ngx_http_lua_ffi_get_load(lua_State *L,
     ngx_http_lua_ffi_load_t *load);
 static lua_Number ngx_http_lua_ffi_number(lua_State *L, const char *name,
     lua_Number missing);
@@ -43,7 +43,7 @@ ngx_http_lua_ffi_core_load(lua_State *L)
         return 2;
     }
 
-    ngx_http_lua_ffi_get_load(L, r, &load);
+    ngx_http_lua_ffi_get_load(L, &load);
 
     if (ngx_strlchr(load.lib.data, load.lib.data + load.lib.len, '\0')) {
         lua_pushnil(L);
@@ -97,8 +97,7 @@ ngx_http_lua_ffi_core_reload(lua_State *L)
 
 
 static void
-ngx_http_lua_ffi_get_load(lua_State *L, ngx_http_request_t *r,
-    ngx_http_lua_ffi_load_t *load)
+ngx_http_lua_ffi_get_load(lua_State *L, ngx_http_lua_ffi_load_t *load)
 {
     ngx_uint_t  i;
 
@@ -121,9 +120,7 @@ ngx_http_lua_ffi_get_load(lua_State *L, ngx_http_request_t *r,
     load->unpin = ngx_http_lua_ffi_flag(L, "unpin");
 
     lua_getfield(L, 3, "timeout");
-    load->timeout = lua_isnil(L, -1)
-                    ? NGX_CONF_UNSET_MSEC
-                    : ngx_http_lua_ffi_timeout(r, L, -1, 0);
+    load->timeout = ngx_http_lua_ffi_msec(L, -1);
     lua_pop(L, 1);
 
     for (i = 0; i < BRIDGE_QUEUE_OPTIONS; i++) {
@@ -165,30 +162,21 @@ ngx_http_lua_ffi_flag(lua_State *L, const char *name)
 
 
 ngx_msec_t
-ngx_http_lua_ffi_timeout(ngx_http_request_t *r, lua_State *L, int index,
-    ngx_msec_t timeout)
+ngx_http_lua_ffi_msec(lua_State *L, int index)
 {
-    lua_Number                    ms;
-    ngx_http_lua_ffi_loc_conf_t  *flcf;
+    lua_Number  ms;
 
-    if (lua_isnumber(L, index)) {
-        ms = lua_tonumber(L, index);
-
-        if (ms > 0 && ms < 1) {
-            return 1;
-        }
-
-        return ms < NGX_MAX_INT32_VALUE ? (ngx_msec_t) ms
-                                        : NGX_MAX_INT32_VALUE;
+    if (!lua_isnumber(L, index)) {
+        return NGX_CONF_UNSET_MSEC;
     }
 
-    if (timeout != NGX_CONF_UNSET_MSEC) {
-        return timeout;
+    ms = lua_tonumber(L, index);
+
+    if (ms > 0 && ms < 1) {
+        return 1;
     }
 
-    flcf = ngx_http_get_module_loc_conf(r, ngx_http_lua_ffi_module);
-
-    return flcf->timeout;
+    return ms < NGX_MAX_INT32_VALUE ? (ngx_msec_t) ms : NGX_MAX_INT32_VALUE;
 }
 
 

@@ -26,11 +26,10 @@ int ngx_http_lua_ffi_core_load(lua_State *L);
 int ngx_http_lua_ffi_core_reload(lua_State *L);
 
 /*
- * The milliseconds at an index of the stack; where there is no number,
- * timeout, and where that is NGX_CONF_UNSET_MSEC the location's.
+ * The milliseconds at an index of the stack, 0 for no bound; where there is
+ * no number, NGX_CONF_UNSET_MSEC.
  */
-ngx_msec_t ngx_http_lua_ffi_timeout(ngx_http_request_t *r, lua_State *L,
-    int index, ngx_msec_t timeout);
+ngx_msec_t ngx_http_lua_ffi_msec(lua_State *L, int index);
 
 /* Pushes nil and a reason; returns their number. */
 int ngx_http_lua_ffi_fail(lua_State *L, const u_char *err, size_t len);

@@ -12,6 +12,7 @@
 #include "ngx_http_lua_ffi_host.h"
 #include "ngx_http_lua_ffi_load.h"
 #include "ngx_http_lua_ffi_lua.h"
+#include "ngx_http_lua_ffi_module.h"
 #include "ngx_http_lua_ffi_registry.h"
 #include "ngx_http_lua_ffi_wake.h"
 
@@ -26,6 +27,8 @@ static int ngx_http_lua_ffi_core_wait(lua_State *L);
 static int ngx_http_lua_ffi_core_take(lua_State *L);
 static int ngx_http_lua_ffi_core_alive(lua_State *L);
 static int ngx_http_lua_ffi_core_unload(lua_State *L);
+static ngx_msec_t ngx_http_lua_ffi_timeout(lua_State *L, int index,
+    ngx_http_request_t *r, ngx_http_lua_ffi_runtime_t *rt);
 static void ngx_http_lua_ffi_log_full(ngx_http_request_t *r,
     ngx_http_lua_ffi_runtime_t *rt);
 
@@ -176,7 +179,7 @@ ngx_http_lua_ffi_core_submit(lua_State *L)
         return 2;
     }
 
-    ms = ngx_http_lua_ffi_timeout(r, L, 4, rt->load.timeout);
+    ms = ngx_http_lua_ffi_timeout(L, 4, r, rt);
 
     unfit = ngx_http_lua_ffi_unfit(rt, ms);
     if (unfit) {
@@ -211,6 +214,34 @@ ngx_http_lua_ffi_core_submit(lua_State *L)
     lua_pushnumber(L, (lua_Number) bridge_task_id(t));
 
     return 1;
+}
+
+
+/* the call's own, the load's, the location's, the runtime's */
+static ngx_msec_t
+ngx_http_lua_ffi_timeout(lua_State *L, int index, ngx_http_request_t *r,
+    ngx_http_lua_ffi_runtime_t *rt)
+{
+    ngx_msec_t                    ms;
+    ngx_http_lua_ffi_loc_conf_t  *flcf;
+
+    ms = ngx_http_lua_ffi_msec(L, index);
+
+    if (ms == NGX_CONF_UNSET_MSEC) {
+        ms = rt->load.timeout;
+    }
+
+    if (ms == NGX_CONF_UNSET_MSEC) {
+        flcf = ngx_http_get_module_loc_conf(r, ngx_http_lua_ffi_module);
+        ms = flcf->timeout;
+    }
+
+    if (ms == NGX_CONF_UNSET_MSEC) {
+        ms = (ngx_msec_t) atomic_load_explicit(&rt->requests->timeout,
+                                               memory_order_relaxed);
+    }
+
+    return ms;
 }
 
 

@@ -145,7 +145,10 @@ ngx_http_lua_ffi_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     (void) cf;
 
-    ngx_conf_merge_msec_value(conf->timeout, prev->timeout, 60000);
+    /* where nothing is said, it is the runtime's */
+
+    ngx_conf_merge_msec_value(conf->timeout, prev->timeout,
+                              NGX_CONF_UNSET_MSEC);
     ngx_conf_merge_msec_value(conf->load_timeout, prev->load_timeout, 60000);
 
     return NGX_CONF_OK;

@@ -14,7 +14,7 @@
 
 
 typedef struct {
-    ngx_msec_t                 timeout;       /* 0: none */
+    ngx_msec_t                 timeout;       /* 0: none; or unset */
     ngx_msec_t                 load_timeout;  /* 0: none */
 } ngx_http_lua_ffi_loc_conf_t;
 

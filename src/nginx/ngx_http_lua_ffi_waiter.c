@@ -21,7 +21,13 @@ static void ngx_http_lua_ffi_request_cleanup(void *data);
 static void ngx_http_lua_ffi_post_sweep(void);
 static void ngx_http_lua_ffi_sweep(ngx_event_t *ev);
 static void ngx_http_lua_ffi_destroy_waiters(ngx_queue_t *waiters);
+static void ngx_http_lua_ffi_set_end(ngx_event_t *ev,
+    ngx_event_handler_pt handler, ngx_msec_t ms);
 static void ngx_http_lua_ffi_end_waits(ngx_event_t *ev);
+static void ngx_http_lua_ffi_abort_waits(ngx_event_t *ev);
+static void ngx_http_lua_ffi_end_wait(ngx_http_lua_ffi_waiter_t *w,
+    const char *why);
+static ngx_uint_t ngx_http_lua_ffi_has_no_client(ngx_http_request_t *r);
 static ngx_http_lua_ffi_waiter_t *ngx_http_lua_ffi_waiter_at(uint32_t slot);
 
 
@@ -31,7 +37,9 @@ static ngx_queue_t   ngx_http_lua_ffi_swept;
 static ngx_queue_t   ngx_http_lua_ffi_spent;
 static ngx_event_t   ngx_http_lua_ffi_sweep_event;
 static ngx_event_t   ngx_http_lua_ffi_end_event;
+static ngx_event_t   ngx_http_lua_ffi_abort_event;
 static ngx_uint_t    ngx_http_lua_ffi_ended;
+static ngx_uint_t    ngx_http_lua_ffi_aborted;
 
 static ngx_connection_t  ngx_http_lua_ffi_no_conn;
 
@@ -273,10 +281,23 @@ ngx_http_lua_ffi_destroy_waiters(ngx_queue_t *waiters)
 void
 ngx_http_lua_ffi_end_waits_after(ngx_msec_t ms)
 {
-    ngx_event_t  *ev;
+    ngx_http_lua_ffi_set_end(&ngx_http_lua_ffi_end_event,
+                                 ngx_http_lua_ffi_end_waits, ms);
+}
 
-    ev = &ngx_http_lua_ffi_end_event;
 
+void
+ngx_http_lua_ffi_abort_waits_after(ngx_msec_t ms)
+{
+    ngx_http_lua_ffi_set_end(&ngx_http_lua_ffi_abort_event,
+                                 ngx_http_lua_ffi_abort_waits, ms);
+}
+
+
+static void
+ngx_http_lua_ffi_set_end(ngx_event_t *ev, ngx_event_handler_pt handler,
+    ngx_msec_t ms)
+{
     if (ev->timer_set) {
         return;
     }
@@ -284,7 +305,7 @@ ngx_http_lua_ffi_end_waits_after(ngx_msec_t ms)
     /* debug messages of timers look into a connection */
     ngx_http_lua_ffi_no_conn.fd = (ngx_socket_t) -1;
 
-    ev->handler = ngx_http_lua_ffi_end_waits;
+    ev->handler = handler;
     ev->data = &ngx_http_lua_ffi_no_conn;
     ev->log = ngx_cycle->log;
     ev->cancelable = 1;
@@ -306,17 +327,59 @@ ngx_http_lua_ffi_end_waits(ngx_event_t *ev)
     for (slot = 0; slot < bridge_host()->ntasks; slot++) {
         w = ngx_http_lua_ffi_waiter_at(slot);
 
-        if (w && !w->answered && ngx_http_lua_ffi_resume(w) == NGX_OK) {
-            w->ended = 1;
+        if (w) {
+            ngx_http_lua_ffi_end_wait(w, "shutting down");
         }
     }
 }
 
 
-ngx_uint_t
-ngx_http_lua_ffi_waits_ended(void)
+static void
+ngx_http_lua_ffi_abort_waits(ngx_event_t *ev)
 {
-    return ngx_http_lua_ffi_ended;
+    uint32_t                    slot;
+    ngx_http_lua_ffi_waiter_t  *w;
+
+    (void) ev;
+
+    ngx_http_lua_ffi_aborted = 1;
+
+    for (slot = 0; slot < bridge_host()->ntasks; slot++) {
+        w = ngx_http_lua_ffi_waiter_at(slot);
+
+        if (w && w->task->deadline == 0
+            && ngx_http_lua_ffi_has_no_client(w->request))
+        {
+            ngx_http_lua_ffi_end_wait(w, "aborted");
+        }
+    }
+}
+
+
+static void
+ngx_http_lua_ffi_end_wait(ngx_http_lua_ffi_waiter_t *w, const char *why)
+{
+    if (!w->answered && ngx_http_lua_ffi_resume(w) == NGX_OK) {
+        w->ended = why;
+    }
+}
+
+
+ngx_uint_t
+ngx_http_lua_ffi_waits_ended(ngx_http_request_t *r, ngx_msec_t ms)
+{
+    return ngx_http_lua_ffi_ended
+           || (ngx_http_lua_ffi_aborted
+               && ms == 0
+               && ngx_http_lua_ffi_has_no_client(r));
+}
+
+
+/* the lua module makes a request for each timer, on no socket */
+static ngx_uint_t
+ngx_http_lua_ffi_has_no_client(ngx_http_request_t *r)
+{
+    return r->connection->fd == (ngx_socket_t) -1;
 }
 
 

@@ -35,7 +35,7 @@ typedef struct {
     unsigned                    posted:1;   /* to the semaphore */
     unsigned                    answered:1;
     unsigned                    taking:1;
-    unsigned                    ended:1;    /* by the shutdown timeout */
+    const char                 *ended;      /* before its time: why */
 } ngx_http_lua_ffi_waiter_t;
 
 
@@ -78,8 +78,11 @@ void ngx_http_lua_ffi_sweep_later(ngx_http_lua_ffi_waiter_t *w);
  */
 void ngx_http_lua_ffi_end_waits_after(ngx_msec_t ms);
 
-/* Whether that time has passed. */
-ngx_uint_t ngx_http_lua_ffi_waits_ended(void);
+/* The same for who has neither a deadline nor a client, as in a timer. */
+void ngx_http_lua_ffi_abort_waits_after(ngx_msec_t ms);
+
+/* Whether nobody may wait any more as r would, ms milliseconds (0: no bound). */
+ngx_uint_t ngx_http_lua_ffi_waits_ended(ngx_http_request_t *r, ngx_msec_t ms);
 
 /*
  * In exit_process: nobody is resumed any more.  Abandons all answers, those

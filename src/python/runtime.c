@@ -11,6 +11,10 @@
 #include "request.h"
 
 
+/* a request's time, as nginx's upstreams have it */
+#define TIMEOUT_MS  60000
+
+
 /* the last resort: no memory, or an exception's own code that raises */
 static void
 answer_internal_error(void *task)
@@ -176,6 +180,8 @@ runtime_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->run = Py_NewRef(run);
     self->call_var = Py_NewRef(call_var);
     self->view = view;
+
+    ngx_http_lua_ffi_default_timeout(self->tq, TIMEOUT_MS);
 
     self->replies = replies_new(self->tq);
     if (self->replies == NULL) {

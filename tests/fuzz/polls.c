@@ -235,7 +235,7 @@ say(void)
     tq = pointer(queue_handle());
     q = model_queue(m, number(tq));
 
-    switch (below(3)) {
+    switch (below(4)) {
 
     case 0:
         option = (int) byte() - 128;
@@ -254,6 +254,13 @@ say(void)
         }
         ngx_http_lua_ffi_name(tq, name);
         free(name);
+        break;
+
+    case 2:
+        len = (int[]) { 60000, 0, -1, INT_MIN }[below(4)];
+        ngx_http_lua_ffi_default_timeout(tq, len);
+        require(q == NULL
+                || atomic_load(&q->queue->timeout) == (len > 0 ? len : 0));
         break;
 
     default:

@@ -104,6 +104,71 @@ def test_the_nearest_setting_counts(
     assert nginx.lua(code, uri) == [True, "released"]
 
 
+@pytest.mark.valgrind
+@pytest.mark.parametrize(
+    ("uri", "cfg", "options", "deadline"),
+    [
+        ("/lua", "", "nil", "none"),
+        ("/none", "", "nil", "none"),
+        ("/long", "", "nil", "some"),
+        ("/lua", LONG, "nil", "some"),
+        ("/lua", "", "{ timeout = 60000 }", "some"),
+        ("/long", NEVER, "nil", "none"),
+        ("/long", LONG, "{ timeout = 0 }", "none"),
+    ],
+)
+def test_who_polls_has_no_deadline_by_default(
+    nginx: Nginx, uri: str, cfg: str, options: str, deadline: str
+) -> None:
+    """Users leave a call open for minutes, as a watch."""
+    code = f"""
+        local rt = require("probe").load({cfg})
+        return rt:call("deadline", {options})
+    """
+    assert nginx.lua(code, uri) == [True, deadline]
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize(
+    ("uri", "name", "options", "deadline"),
+    [
+        ("/lua", "plain", "nil", "59"),
+        ("/lua", "loop", "nil", "59"),
+        ("/none", "plain", "nil", "None"),
+        ("/long", "plain", "nil", "59"),
+        ("/lua", "plain", "{ timeout = 0 }", "None"),
+        ("/lua", "loop", "{ timeout = 3600000 }", "3599"),
+    ],
+)
+def test_what_is_served_has_60_seconds(
+    nginx: Nginx, uri: str, name: str, options: str, deadline: str
+) -> None:
+    nginx.write_python(
+        "sixty.py",
+        """
+import time
+from resty_ffi import current, serve
+
+def left():
+    deadline = current().deadline
+    return str(deadline and int(deadline - time.monotonic()))
+
+@serve
+def plain(request):
+    return left()
+
+@serve
+async def loop(request):
+    return left()
+""",
+    )
+    code = f"""
+        local rt = assert(ngx.load_ffi("ffi_python3", "sixty,{name}"))
+        return rt:call("", {options})
+    """
+    assert nginx.lua(code, uri) == [True, deadline]
+
+
 @pytest.mark.parametrize("level", ["http", "server"])
 def test_directive_at_each_level(new_nginx: NewNginx, level: str) -> None:
     settings = {level: "ffi_timeout 50ms;"}

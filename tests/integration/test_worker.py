@@ -117,6 +117,47 @@ def test_quit_waits_for_a_timers_call(new_nginx: NewNginx) -> None:
         nginx.wait_log("timer got later")
 
 
+def test_quit_does_not_wait_for_ever_for_a_timers_call(
+    new_nginx: NewNginx,
+) -> None:
+    """One without a deadline, such as a watch; nor can it call again."""
+    with new_nginx(http="ffi_exit_timeout 300ms;") as nginx:
+        nginx.lua(
+            """
+            local rt = require("probe").load()
+            ngx.timer.at(0, function()
+                local ok, why = rt:call("hold")
+                ngx.log(ngx.NOTICE, "watch ended: ", ok, " ", why)
+                ok, why = rt:call("hold")
+                ngx.log(ngx.NOTICE, "and again: ", ok, " ", why)
+                ok, why = rt:call("bounded", { timeout = 60000 })
+                ngx.log(ngx.NOTICE, "bounded: ", ok, " ", why)
+            end)
+            ngx.sleep(0.05)
+            """
+        )
+        nginx.quit()
+        nginx.wait()
+        nginx.wait_log("watch ended: false aborted")
+        nginx.wait_log("and again: false shutting down")
+        nginx.wait_log("bounded: true bounded")
+
+
+def test_quit_waits_for_a_requests_call_without_a_deadline(
+    new_nginx: NewNginx, pool: ThreadPoolExecutor
+) -> None:
+    """As long as the request takes, though it is longer than a timer's."""
+    code = """
+        local rt = require("probe").load()
+        return rt:call("delay:1500")
+    """
+    with new_nginx(http="ffi_exit_timeout 300ms;") as nginx:
+        calls = begin(nginx, pool, code, 3)
+        nginx.quit()
+        assert [call.result() for call in calls] == [[True, "later"]] * 3
+        nginx.wait()
+
+
 @pytest.mark.parametrize("runtime", ["c", "python"])
 def test_stop_with_calls_in_flight(
     new_nginx: NewNginx, pool: ThreadPoolExecutor, runtime: str

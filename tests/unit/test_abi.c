@@ -651,6 +651,25 @@ test_the_method(void **state)
 }
 
 
+static void
+test_a_default_timeout(void **state)
+{
+    (void) state;
+
+    assert_int_equal(atomic_load(&q->timeout), 0);
+
+    ngx_http_lua_ffi_default_timeout(tq, 60000);
+    assert_int_equal(atomic_load(&q->timeout), 60000);
+
+    ngx_http_lua_ffi_default_timeout(tq, -1);
+    assert_int_equal(atomic_load(&q->timeout), 0);
+
+    ngx_http_lua_ffi_default_timeout(NULL, 1);
+    ngx_http_lua_ffi_default_timeout(pointer(~bridge_queue_handle(q)), 1);
+    assert_int_equal(atomic_load(&q->timeout), 0);
+}
+
+
 #define test(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 
@@ -677,6 +696,7 @@ main(void)
         test(test_a_start_reported_by_two_threads),
         test(test_log_lines),
         test(test_a_forked_child_does_nothing),
+        test(test_a_default_timeout),
     };
 
     (void) bridge_host_init(unit_wake, NULL);

@@ -368,6 +368,9 @@ serve(runtime_t *rt, void *task)
     } else if (is(req, "get-null")) {
         get_null(task);
 
+    } else if (is(req, "deadline")) {
+        answer(task, 0, ngx_http_lua_ffi_deadline(task) ? "some" : "none");
+
     } else if (is(req, "cfg")) {
         answer(task, rt->cfg == NULL, rt->cfg ? rt->cfg : "NULL");
 
