@@ -135,6 +135,27 @@ bridge_queue_attended(const bridge_queue_t *q)
 }
 
 
+bool
+bridge_queue_unanswered(bridge_t *b, const bridge_queue_t *q)
+{
+    uint32_t        slot;
+    uint64_t        handle;
+    bridge_task_t  *t;
+
+    handle = bridge_queue_handle(q);
+
+    for (slot = 0; slot < b->ntasks; slot++) {
+        t = bridge_task_at(b, slot);
+
+        if (t->queue == handle && bridge_task_holder(t)) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
 uint32_t
 bridge_queue_threads(const bridge_queue_t *q)
 {

@@ -124,6 +124,12 @@ uint32_t bridge_queue_abandoned(const bridge_queue_t *q);
 bool bridge_queue_attended(const bridge_queue_t *q);
 
 /*
+ * Host thread.  Whether some task that was taken from the queue has no answer
+ * yet.  Looks at every task there is.
+ */
+bool bridge_queue_unanswered(bridge_t *b, const bridge_queue_t *q);
+
+/*
  * Host thread.  Live threads that have ever polled the queue; also after
  * its release, until it is reused.
  */

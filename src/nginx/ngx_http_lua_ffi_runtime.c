@@ -15,11 +15,15 @@
 /* ms that threads of runtimes leave to libffi_exit, at most half of all */
 #define NGX_HTTP_LUA_FFI_LIBRARY_EXIT  1000
 
+/* ms for threads that have nothing to do: Go's never end */
+#define NGX_HTTP_LUA_FFI_IDLE_EXIT     300
+
 
 static ngx_http_lua_ffi_runtime_t *ngx_http_lua_ffi_create(
     ngx_http_lua_ffi_load_t *load, void *library);
 static ngx_int_t ngx_http_lua_ffi_decide(ngx_http_lua_ffi_runtime_t *rt);
 static void ngx_http_lua_ffi_sweep_closing(void);
+static uint32_t ngx_http_lua_ffi_closing_threads(ngx_uint_t *works);
 static void ngx_http_lua_ffi_free(ngx_http_lua_ffi_runtime_t *rt);
 
 
@@ -360,7 +364,8 @@ void
 ngx_http_lua_ffi_unload_all(ngx_msec_t ms)
 {
     uint32_t                     threads;
-    ngx_msec_t                   began, waited, patience;
+    ngx_msec_t                   began, worked, waited, patience;
+    ngx_uint_t                   works;
     ngx_queue_t                 *q;
     ngx_http_lua_ffi_runtime_t  *rt;
 
@@ -384,22 +389,21 @@ ngx_http_lua_ffi_unload_all(ngx_msec_t ms)
     /* nobody tells when a thread has ended */
 
     ngx_time_update();
-    began = ngx_current_msec;
+    began = worked = ngx_current_msec;
 
     for ( ;; ) {
-        threads = 0;
+        threads = ngx_http_lua_ffi_closing_threads(&works);
 
-        for (q = ngx_queue_head(&ngx_http_lua_ffi_closing);
-             q != ngx_queue_sentinel(&ngx_http_lua_ffi_closing);
-             q = ngx_queue_next(q))
-        {
-            rt = ngx_queue_data(q, ngx_http_lua_ffi_runtime_t, queue);
-            threads += bridge_queue_threads(rt->requests);
+        if (works) {
+            worked = ngx_current_msec;
         }
 
         waited = ngx_current_msec - began;
 
-        if (threads == 0 || waited >= patience) {
+        if (threads == 0
+            || waited >= patience
+            || ngx_current_msec - worked >= NGX_HTTP_LUA_FFI_IDLE_EXIT)
+        {
             break;
         }
 
@@ -410,7 +414,7 @@ ngx_http_lua_ffi_unload_all(ngx_msec_t ms)
 
     ngx_http_lua_ffi_event_drain();
 
-    if (threads) {
+    if (threads && works) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "lua ffi: %uD threads of runtimes have not ended "
                       "within %M ms of the unload; leaving without them",
@@ -419,6 +423,43 @@ ngx_http_lua_ffi_unload_all(ngx_msec_t ms)
 
     ngx_http_lua_ffi_libraries_exit(ms - ngx_min(ms, waited));
     ngx_http_lua_ffi_event_drain();
+}
+
+
+/*
+ * The threads of runtimes that are being unloaded; whether any of them works
+ * on a call, or has yet to see the end of its queue, or is its library's to
+ * end.
+ */
+static uint32_t
+ngx_http_lua_ffi_closing_threads(ngx_uint_t *works)
+{
+    uint32_t                     n, threads;
+    ngx_queue_t                 *q;
+    ngx_http_lua_ffi_runtime_t  *rt;
+
+    threads = 0;
+    *works = 0;
+
+    for (q = ngx_queue_head(&ngx_http_lua_ffi_closing);
+         q != ngx_queue_sentinel(&ngx_http_lua_ffi_closing);
+         q = ngx_queue_next(q))
+    {
+        rt = ngx_queue_data(q, ngx_http_lua_ffi_runtime_t, queue);
+
+        n = bridge_queue_threads(rt->requests);
+        threads += n;
+
+        if (n
+            && (bridge_queue_attended(rt->requests)
+                || ngx_http_lua_ffi_library_exits(rt->library)
+                || bridge_queue_unanswered(bridge_host(), rt->requests)))
+        {
+            *works = 1;
+        }
+    }
+
+    return threads;
 }
 
 

@@ -94,7 +94,9 @@ ngx_str_t ngx_http_lua_ffi_runtime_name(ngx_http_lua_ffi_runtime_t *rt);
 /*
  * In exit_process: unloads all, waits until every thread that polled has
  * ended, and lets libraries end: in ms milliseconds, of which they get what
- * is left, at least half or a second.  Loads fail from now on.
+ * is left, at least half or a second.  Threads that have seen the end of their
+ * queue, or have no call, and do not end, are not waited for longer than 300
+ * ms.  Loads fail from now on.
  */
 void ngx_http_lua_ffi_unload_all(ngx_msec_t ms);
 

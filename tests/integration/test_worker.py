@@ -178,6 +178,54 @@ def test_quit_does_not_wait_for_idle_runtimes(new_nginx: NewNginx) -> None:
         nginx.wait()
 
 
+@pytest.mark.parametrize("cfg", ["stay", "stay threads=5"])
+@pytest.mark.parametrize("calls", [0, 50])
+def test_threads_that_never_end(
+    new_nginx: NewNginx, cfg: str, calls: int
+) -> None:
+    """As Go's, which outlive what ran on them."""
+    with new_nginx(http="ffi_exit_timeout 1h;") as nginx:
+        nginx.lua(
+            f"""
+            local rt = require("probe").load("{cfg}")
+            for i = 1, {calls} do
+                rt:call("x")
+            end
+            """
+        )
+        nginx.quit()
+        nginx.wait()
+        assert "have not ended" not in nginx.log()
+
+
+def test_threads_that_never_end_at_an_unload(new_nginx: NewNginx) -> None:
+    with new_nginx(http="ffi_exit_timeout 1h;") as nginx:
+        for _ in range(20):
+            assert nginx.lua(
+                """
+                local rt = require("probe").load("stay threads=3")
+                rt:call("x")
+                return rt:__unload()
+                """
+            ) == [True]
+        nginx.quit()
+        nginx.wait()
+
+
+def test_a_thread_at_work_on_a_call_is_waited_for(new_nginx: NewNginx) -> None:
+    """Though nobody waits for its answer any more."""
+    with new_nginx() as nginx:
+        assert nginx.lua(
+            """
+            local rt = require("probe").load("stay threads=3")
+            return rt:call("work:1500", { timeout = 50 })
+            """
+        ) == [False, "timeout"]
+        nginx.quit()
+        nginx.wait()
+        nginx.wait_log("worked")
+
+
 def test_shutdown_timeout_ends_calls(
     new_nginx: NewNginx, pool: ThreadPoolExecutor
 ) -> None:

@@ -654,6 +654,37 @@ test_a_task_that_comes_back_late_counts_nowhere(void **state)
 
 
 static void
+test_a_taken_task_is_unanswered_until_it_is_answered(void **state)
+{
+    uint64_t         h;
+    bridge_queue_t  *q, *other;
+
+    (void) state;
+
+    q = queue(10);
+    other = queue(10);
+    assert_false(bridge_queue_unanswered(b, q));
+
+    unit_push(b, q, 0);
+    assert_false(bridge_queue_unanswered(b, q));
+
+    assert_int_equal(bridge_poll(b, bridge_queue_handle(q), &h, 1, 0), 1);
+    assert_true(bridge_queue_unanswered(b, q));
+    assert_false(bridge_queue_unanswered(b, other));
+
+    bridge_task_cancel(b, bridge_task_find(b, h));
+    assert_true(bridge_queue_unanswered(b, q));
+
+    assert_true(unit_answer(b, h, 0));
+    assert_false(bridge_queue_unanswered(b, q));
+
+    assert_int_equal(unit_drain(b), 1);
+    finish(q);
+    finish(other);
+}
+
+
+static void
 test_who_sleeps_in_a_poll_attends(void **state)
 {
     pthread_t        thread;
@@ -747,6 +778,7 @@ main(void)
         test(test_a_queue_of_cancelled_tasks_is_given_up),
         test(test_abandoned_tasks_count_until_they_come_back),
         test(test_a_task_that_comes_back_late_counts_nowhere),
+        test(test_a_taken_task_is_unanswered_until_it_is_answered),
         test(test_who_sleeps_in_a_poll_attends),
         test(test_one_more_than_can_sleep),
     };

@@ -3,7 +3,8 @@
  * included.  cfg: words of "threads=N" (0: nobody polls), "again" (poll
  * after NULL), "late" (answer held tasks after NULL), "fail" (start, then
  * return 7), "fail-late" (the same, polling only later), "slow" (polls
- * later), "eventfd" (has one, which nobody waits on).
+ * later), "eventfd" (has one, which nobody waits on), "stay" (threads that
+ * have seen NULL do not end).
  */
 
 #define _GNU_SOURCE
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "resty_ffi.h"
 #include "probe.h"
@@ -29,6 +31,7 @@ typedef struct {
     bool        again;
     bool        late;
     bool        slow;
+    bool        stay;
     atomic_int  threads;
 } runtime_t;
 
@@ -327,6 +330,11 @@ serve(runtime_t *rt, void *task)
         *d = (delay_t) { task, atoi(colon) };
         start(answer_later, d);
 
+    } else if (is(req, "work:")) {
+        nap(atoi(colon));
+        ngx_http_lua_ffi_log(RESTY_FFI_LOG_NOTICE, "worked", 6);
+        answer(task, 0, "worked");
+
     } else if (is(req, "die")) {
         die(rt, task);
 
@@ -409,6 +417,12 @@ poll_queue(void *arg)
         probe_release();
     }
 
+    if (rt->stay) {
+        for ( ;; ) {
+            pause();
+        }
+    }
+
     leave(rt);
 
     return NULL;
@@ -450,6 +464,7 @@ libffi_init(char *cfg, void *tq)
     rt->cfg = cfg ? strdup(cfg) : NULL;
     rt->again = strstr(words, "again") != NULL;
     rt->late = strstr(words, "late") != NULL;
+    rt->stay = strstr(words, "stay") != NULL;
     rt->slow = strstr(words, "fail-late") || strstr(words, "slow");
     rt->threads = n;
 
