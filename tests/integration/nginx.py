@@ -180,6 +180,7 @@ class Nginx:
                 stderr=output,
                 stdin=subprocess.DEVNULL,
                 cwd=self.prefix,
+                start_new_session=True,
             )
         eventually(self._answers, "nginx serves")
         eventually(
@@ -269,13 +270,10 @@ class Nginx:
             raise AssertionError("nginx did not end") from None
 
     def kill(self) -> None:
+        """With its workers, also one that it is about to start."""
         assert self._process
-        pids = self.children() if self.master else set()
-        self._process.kill()
+        os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
 
     # -- what it is asked -----------------------------------------------
 
