@@ -365,6 +365,7 @@ class Nginx:
         self._same_worker = False
 
     def check(self, since: int = 0) -> None:
+        self._check_memory()
         if self._same_worker:
             assert self.worker_pids() == self._pids, "another worker"
         self._check_log(since)

@@ -1,9 +1,11 @@
-"""The nginx of the tests: nothing of it outlives a test."""
+"""The nginx of the tests: how it ends, and what it says of faults."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,16 @@ def test_a_worker_that_starts_while_nginx_is_killed(
         with pytest.raises(http.client.RemoteDisconnected):
             die()
         eventually(lambda: not still_in(prefix), "all end")
+
+
+def test_what_a_checker_has_found_is_said_first(new_nginx: NewNginx) -> None:
+    def fail() -> None:
+        with new_nginx() as nginx:
+            report = nginx.prefix / "checker.7"
+            report.write_text("==7== Invalid read of size 8")
+            worker = nginx.worker()
+            os.kill(worker, signal.SIGSEGV)
+            nginx.wait_successor(worker)
+
+    with pytest.raises(AssertionError, match="Invalid read"):
+        fail()
