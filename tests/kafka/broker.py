@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -24,6 +25,11 @@ POM = HERE / "pom.xml"
 
 READY = "Kafka Server started"
 PATIENCE = 60.0
+FETCH_PATIENCE = 240.0
+# but for what it says of itself each time
+MAVEN_ERROR = re.compile(
+    r"\[(?:ERROR|FATAL)\] (?!To see the full|Re-run Maven|For more|\[Help)"
+)
 START_ATTEMPTS = 3
 
 Broker = TypeVar("Broker", bound="KafkaBroker")
@@ -65,36 +71,63 @@ PROPERTIES = {
 }
 
 
+class FetchError(Exception):
+    """Why Maven has not brought the broker's jars, in few lines."""
+
+
 def jars(version: str | None) -> Path:
     """The broker's jars, fetched once; version: other than pom.xml's."""
     key = POM.read_bytes() + (version or "").encode()
     folder = BUILD / "kafka" / hashlib.sha256(key).hexdigest()[:12]
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        fetched = Path(tempfile.mkdtemp(dir=folder.parent))
-        fetch(version, fetched)
-        assert any(fetched.glob("kafka_*.jar")), "mvn has brought no broker"
-        try:
-            fetched.rename(folder)
-        except OSError:
-            # another test run was faster
-            shutil.rmtree(fetched)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+            fetched = Path(name) / "jars"
+            fetch(version, fetched)
+            # another test run may have been faster
+            with contextlib.suppress(OSError):
+                fetched.rename(folder)
     return folder
 
 
 def fetch(version: str | None, folder: Path) -> None:
-    subprocess.run(
-        [
-            *("mvn", "-q", "-B", "-Dstyle.color=never", "-f", POM),
-            "dependency:copy-dependencies",
-            "-DincludeScope=runtime",
-            # a relative one would be below the pom's folder
-            f"-DoutputDirectory={folder.resolve()}",
-            *([f"-Dkafka.version={version}"] if version else []),
-        ],
-        check=True,
-        stdin=subprocess.DEVNULL,
-    )
+    log = BUILD / "kafka" / "mvn.log"
+    command: list[str | Path] = [
+        *("mvn", "-q", "-B", "-Dstyle.color=never", "-f", POM),
+        "dependency:copy-dependencies",
+        "-DincludeScope=runtime",
+        # a relative one would be below the pom's folder
+        f"-DoutputDirectory={folder.resolve()}",
+        *([f"-Dkafka.version={version}"] if version else []),
+    ]
+    try:
+        with log.open("wb") as output:
+            subprocess.run(
+                command,
+                check=True,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=FETCH_PATIENCE,
+            )
+    except (OSError, subprocess.SubprocessError) as error:
+        said = telling(log.read_text(errors="replace")) or [f"{error}"]
+        text = [f"no Kafka broker, since Maven fails; see {log}:", *said]
+        raise FetchError("\n".join(text)) from None
+    if not any(folder.glob("kafka_*.jar")):
+        raise FetchError(f"no Kafka broker in what Maven brings; see {log}")
+
+
+def telling(log: str) -> list[str]:
+    """Of what a failing Maven says, the ten lines that tell most."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if MAVEN_ERROR.search(line)]
+    chosen = errors[:10] or lines[-10:]
+    # one names all that is missing, and then why
+    return [
+        line if len(line) < 400 else f"{line[:200]} ... {line[-200:]}"
+        for line in chosen
+    ]
 
 
 def free_ports(count: int) -> list[int]:
