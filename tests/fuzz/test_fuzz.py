@@ -19,6 +19,8 @@ import pytest
 
 from tests.integration.nginx import BUILD, ROOT
 
+pytestmark = pytest.mark.once
+
 FOLDER = BUILD / "fuzz"
 SEEDS = Path(__file__).parent / "seeds"
 SECONDS = float(os.environ.get("FUZZ_S") or 10)

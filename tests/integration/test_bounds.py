@@ -110,6 +110,7 @@ def test_a_response_that_lua_has_no_room_for(nginx: Nginx) -> None:
     ) == [False, 21, True, "x"]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("lib", "cfg", "request_"),
     [

@@ -325,6 +325,7 @@ def test_runtime_lives_without_a_reference(nginx: Nginx) -> None:
     ) == [True, 1]
 
 
+@pytest.mark.once
 @pytest.mark.skipif(CHECKED, reason="it keeps what is freed")
 @pytest.mark.parametrize(
     "request_",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .nginx import Nginx
 
 CALLS = 13_000
@@ -37,6 +39,7 @@ def init(cfg, tq):
 """
 
 
+@pytest.mark.once
 def test_the_last_is_answered_first(alone: Nginx) -> None:
     """The lua module then frees the memory of those that wait longest."""
     alone.write_python("last_first.py", LAST_FIRST)

@@ -307,6 +307,7 @@ def test_encoding(nginx: Nginx) -> None:
     )
 
 
+@pytest.mark.once
 @pytest.mark.skipif(VALGRIND, reason="takes minutes there")
 def test_unloading_python_many_times(nginx: Nginx) -> None:
     code = """

@@ -404,6 +404,7 @@ UNDER_LOAD = """
 """
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("lib", "cfg", "request_", "answer", "times"),
     [
@@ -435,6 +436,7 @@ def test_under_load(
     assert alone.resident() - before < 16384
 
 
+@pytest.mark.once
 def test_failed_loads_give_everything_back(alone: Nginx) -> None:
     """More of them than there are queues, each with an eventfd."""
     for _ in range(5):
@@ -454,6 +456,7 @@ def test_failed_loads_give_everything_back(alone: Nginx) -> None:
     ]
 
 
+@pytest.mark.once
 def test_more_reloads_than_there_are_queues(alone: Nginx) -> None:
     """Of one whose threads never came."""
     for _ in range(25):

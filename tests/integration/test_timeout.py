@@ -313,6 +313,7 @@ def test_a_deadline_while_still_in_the_queue(nginx: Nginx) -> None:
     ) == [1, True, "in time"]
 
 
+@pytest.mark.once
 def test_many_timeouts_do_not_leak(nginx: Nginx) -> None:
     code = """
         local probe = require "probe"

@@ -48,6 +48,7 @@ def begin(
     return calls
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("runtime", ["c", "python"])
 @pytest.mark.parametrize("how", ["quit", "reload"])
 def test_none_is_lost(

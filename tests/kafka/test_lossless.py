@@ -16,6 +16,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.integration.client import eventually
 from tests.integration.nginx import Nginx
 
@@ -23,6 +25,8 @@ from .broker import KafkaBroker
 from .calls import Kafka, base64_of
 from .cluster import Cluster
 from .connection import Connection, LostError, location
+
+pytestmark = pytest.mark.once
 
 MESSAGES = int(os.environ.get("KAFKA_MESSAGES") or 20_000)
 PARTITIONS = 8

@@ -11,6 +11,8 @@ from .line import fit
 from .report import as_text, growths, write
 from .soak import Result, Sample, Soak
 
+pytestmark = pytest.mark.once
+
 SECONDS = 10
 
 

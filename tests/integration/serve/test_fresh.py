@@ -103,6 +103,7 @@ SWAP = """
 """
 
 
+@pytest.mark.once
 def test_hundreds_under_load(nginx: Nginx) -> None:
     """Good ones and bad ones; no call fails, and none of them is kept."""
     stop = threading.Event()

@@ -137,6 +137,7 @@ def test_unload_while_it_is_called(nginx: Nginx) -> None:
         ) == [600, 30]
 
 
+@pytest.mark.once
 def test_threads_end_with_their_runtime(nginx: Nginx) -> None:
     def count() -> int:
         return int(
@@ -170,6 +171,7 @@ def test_threads_end_with_their_runtime(nginx: Nginx) -> None:
         )
 
 
+@pytest.mark.once
 def test_descriptors_of_event_loops(nginx: Nginx) -> None:
     def count() -> int:
         return int(
