@@ -183,7 +183,8 @@ build/loader/test_loader: tests/loader/test_loader.c $(PY_C) $(PY_SOURCES) \
 	$(CC) $(STRICT) -g $(UNIT_tsan) -pthread -rdynamic -Isrc/bridge \
 	    -Iinclude -Ibuild/gen @build/gen/python.cflags $< $(PY_C) \
 	    $(wildcard src/bridge/*.c) @build/gen/python.ldflags \
-	    -Wl,--wrap=pthread_atfork -lcmocka -ldl -o $@
+	    -Wl,--wrap=pthread_atfork,--wrap=unshare,--wrap=clone -lcmocka \
+	    -ldl -o $@
 
 
 # ---- the fuzzers in C: tests/fuzz runs them

@@ -154,18 +154,34 @@ RESTY_FFI_API int ngx_http_lua_ffi_poll_cancelled(void *tq, void **tasks,
     int max);
 
 /*
+ * Starts a detached thread with stack bytes of stack (0: the default) that
+ * has parted from nginx: it, its threads and its children share neither
+ * descriptors above 2 nor umask nor working directory with nginx's own
+ * threads, so that what they close or inherit is theirs.  Its descriptors are
+ * in /proc/thread-self/fd, not in /proc/self/fd.  Such threads share all this
+ * with each other.  For runtimes that run code of others or start children.
+ * tq: in libffi_init, on nginx's thread, the runtime's queue, once: all of
+ * the runtime's threads must have parted then; elsewhere NULL.
+ * Returns 0 or an error number; EINVAL: tq is not good for that.
+ */
+RESTY_FFI_API int ngx_http_lua_ffi_thread(void *tq,
+    void *(*start)(void *arg), void *arg, size_t stack);
+
+/*
  * For event loops, several on one eventfd perhaps.  The queue's eventfd,
  * closed once poll_batch has told each thread that polls of the unload, or
  * the start has failed; -1 on failure.
- * arm returns 1 where the next task, kick or unload will write to it, 0
- * where something is there already: poll_batch first, then arm again.
+ * arm takes what is in it, and returns 1 where the next task, kick or unload
+ * will write to it, 0 where something is there already: poll_batch first,
+ * then arm again; -1 where its number is no eventfd's any more: code in this
+ * process has closed it, and the loop hears nothing of calls.
  */
 RESTY_FFI_API int ngx_http_lua_ffi_eventfd(void *tq);
 RESTY_FFI_API int ngx_http_lua_ffi_arm(void *tq);
 
 /*
- * Makes one blocked poll_batch return, or an armed eventfd readable: with 0,
- * unless tasks have come meanwhile.
+ * Makes one blocked poll_batch return, with 0 unless tasks have come
+ * meanwhile, and the eventfd readable.
  */
 RESTY_FFI_API void ngx_http_lua_ffi_kick(void *tq);
 

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "done.h"
 #include "notices.h"
 #include "queue.h"
+#include "spawn.h"
 #include "threads.h"
 
 
@@ -113,6 +115,33 @@ ngx_http_lua_ffi_poll_cancelled(void *tq, void **tasks, int max)
 
 
 int
+ngx_http_lua_ffi_thread(void *tq, void *(*start)(void *arg), void *arg,
+    size_t stack)
+{
+    bridge_queue_t  *q;
+
+    if (bridge_host_dead()) {
+        return EAGAIN;
+    }
+
+    q = NULL;
+
+    if (tq) {
+        q = bridge_queue_find(bridge_host(), bridge_number(tq));
+
+        if (q == NULL
+            || atomic_load(&q->fd) != -1
+            || !pthread_equal(pthread_self(), bridge_host()->host))
+        {
+            return EINVAL;
+        }
+    }
+
+    return bridge_spawn(bridge_host(), q, start, arg, stack);
+}
+
+
+int
 ngx_http_lua_ffi_eventfd(void *tq)
 {
     return bridge_host_dead()
@@ -123,8 +152,15 @@ ngx_http_lua_ffi_eventfd(void *tq)
 int
 ngx_http_lua_ffi_arm(void *tq)
 {
-    return bridge_host_dead()
-           ? 1 : bridge_queue_arm(bridge_host(), bridge_number(tq));
+    if (bridge_host_dead()) {
+        return 1;
+    }
+
+    if (!bridge_queue_read_fd(bridge_host(), bridge_number(tq))) {
+        return -1;
+    }
+
+    return bridge_queue_arm(bridge_host(), bridge_number(tq));
 }
 
 

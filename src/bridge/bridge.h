@@ -14,6 +14,7 @@
  * No function takes a lock; none blocks except bridge_poll.
  */
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,6 +37,8 @@ typedef struct bridge_seen_s   bridge_seen_t;
 #define BRIDGE_LOG_LEN     65536
 
 struct bridge_s {
+    pthread_t                 host;
+
     /* tells the host, from any thread, that drain has something to do */
     void                    (*wake)(void *arg);
     void                     *wake_arg;
@@ -61,7 +64,7 @@ struct bridge_s {
 };
 
 /*
- * Prepares *b, which must be zeroed and outlive every thread that may hold
+ * Host thread.  Prepares *b, which must be zeroed and outlive every thread that may hold
  * a handle.  wake is called from runtime threads, only when the first
  * answer or log line comes after a drain, or a queue is deserted; it must
  * not block.

@@ -10,6 +10,7 @@
 void
 bridge_init(bridge_t *b, void (*wake)(void *arg), void *arg)
 {
+    b->host = pthread_self();
     b->wake = wake;
     b->wake_arg = arg;
 }

@@ -1,11 +1,11 @@
-#include <errno.h>
 #include <linux/futex.h>
-#include <sys/eventfd.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "answer.h"
+#include "eventfd.h"
 #include "handle.h"
 #include "threads.h"
 #include "word.h"
@@ -27,24 +27,18 @@ futex_wait(_Atomic uint32_t *word, uint32_t seen, const struct timespec *ts)
 
 
 static void
-write_fd(bridge_queue_t *q)
+write_fd(bridge_queue_t *q, bool host)
 {
-    ssize_t   n;
-    uint64_t  one;
-
-    one = 1;
-
-    do {
-        n = write(atomic_load(&q->fd), &one, sizeof(one));
-    } while (n == -1 && errno == EINTR);
+    (void) bridge_eventfd_write(host && q->close_fd ? q->host_fd
+                                                    : atomic_load(&q->fd));
 }
 
 
 void
-bridge_word_announce(bridge_queue_t *q, uint32_t w, int n)
+bridge_word_announce(bridge_queue_t *q, uint32_t w, int n, bool host)
 {
     if (w & ARMED) {
-        write_fd(q);
+        write_fd(q, host);
     }
 
     if ((w & SLEEPERS) && (n > 1 || !(w & WOKEN))) {
@@ -318,8 +312,8 @@ bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
 
             /* this loop may have read what was written for another one */
 
-            if (atomic_load(&q->fd) != -1) {
-                write_fd(q);
+            if (atomic_load(&q->has_loop)) {
+                write_fd(q, false);
             }
         }
 
@@ -334,6 +328,7 @@ bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
 void
 bridge_kick(bridge_t *b, uint64_t queue)
 {
+    bool             host;
     uint32_t         w, want;
     bridge_queue_t  *q;
 
@@ -353,7 +348,13 @@ bridge_kick(bridge_t *b, uint64_t queue)
         }
     } while (!atomic_compare_exchange_weak(&q->word, &w, want));
 
-    bridge_word_announce(q, w, 1);
+    host = pthread_equal(pthread_self(), b->host);
+
+    if (!(w & ARMED) && atomic_load(&q->has_loop)) {
+        write_fd(q, host);
+    }
+
+    bridge_word_announce(q, w, 1, host);
     bridge_queue_unpin(q);
 }
 
@@ -372,7 +373,7 @@ bridge_queue_fd(bridge_t *b, uint64_t queue)
     fd = atomic_load(&q->fd);
 
     if (fd == -1) {
-        made = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
+        made = bridge_eventfd();
 
         if (made != -1 && atomic_compare_exchange_strong(&q->fd, &fd, made)) {
             fd = made;
@@ -382,9 +383,34 @@ bridge_queue_fd(bridge_t *b, uint64_t queue)
         }
     }
 
+    if (fd != -1) {
+        atomic_store(&q->has_loop, true);
+    }
+
     bridge_queue_unpin(q);
 
     return fd;
+}
+
+
+bool
+bridge_queue_read_fd(bridge_t *b, uint64_t queue)
+{
+    int              fd;
+    bool             good;
+    bridge_queue_t  *q;
+
+    q = bridge_queue_pin(b, queue);
+    if (q == NULL) {
+        return true;
+    }
+
+    fd = atomic_load(&q->fd);
+    good = fd == -1 || bridge_eventfd_read(fd);
+
+    bridge_queue_unpin(q);
+
+    return good;
 }
 
 

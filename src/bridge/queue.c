@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "eventfd.h"
 #include "handle.h"
 #include "notices.h"
 #include "queue.h"
@@ -65,7 +65,10 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     q->limit = limit;
     q->abandoned = 0;
     q->spin = 0;
+    q->host_fd = -1;
+    q->close_fd = NULL;
     memset(q->options, 0xff, sizeof(q->options));
+    atomic_store(&q->has_loop, false);
     atomic_store(&q->kicked, false);
     atomic_store(&q->polled, false);
     atomic_store(&q->forgotten, false);
@@ -224,7 +227,7 @@ bridge_wake(bridge_queue_t *q)
                                                     memory_order_acq_rel,
                                                     memory_order_relaxed));
 
-    bridge_word_announce(q, w, 1);
+    bridge_word_announce(q, w, 1, true);
 }
 
 
@@ -244,7 +247,8 @@ bridge_push(bridge_queue_t *q, bridge_task_t *t)
 void
 bridge_queue_close(bridge_queue_t *q)
 {
-    bridge_word_announce(q, atomic_fetch_or(&q->word, CLOSED), INT32_MAX);
+    bridge_word_announce(q, atomic_fetch_or(&q->word, CLOSED), INT32_MAX,
+                         true);
 }
 
 
@@ -289,6 +293,8 @@ told(const bridge_queue_t *q)
 bool
 bridge_queue_release(bridge_queue_t *q)
 {
+    int  fd;
+
     if (bridge_queue_len(q)) {
         return false;
     }
@@ -298,7 +304,7 @@ bridge_queue_release(bridge_queue_t *q)
      * One that came later, until the handle was stale, never waits for that.
      */
 
-    if (!q->stale && atomic_load(&q->fd) != -1 && !told(q)) {
+    if (!q->stale && atomic_load(&q->has_loop) && !told(q)) {
         return false;
     }
 
@@ -319,8 +325,15 @@ bridge_queue_release(bridge_queue_t *q)
 
     bridge_notices_clear(q);
 
-    if (atomic_load(&q->fd) != -1) {
-        (void) close(atomic_exchange(&q->fd, -1));
+    fd = atomic_exchange(&q->fd, -1);
+
+    if (q->close_fd) {
+        q->close_fd(fd);
+        fd = q->host_fd;
+    }
+
+    if (fd != -1) {
+        bridge_eventfd_close(fd);
     }
 
     return true;

@@ -35,10 +35,12 @@ struct bridge_queue_s {
                                             of the live pollers that have not
                                             been told (16), live ones (16) */
     _Atomic uint64_t           start;    /* handle of the start task, or 0 */
-    _Atomic int                fd;       /* the eventfd, or -1 */
+    _Atomic int                fd;       /* the eventfd, or -1: as threads of
+                                            the runtime have it */
     _Atomic int                timeout;  /* ms a call waits, by default; 0:
                                             no bound */
     _Atomic(bridge_notice_t *) notices;
+    _Atomic bool               has_loop; /* somebody waits on the eventfd */
     _Atomic bool               kicked;
     _Atomic bool               polled;   /* by any thread, ever */
     _Atomic bool               forgotten;
@@ -50,6 +52,11 @@ struct bridge_queue_s {
     /* set by the host before the queue's handle is given out */
     uint32_t                   spin;     /* us a poll spins before it sleeps */
     double                     options[BRIDGE_QUEUE_OPTIONS];
+
+    int                        host_fd;  /* the eventfd as the host has it,
+                                            where close_fd is set */
+    void                     (*close_fd)(int fd);  /* closes fd, which is no
+                                            descriptor of the host's; NULL */
 
     void                      *data;     /* the host's own */
     uint32_t                   slot;
@@ -181,8 +188,8 @@ int bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
     int timeout_ms);
 
 /*
- * Any thread.  Makes one thread that sleeps in a poll return, or the eventfd
- * readable where it is armed: with 0, or with tasks that came meanwhile.
+ * Any thread.  Makes one thread that sleeps in a poll return, with 0 or with
+ * tasks that came meanwhile, and the eventfd readable, armed or not.
  */
 void bridge_kick(bridge_t *b, uint64_t queue);
 
@@ -191,6 +198,12 @@ void bridge_kick(bridge_t *b, uint64_t queue);
  * the queue is released; -1 where it cannot be had.
  */
 int bridge_queue_fd(bridge_t *b, uint64_t queue);
+
+/*
+ * Any thread.  Takes what is in the eventfd, if there is one; false where its
+ * number is no eventfd's any more.
+ */
+bool bridge_queue_read_fd(bridge_t *b, uint64_t queue);
 
 /*
  * Any thread.  The next push, kick or close writes to the eventfd, once; so

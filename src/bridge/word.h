@@ -16,9 +16,10 @@
 
 /*
  * Any thread that has the queue pinned, or the host.  Wakes up to n of those
- * who have to hear of a change of the word, which was w before.
+ * who have to hear of a change of the word, which was w before.  host:
+ * whether it is the host that calls.
  */
-void bridge_word_announce(bridge_queue_t *q, uint32_t w, int n);
+void bridge_word_announce(bridge_queue_t *q, uint32_t w, int n, bool host);
 
 #pragma GCC visibility pop
 

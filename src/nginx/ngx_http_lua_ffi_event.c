@@ -4,16 +4,17 @@
 
 #include <malloc.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 
 #include "abi.h"
 #include "done.h"
+#include "eventfd.h"
 #include "ngx_http_lua_ffi_event.h"
 #include "ngx_http_lua_ffi_library.h"
 #include "ngx_http_lua_ffi_module.h"
 #include "ngx_http_lua_ffi_runtime.h"
 #include "ngx_http_lua_ffi_signal.h"
 #include "ngx_http_lua_ffi_waiter.h"
+#include "spawn.h"
 #include "threads.h"
 
 
@@ -25,28 +26,43 @@
 #define NGX_HTTP_LUA_FFI_KEEP_BELOW  (4 * 1024 * 1024)
 
 
+/* ms between two looks for what has come, of a worker that is not told */
+#define NGX_HTTP_LUA_FFI_LOOK        10
+
+
 static void ngx_http_lua_ffi_wake(void *arg);
 static void ngx_http_lua_ffi_event_handler(ngx_event_t *ev);
-static void ngx_http_lua_ffi_bound_waits(void);
+static void ngx_http_lua_ffi_quits(void);
+static void ngx_http_lua_ffi_look(ngx_event_t *ev);
+static void ngx_http_lua_ffi_watch_stderr(void);
+static void ngx_http_lua_ffi_reopen(ngx_open_file_t *file, ngx_log_t *log);
 static void ngx_http_lua_ffi_write_log(bridge_t *b);
 static void ngx_http_lua_ffi_write_line(bridge_line_t *line);
 
 
 static ngx_connection_t  *ngx_http_lua_ffi_conn;
 static ngx_fd_t           ngx_http_lua_ffi_fd = -1;
+static ngx_event_t        ngx_http_lua_ffi_look_event;
+static _Atomic ngx_uint_t ngx_http_lua_ffi_lost;    /* what fd was, or is to
+                                                       other threads */
+
+static void             (*ngx_http_lua_ffi_flush)(ngx_open_file_t *file,
+    ngx_log_t *log);
+static ngx_uint_t         ngx_http_lua_ffi_reopened;
 
 
 ngx_int_t
 ngx_http_lua_ffi_event_init(void)
 {
-    int                fd;
-    ngx_connection_t  *c;
+    int                            fd;
+    ngx_connection_t              *c;
+    ngx_http_lua_ffi_main_conf_t  *fmcf;
 
     if (ngx_http_lua_ffi_fd != -1) {
         return NGX_OK;
     }
 
-    fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
+    fd = bridge_eventfd();
     if (fd == -1) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, ngx_errno,
                       "lua ffi: eventfd() failed");
@@ -92,8 +108,14 @@ ngx_http_lua_ffi_event_init(void)
     ngx_http_lua_ffi_library_pin();
     ngx_http_lua_ffi_signals_init();
 
+    fmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_lua_ffi_module);
+
+    bridge_spawn_init((int) fmcf->umask, fd);
+    ngx_http_lua_ffi_watch_stderr();
+
     if (ngx_exiting) {
-        ngx_http_lua_ffi_bound_waits();
+        ngx_http_lua_ffi_quits();
     }
 
     return NGX_OK;
@@ -141,16 +163,13 @@ ngx_http_lua_ffi_event_done(void)
 static void
 ngx_http_lua_ffi_wake(void *arg)
 {
-    ssize_t   n;
-    uint64_t  one;
-
     (void) arg;
 
-    one = 1;
-
-    do {
-        n = write(ngx_http_lua_ffi_fd, &one, sizeof(one));
-    } while (n == -1 && errno == EINTR);
+    if (!bridge_eventfd_write(ngx_http_lua_ffi_fd)
+        && !atomic_exchange(&ngx_http_lua_ffi_lost, 1))
+    {
+        (void) kill(ngx_pid, SIGQUIT);
+    }
 }
 
 
@@ -163,16 +182,23 @@ ngx_http_lua_ffi_event_handler(ngx_event_t *ev)
 
     if (c->close) {
         c->close = 0;
-        ngx_http_lua_ffi_bound_waits();
+        ngx_http_lua_ffi_quits();
+    }
+
+    if (ngx_http_lua_ffi_reopened) {
+        ngx_http_lua_ffi_reopened = 0;
+        bridge_spawn_stderr(STDERR_FILENO);
     }
 
     ngx_http_lua_ffi_event_drain();
 }
 
 
+/* the worker, in whose master's name, or since it has lost its eventfd */
 static void
-ngx_http_lua_ffi_bound_waits(void)
+ngx_http_lua_ffi_quits(void)
 {
+    ngx_event_t                   *ev;
     ngx_core_conf_t               *ccf;
     ngx_http_lua_ffi_main_conf_t  *fmcf;
 
@@ -184,9 +210,76 @@ ngx_http_lua_ffi_bound_waits(void)
     ccf = (ngx_core_conf_t *) ngx_get_conf(ngx_cycle->conf_ctx,
                                            ngx_core_module);
 
+    if (atomic_load(&ngx_http_lua_ffi_lost)) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "lua ffi: code of a runtime has closed descriptors that "
+                      "are not its own, as os.closerange() does: this worker "
+                      "quits, and its master starts another");
+
+        if (ccf->shutdown_timeout == 0) {
+            ccf->shutdown_timeout = fmcf->exit_timeout;
+            ngx_set_shutdown_timer((ngx_cycle_t *) ngx_cycle);
+        }
+    }
+
+    ev = &ngx_http_lua_ffi_look_event;
+
+    if (!ev->timer_set) {
+        ev->handler = ngx_http_lua_ffi_look;
+        ev->data = ngx_http_lua_ffi_conn;
+        ev->log = ngx_cycle->log;
+        ev->cancelable = 1;
+
+        ngx_add_timer(ev, NGX_HTTP_LUA_FFI_LOOK);
+    }
+
     if (ccf->shutdown_timeout) {
         ngx_http_lua_ffi_end_waits_after(ccf->shutdown_timeout);
     }
+}
+
+
+/* one that quits has no second handler for the loss */
+static void
+ngx_http_lua_ffi_look(ngx_event_t *ev)
+{
+    if (atomic_load(&ngx_http_lua_ffi_lost)) {
+        ngx_http_lua_ffi_event_drain();
+        ngx_add_timer(ev, NGX_HTTP_LUA_FFI_LOOK);
+
+    } else {
+        ngx_add_timer(ev, 50 * NGX_HTTP_LUA_FFI_LOOK);
+    }
+}
+
+
+/*
+ * nginx makes its error log stderr, too, each time it reopens its files; of
+ * which modules are told by the file's flush handler, shortly before.
+ */
+static void
+ngx_http_lua_ffi_watch_stderr(void)
+{
+    ngx_log_t  *log;
+
+    log = ngx_log_get_file_log(ngx_cycle->log);
+
+    if (log && log->file) {
+        ngx_http_lua_ffi_flush = log->file->flush;
+        log->file->flush = ngx_http_lua_ffi_reopen;
+    }
+}
+
+
+static void
+ngx_http_lua_ffi_reopen(ngx_open_file_t *file, ngx_log_t *log)
+{
+    if (ngx_http_lua_ffi_flush) {
+        ngx_http_lua_ffi_flush(file, log);
+    }
+
+    ngx_http_lua_ffi_reopened = 1;
+    ngx_http_lua_ffi_wake(NULL);
 }
 
 

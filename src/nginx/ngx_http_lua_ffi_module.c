@@ -22,6 +22,9 @@ static char *ngx_http_lua_ffi_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_lua_ffi_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_lua_ffi_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static ngx_uint_t ngx_http_lua_ffi_default_umask(void);
+static char *ngx_http_lua_ffi_set_umask(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static void ngx_http_lua_ffi_exit_process(ngx_cycle_t *cycle);
 static void ngx_http_lua_ffi_leave(int status, void *data);
 
@@ -47,6 +50,13 @@ static ngx_command_t  ngx_http_lua_ffi_commands[] = {
       ngx_conf_set_msec_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_lua_ffi_main_conf_t, exit_timeout),
+      NULL },
+
+    { ngx_string("ffi_umask"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_lua_ffi_set_umask,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_lua_ffi_main_conf_t, umask),
       NULL },
 
       ngx_null_command
@@ -102,6 +112,7 @@ ngx_http_lua_ffi_create_main_conf(ngx_conf_t *cf)
     }
 
     fmcf->exit_timeout = NGX_CONF_UNSET_MSEC;
+    fmcf->umask = NGX_CONF_UNSET_UINT;
 
     return fmcf;
 }
@@ -115,6 +126,7 @@ ngx_http_lua_ffi_init_main_conf(ngx_conf_t *cf, void *conf)
     (void) cf;
 
     ngx_conf_init_msec_value(fmcf->exit_timeout, 5000);
+    ngx_conf_init_uint_value(fmcf->umask, ngx_http_lua_ffi_default_umask());
 
     return NGX_CONF_OK;
 }
@@ -150,6 +162,55 @@ ngx_http_lua_ffi_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_msec_value(conf->timeout, prev->timeout,
                               NGX_CONF_UNSET_MSEC);
     ngx_conf_merge_msec_value(conf->load_timeout, prev->load_timeout, 60000);
+
+    return NGX_CONF_OK;
+}
+
+
+/* what nginx was started with: a daemon makes it 0, before a reload */
+static ngx_uint_t
+ngx_http_lua_ffi_default_umask(void)
+{
+    mode_t             mask;
+    static ngx_uint_t  started_with;
+
+    if (started_with == 0) {
+        mask = umask(0);
+        (void) umask(mask);
+
+        started_with = mask ? mask : 022;
+    }
+
+    return started_with;
+}
+
+
+static char *
+ngx_http_lua_ffi_set_umask(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    u_char      *p, *last;
+    ngx_str_t   *value;
+    ngx_uint_t  *mask;
+
+    (void) cmd;
+
+    value = cf->args->elts;
+    mask = &((ngx_http_lua_ffi_main_conf_t *) conf)->umask;
+
+    if (*mask != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    *mask = 0;
+    last = value[1].data + value[1].len;
+
+    for (p = value[1].data; p < last; p++) {
+        if (*p < '0' || *p > '7' || *mask > 077) {
+            return "must be octal, from 0 to 777";
+        }
+
+        *mask = *mask * 8 + (*p - '0');
+    }
 
     return NGX_CONF_OK;
 }

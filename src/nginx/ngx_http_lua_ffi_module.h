@@ -21,6 +21,7 @@ typedef struct {
 
 typedef struct {
     ngx_msec_t                 exit_timeout;
+    ngx_uint_t                 umask;
 } ngx_http_lua_ffi_main_conf_t;
 
 #pragma GCC visibility pop

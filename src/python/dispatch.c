@@ -251,10 +251,9 @@ start(runtime_t *self, void *task)
 PyObject *
 dispatch_accept(runtime_t *self, PyObject *limit)
 {
-    int        i, n, max;
+    int        i, n, max, armed;
     long       value;
     void      *tasks[MAX_BATCH];
-    uint64_t   count;
 
     value = PyLong_AsLong(limit);
     if (value == -1 && PyErr_Occurred()) {
@@ -279,11 +278,15 @@ dispatch_accept(runtime_t *self, PyObject *limit)
         return PyLong_FromLong(0);
     }
 
-    if (read(ngx_http_lua_ffi_eventfd(self->tq), &count, sizeof(count)) < 0) {
-        /* nothing in it: it was not what woke us */
+    armed = ngx_http_lua_ffi_arm(self->tq);
+
+    if (armed == -1) {
+        PyErr_Format(PyExc_OSError, "%U: its eventfd has been closed, by "
+                     "os.closerange() perhaps", self->name);
+        return NULL;
     }
 
-    return PyLong_FromLong(ngx_http_lua_ffi_arm(self->tq));
+    return PyLong_FromLong(armed);
 }
 
 

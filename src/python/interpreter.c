@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "resty_ffi.h"
+
 #include "builtin.h"
 
 #include "bootstrap_py.h"
@@ -194,25 +196,9 @@ run_module(const char *name, const char *file, const unsigned char *source)
 
 
 int
-interpreter_thread(void *(*start)(void *), void *arg)
+interpreter_thread(void *tq, void *(*start)(void *), void *arg)
 {
-    int             err;
-    pthread_t       tid;
-    pthread_attr_t  attr;
-
-    err = pthread_attr_init(&attr);
-    if (err) {
-        return err;
-    }
-
-    (void) pthread_attr_setstacksize(&attr, INTERPRETER_STACK);
-    (void) pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-
-    err = pthread_create(&tid, &attr, start, arg);
-
-    (void) pthread_attr_destroy(&attr);
-
-    return err;
+    return ngx_http_lua_ffi_thread(tq, start, arg, INTERPRETER_STACK);
 }
 
 
@@ -340,7 +326,7 @@ interpreter_start(char *why, size_t size)
     if (phase == NOT_STARTED) {
         phase = STARTING;
 
-        if (interpreter_thread(main_thread, NULL) != 0) {
+        if (interpreter_thread(NULL, main_thread, NULL) != 0) {
             phase = NOT_STARTED;
             snprintf(error, sizeof(error),
                      "cannot start Python: no thread to be had");

@@ -19,10 +19,11 @@
 #define INTERPRETER_STACK  ((size_t) 32 << 20)
 
 /*
- * Any thread.  Starts a detached thread with such a stack; 0, or an error
- * number.
+ * Any thread; nginx's for a runtime, whose queue is tq (else NULL).  Starts a
+ * detached thread with such a stack, which has parted from nginx as all that
+ * run Python have (ngx_http_lua_ffi_thread); 0, or an error number.
  */
-int interpreter_thread(void *(*start)(void *), void *arg);
+int interpreter_thread(void *tq, void *(*start)(void *), void *arg);
 
 /*
  * Any thread that does not hold the GIL.  Starts the interpreter where it

@@ -93,7 +93,7 @@ leave(int timeout_ms)
         return;
     }
 
-    if (interpreter_thread(leave_thread, NULL) != 0
+    if (interpreter_thread(NULL, leave_thread, NULL) != 0
         || !wait_for_leave(timeout_ms - report_ms))
     {
         ngx_http_lua_ffi_log(RESTY_FFI_LOG_WARN, late, sizeof(late) - 1);

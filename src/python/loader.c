@@ -138,7 +138,7 @@ libffi_init(char *cfg, void *tq)
         return 0;
     }
 
-    if (interpreter_thread(start_thread, s) != 0) {
+    if (interpreter_thread(tq, start_thread, s) != 0) {
         report(tq, "ffi_python3: no thread to be had");
         free(s);
     }

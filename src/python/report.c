@@ -273,7 +273,7 @@ report_ask(void *tq)
     pthread_mutex_lock(&lock);
 
     if (!writing) {
-        writing = interpreter_thread(write_thread, NULL) == 0;
+        writing = interpreter_thread(NULL, write_thread, NULL) == 0;
     }
 
     for (last = &asked; *last && (*last)->tq != tq; last = &(*last)->next) {
@@ -288,7 +288,7 @@ report_ask(void *tq)
     }
 
     if (writing && !watching) {
-        watching = interpreter_thread(watch_thread, NULL) == 0;
+        watching = interpreter_thread(NULL, watch_thread, NULL) == 0;
     }
 
     pthread_mutex_unlock(&lock);

@@ -66,7 +66,9 @@ class Nginx:
         python_path: Sequence[str | Path] = (),
         library_path: Sequence[str | Path] = (),
         environ: Mapping[str, str] | None = None,
+        launcher: Sequence[str | Path] = (),
     ) -> None:
+        self._launcher = [str(word) for word in launcher]
         self.prefix = Path(tempfile.mkdtemp(prefix="ngx-"))
         self.socket = self.prefix / "http.sock"
         self.error_log = self.prefix / "error.log"
@@ -155,7 +157,7 @@ class Nginx:
     def _command(self) -> list[str]:
         nginx = [NGINX_BIN, "-p", str(self.prefix), "-c", str(self.conf)]
         nginx += ["-e", str(self.error_log)]
-        return [*checker.command(self.prefix), *nginx]
+        return [*self._launcher, *checker.command(self.prefix), *nginx]
 
     def test_configuration(self) -> tuple[bool, str]:
         """What `nginx -t` says; instead of running it."""

@@ -23,7 +23,7 @@ def test_bytes(nginx: Nginx, load: str, request_: bytes) -> None:
 
 
 def test_nil(nginx: Nginx) -> None:
-    assert nginx.lua(f"return {LOAD}:echo(nil)") == [True]
+    assert nginx.lua(f"return {LOAD}:echo(nil)") == [True, None]
 
 
 def test_large(nginx: Nginx) -> None:

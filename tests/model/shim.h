@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -115,6 +116,7 @@
 #define eventfd(n, flags)      shim_eventfd(n, flags)
 #define write(fd, p, n)        shim_write(fd, p, n)
 #define close(fd)              shim_close(fd)
+#define fstat(fd, st)          shim_fstat(fd, st)
 #define usleep(us)             shim_usleep(us)
 #define clock_gettime(c, ts)   shim_clock(ts)
 #define pthread_getspecific(k)     shim_getspecific(k)
@@ -129,6 +131,7 @@ long shim_syscall(long number, ...);
 int shim_eventfd(unsigned n, int flags);
 ssize_t shim_write(int fd, const void *p, size_t n);
 int shim_close(int fd);
+int shim_fstat(int fd, struct stat *st);
 int shim_usleep(useconds_t us);
 int shim_clock(struct timespec *ts);
 void *shim_getspecific(pthread_key_t key);

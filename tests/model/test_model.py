@@ -36,8 +36,8 @@ MUTATIONS = [
     ),
     (
         "queue.c",
-        "    if (!q->stale && atomic_load(&q->fd) != -1",
-        "    if (atomic_load(&q->fd) != -1",
+        "    if (!q->stale && atomic_load(&q->has_loop)",
+        "    if (atomic_load(&q->has_loop)",
         "loop, close and release",
     ),
     (
@@ -49,7 +49,7 @@ MUTATIONS = [
     ),
     (
         "poll.c",
-        "            if (atomic_load(&q->fd) != -1) {",
+        "            if (atomic_load(&q->has_loop)) {",
         "            if (0) {",
         "two loops on one eventfd, close",
     ),

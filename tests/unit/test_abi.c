@@ -5,6 +5,8 @@
 #include "resty_ffi.h"
 
 #include "abi.h"
+#include <errno.h>
+
 #include "unit.h"
 
 
@@ -651,6 +653,58 @@ test_the_method(void **state)
 }
 
 
+static _Atomic bool  started;
+
+
+static void *
+say_started(void *arg)
+{
+    (void) arg;
+    atomic_store(&started, true);
+
+    return NULL;
+}
+
+
+static void *
+start_for_the_queue(void *arg)
+{
+    *(int *) arg = ngx_http_lua_ffi_thread(tq, say_started, NULL, 0);
+
+    return NULL;
+}
+
+
+static void
+test_threads_that_have_parted(void **state)
+{
+    int    rc;
+    void  *stale;
+
+    (void) state;
+
+    assert_int_equal(ngx_http_lua_ffi_thread(NULL, say_started, NULL, 0), 0);
+    unit_until(atomic_load(&started));
+
+    /* for a queue that is none, or not from here */
+
+    stale = pointer(~bridge_queue_handle(q));
+    assert_int_equal(ngx_http_lua_ffi_thread(stale, say_started, NULL, 0),
+                     EINVAL);
+
+    unit_join(unit_thread(start_for_the_queue, &rc));
+    assert_int_equal(rc, EINVAL);
+
+    /* once */
+
+    atomic_store(&started, false);
+    assert_int_equal(ngx_http_lua_ffi_thread(tq, say_started, NULL, 0), 0);
+    unit_until(atomic_load(&started));
+    assert_int_equal(ngx_http_lua_ffi_thread(tq, say_started, NULL, 0),
+                     EINVAL);
+}
+
+
 static void
 test_a_default_timeout(void **state)
 {
@@ -697,6 +751,7 @@ main(void)
         test(test_log_lines),
         test(test_a_forked_child_does_nothing),
         test(test_a_default_timeout),
+        test(test_threads_that_have_parted),
     };
 
     (void) bridge_host_init(unit_wake, NULL);

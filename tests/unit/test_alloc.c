@@ -286,6 +286,7 @@ event_fds(void)
 
     /* as a release does */
     (void) close(atomic_exchange(&q->fd, -1));
+    atomic_store(&q->has_loop, false);
 }
 
 

@@ -32,7 +32,6 @@ typedef struct {
 
 static atomic_int          countdown, failures;
 static char               *log_name;
-static int                 log_fd = -1;
 static _Thread_local bool  failed_dl;
 
 
@@ -48,7 +47,6 @@ begin(void)
     file = getenv("FAULTS_LOG");
     if (file) {
         log_name = strdup(file);    /* nginx writes over its own */
-        log_fd = open(file, O_WRONLY|O_APPEND|O_CLOEXEC);
     }
 }
 
@@ -97,7 +95,7 @@ logged(const char *line)
 static bool
 fails(const char *name, void *caller)
 {
-    int      n = countdown;
+    int      fd, n = countdown;
     char     line[512];
     Dl_info  info;
 
@@ -118,9 +116,15 @@ fails(const char *name, void *caller)
         return false;
     }
 
-    if (write(log_fd, line, strlen(line)) == -1) {
+    /* threads have tables of descriptors of their own */
+
+    fd = open(log_name, O_WRONLY|O_APPEND|O_CLOEXEC);
+
+    if (fd == -1 || write(fd, line, strlen(line)) == -1) {
         abort();
     }
+
+    close(fd);
 
     failures++;
 
@@ -165,6 +169,9 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
     X(malloc, 0, errno = ENOMEM)                                              \
     X(calloc, 0, errno = ENOMEM)                                              \
     X(eventfd, -1, errno = ENOMEM)                                            \
+    X(recvmsg, -1, errno = EMFILE)                                            \
+    X(sendmsg, -1, errno = ENOBUFS)                                           \
+    X(socketpair, -1, errno = EMFILE)                                         \
     X(dlinfo, -1, failed_dl = true)                                           \
     X(fopen, 0, errno = EMFILE)                                               \
     X(on_exit, -1, (void) 0)                                                  \

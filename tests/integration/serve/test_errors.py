@@ -81,7 +81,7 @@ def test_exceptions(
     assert (ok, rc) == (False, 1)
     assert said
     assert text is None or said == text
-    assert call(nginx, cfg, "pass", method=method) == [True]
+    assert call(nginx, cfg, "pass", method=method) == [True, None]
 
 
 @kinds
@@ -127,7 +127,7 @@ def test_error_chooses(
 ) -> None:
     since = len(nginx.log())
     assert call(nginx, cfg, source, method=method) == [False, *answer]
-    assert call(nginx, cfg, "pass", method=method) == [True]
+    assert call(nginx, cfg, "pass", method=method) == [True, None]
     assert "Traceback" not in nginx.log(since)
 
 
@@ -155,7 +155,7 @@ def test_error_misused(
     assert ok is False
     assert isinstance(rc, int | float)
     assert rc != 0
-    assert call(nginx, cfg, "pass", method=method) == [True]
+    assert call(nginx, cfg, "pass", method=method) == [True, None]
 
 
 def test_ten_tracebacks_a_second(nginx: Nginx) -> None:

@@ -75,14 +75,14 @@ def test_no_memory(nginx: Nginx, method: str) -> None:
 
 
 def test_beside_busy_threads(nginx: Nginx) -> None:
-    assert call(nginx, "faults,Busy", "3", method="start") == [True]
+    assert call(nginx, "faults,Busy", "3", method="start") == [True, None]
     try:
         for cfg in ("kinds,upper", "kinds,eight", "kinds,fetch"):
             (answers,) = nginx.lua(f"{at_once(cfg, 24)} return all")
             assert [answer[0] for answer in answers] == [True] * 24
             assert nginx.get("/ping").text == "pong"
     finally:
-        assert call(nginx, "faults,Busy", method="stop") == [True]
+        assert call(nginx, "faults,Busy", method="stop") == [True, None]
 
 
 # -- the end of the process

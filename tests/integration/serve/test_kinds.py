@@ -74,13 +74,13 @@ def test_current_method(nginx: Nginx, method: str) -> None:
 def test_a_class_keeps_state_per_runtime(nginx: Nginx) -> None:
     for config in ("one", "two"):
         cfg = f"kinds,Cache,{config}"
-        assert call(nginx, cfg, "k", method="get") == [True]
-        assert call(nginx, cfg, f"k={config}", method="set") == [True]
+        assert call(nginx, cfg, "k", method="get") == [True, None]
+        assert call(nginx, cfg, f"k={config}", method="set") == [True, None]
     for config in ("one", "two"):
         cfg = f"kinds,Cache,{config}"
         assert call(nginx, cfg, "k", method="get") == [True, config]
     unload(nginx, "kinds,Cache,one")
-    assert call(nginx, "kinds,Cache,one", "k", method="get") == [True]
+    assert call(nginx, "kinds,Cache,one", "k", method="get") == [True, None]
 
 
 @pytest.mark.parametrize(
