@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 import subprocess
@@ -305,6 +306,7 @@ def test_what_waits_next_is_not_resumed_by_us(nginx: Nginx) -> None:
     ) == ["well"]
 
 
+@pytest.mark.once
 @pytest.mark.valgrind
 def test_other_clients_get_their_own(nginx: Nginx) -> None:
     """While strays hit some calls, those of others end in their time."""
@@ -387,3 +389,60 @@ def test_a_request_that_ends(nginx: Nginx) -> None:
         return probe.load():call("after")
         """
     ) == [True, "after"]
+
+
+DELAYS = """
+import asyncio
+from resty_ffi import serve
+
+@serve
+async def wait(request):
+    ms, _, text = request.partition(b" ")
+    await asyncio.sleep(int(ms) / 1000)
+    return text
+"""
+
+# Each coroutine asks twice, takes the faster answer, and then calls; the
+# slower one's end resumes it while it waits.
+LOAD = """
+    local rt = assert(ngx.load_ffi("ffi_python3", "stray_delays,wait"))
+    local stray = require "stray"
+    local counts = { calls = 0, wrong = 0, late = 0, longest = 0 }
+    local function ask(ms) return function() return rt:go(ms .. " x") end end
+    local function run(number)
+        for i = 1, CALLS do
+            local a = ngx.thread.spawn(ask(1 + i % 3))
+            local b = ngx.thread.spawn(ask(5 + i % 7))
+            assert(ngx.thread.wait(a, b))
+            local text = number .. " of " .. i
+            local ok, seconds, res =
+                stray.time(rt.go, rt, "10 " .. text)
+            counts.calls = counts.calls + 1
+            if not ok or res ~= text or seconds < 0.0085 then
+                counts.wrong = counts.wrong + 1
+            end
+            if seconds > 0.06 then
+                counts.late = counts.late + 1
+            end
+            counts.longest = math.max(counts.longest, seconds)
+        end
+    end
+    local threads = {}
+    for i = 1, 50 do
+        threads[i] = ngx.thread.spawn(run, i)
+    end
+    for i = 1, 50 do
+        assert(ngx.thread.wait(threads[i]))
+    end
+    return counts.calls, counts.wrong, counts.late, counts.longest
+"""
+
+
+@pytest.mark.once
+def test_many_calls_beside_strays(nginx: Nginx) -> None:
+    """STRAY_CALLS: of each of the 50 coroutines."""
+    calls = int(os.environ.get("STRAY_CALLS", "20"))
+    nginx.write_python("stray_delays.py", DELAYS)
+    made, wrong, late, longest = nginx.lua(LOAD.replace("CALLS", str(calls)))
+    print(f"{made} calls, {late} late, the longest {longest:.3f} s")
+    assert (made, wrong) == (50 * calls, 0)

@@ -67,6 +67,7 @@ static const kind_t  kinds[] = {
     { "sync", 40, ECHOED, true },
     { "async", 30, ECHOED, true },
     { "late", 6, ECHOED, true },
+    { "hedged", 6, ECHOED, true },
     { "raise", 8, RAISED, false },
     { "refuse", 8, REFUSED, false },
     { "slow", 4, TIMED_OUT, true },

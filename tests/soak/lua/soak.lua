@@ -14,7 +14,9 @@ local PLAIN = "soaked?,Plain"
 local LOOP = "soaked?,Loop"
 local BLOCK = "soaked?,block"
 
--- path -> cfg, method, opts of the call
+-- path -> cfg, method, opts of the call, and what comes before it
+local hedge
+
 local kinds = {
     sync = { PLAIN, "echo" },
     raise = { PLAIN, "fail" },
@@ -23,11 +25,21 @@ local kinds = {
     late = { LOOP, "late" },
     slow = { LOOP, "slow", { timeout = 5 } },
     block = { BLOCK, "block", { timeout = 5 } },
+    hedged = { LOOP, "late", nil, function(rt) hedge(rt) end },
 }
 
 
 local function load(cfg)
     return assert(ngx.load_ffi("ffi_python3", cfg, { max_queue = 1024 }))
+end
+
+
+-- asks twice, and takes the faster answer: the end of the slower one resumes
+-- the caller in whatever it waits for next
+function hedge(rt)
+    local fast = ngx.thread.spawn(rt.echo, rt, "hedged")
+    local slow = ngx.thread.spawn(rt.late, rt, "hedged")
+    assert(ngx.thread.wait(fast, slow))
 end
 
 
@@ -39,10 +51,14 @@ end
 
 
 function _M.handle()
-    local cfg, method, opts = unpack(kinds[ngx.var.uri:sub(2)])
+    local cfg, method, opts, before = unpack(kinds[ngx.var.uri:sub(2)], 1, 4)
     ngx.req.read_body()
 
     local rt = load(cfg)
+    if before then
+        before(rt)
+    end
+
     local ok, res, err = rt[method](rt, ngx.req.get_body_data(), opts)
 
     if ok then
