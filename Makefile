@@ -256,9 +256,13 @@ soak:
 	@$(MAKE) --no-print-directory all $(VENV)/test
 	@SOAK_S='$(SOAK_S)' $(VENV_PYTHON) -m tests.soak $(SOAK)
 
-.PHONY: bench bench-kafka
+.PHONY: bench bench-kafka bench-compare
 bench: all venv
 	@exec bench/run
+
+# Beside another tree of this repository: OLD=../old PAIRS=15
+bench-compare: all venv
+	@exec $(PYTHON) -m bench.compare '$(OLD)' . $(PAIRS)
 
 bench-kafka: all venv
 	@exec bench/run kafka
