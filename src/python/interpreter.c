@@ -1,6 +1,5 @@
 #include "interpreter.h"
 
-#include <dlfcn.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include "resty_ffi.h"
 
 #include "builtin.h"
+#include "pending.h"
 
 #include "bootstrap_py.h"
 #include "fresh_py.h"
@@ -25,20 +25,6 @@ static bool             in_child;
 
 
 static void note_child(void);
-
-
-/*
- * LuaJIT and nginx may have loaded us locally; C extensions expect Python's
- * symbols in the global scope.
- */
-static bool
-promote_libpython(void)
-{
-    Dl_info  info;
-
-    return dladdr((void *) Py_InitializeFromConfig, &info)
-           && dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
-}
 
 
 /* a virtual environment is found by its python's path */
@@ -118,7 +104,7 @@ prepare(char **paths)
     static bool  prepared;
 
     if (!prepared) {
-        prepared = promote_libpython()
+        prepared = pending_prepare()
                    && pthread_atfork(NULL, NULL, note_child) == 0
                    && PyImport_AppendInittab("_resty_ffi", builtin_init) == 0;
     }
@@ -267,10 +253,14 @@ wait_for_next_start(void)
 }
 
 
-/* Python's main thread: it only has to be there */
+/* Python's main thread */
 static void *
 main_thread(void *arg)
 {
+    static const char  unnoticed[] =
+        "ffi_python3: libpython was in nginx before: what C extensions queue "
+        "by Py_AddPendingCall does not run";
+
     char           *paths;
     PyStatus        status;
     PyThreadState  *state;
@@ -305,14 +295,15 @@ main_thread(void *arg)
         PyEval_RestoreThread(state);
     }
 
-    (void) PyEval_SaveThread();
-    set_phase(RUNNING);
-
-    for ( ;; ) {
-        pause();
+    if (!pending_is_noticed()) {
+        ngx_http_lua_ffi_log(RESTY_FFI_LOG_WARN, unnoticed,
+                             sizeof(unnoticed) - 1);
     }
 
-    return NULL;
+    state = PyEval_SaveThread();
+    set_phase(RUNNING);
+
+    pending_run(state);
 }
 
 

@@ -596,6 +596,7 @@ HARMLESS = {
     "PyCallable_Check",
     "PyConfig_InitPythonConfig",
     "Py_InitializeFromConfig",
+    "Py_MakePendingCalls",
     "PyModuleDef_Init",
     "PyFloat_FromDouble",  # c/faults.c passes no doubles on
     "PyBool_FromLong",
