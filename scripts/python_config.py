@@ -11,7 +11,14 @@ import sysconfig
 def cflags() -> str:
     paths = sysconfig.get_paths()
     flags = [f"-I{paths[name]}" for name in ("include", "platinclude")]
-    flags.append(f'-DRESTY_FFI_PYTHON="{sys.executable}"')
+    # the form of PYTHONHOME
+    home = dict.fromkeys((sys.base_prefix, sys.base_exec_prefix))
+    texts = {
+        "PYTHON": sys.executable,
+        "BASE_PYTHON": getattr(sys, "_base_executable", sys.executable),
+        "HOME": ":".join(home),
+    }
+    flags += [f'-DRESTY_FFI_{key}="{text}"' for key, text in texts.items()]
     return "\n".join(shlex.quote(flag) for flag in dict.fromkeys(flags))
 
 

@@ -11,6 +11,7 @@
 
 #include "builtin.h"
 #include "pending.h"
+#include "venv.h"
 
 #include "bootstrap_py.h"
 #include "fresh_py.h"
@@ -25,27 +26,6 @@ static bool             in_child;
 
 
 static void note_child(void);
-
-
-/* a virtual environment is found by its python's path */
-static const char *
-find_executable(char *buf, size_t size)
-{
-    int          n;
-    const char  *venv;
-
-    venv = getenv("VIRTUAL_ENV");
-
-    if (venv && *venv) {
-        n = snprintf(buf, size, "%s/bin/python", venv);
-
-        if (n > 0 && (size_t) n < size && access(buf, X_OK) == 0) {
-            return buf;
-        }
-    }
-
-    return RESTY_FFI_PYTHON;
-}
 
 
 /*
@@ -96,11 +76,14 @@ search_path(void)
 
 /*
  * What can be done before Python begins to start, of which there is no second
- * time: false where memory ran out, and it can be tried again.
+ * time.  Where it fails: NULL, error says why, and it can be tried again; else
+ * what search_path gives.  python: room for a path.
  */
-static bool
-prepare(char **paths)
+static char *
+prepare(char *python)
 {
+    char         why[480];
+    char        *paths;
     static bool  prepared;
 
     if (!prepared) {
@@ -109,19 +92,27 @@ prepare(char **paths)
                    && PyImport_AppendInittab("_resty_ffi", builtin_init) == 0;
     }
 
-    *paths = prepared ? search_path() : NULL;
+    paths = prepared ? search_path() : NULL;
 
-    return *paths != NULL;
+    if (paths == NULL) {
+        snprintf(error, sizeof(error), "cannot start Python: no memory");
+
+    } else if (!venv_python(python, PATH_MAX, why, sizeof(why))) {
+        snprintf(error, sizeof(error), "cannot start Python: %s", why);
+        free(paths);
+        paths = NULL;
+    }
+
+    return paths;
 }
 
 
 static PyStatus
-initialize(const char *paths)
+initialize(const char *python, const char *paths)
 {
-    char        path[PATH_MAX];
-    PyStatus    status;
-    PyConfig    config;
-    const char *executable;
+    size_t    i;
+    PyStatus  status;
+    PyConfig  config;
 
     PyConfig_InitPythonConfig(&config);
 
@@ -129,27 +120,31 @@ initialize(const char *paths)
     config.parse_argv = 0;
     config.buffered_stdio = 0;
 
-    executable = find_executable(path, sizeof(path));
+    /*
+     * The standard library is below home, whatever python's own is; site
+     * finds the packages of an environment by its python.
+     */
 
-    status = PyConfig_SetBytesString(&config, &config.executable, executable);
-    if (PyStatus_Exception(status)) {
-        goto done;
-    }
+    const struct {
+        wchar_t     **field;
+        const char   *value;
+    } texts[] = {
+        { &config.home, RESTY_FFI_HOME },
+        { &config.base_executable, RESTY_FFI_BASE_PYTHON },
+        { &config.executable, python },
+        { &config.program_name, python },
+        { &config.pythonpath_env, *paths ? paths : NULL }
+    };
 
-    status = PyConfig_SetBytesString(&config, &config.program_name,
-                                     executable);
-    if (PyStatus_Exception(status)) {
-        goto done;
-    }
-
-    if (*paths) {
-        status = PyConfig_SetBytesString(&config, &config.pythonpath_env,
-                                         paths);
+    for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        status = PyConfig_SetBytesString(&config, texts[i].field,
+                                         texts[i].value);
         if (PyStatus_Exception(status)) {
             goto done;
         }
+    }
 
-    } else {
+    if (*paths == '\0') {
         (void) unsetenv("PYTHONPATH");
     }
 
@@ -261,19 +256,20 @@ main_thread(void *arg)
         "ffi_python3: libpython was in nginx before: what C extensions queue "
         "by Py_AddPendingCall does not run";
 
+    char            python[PATH_MAX];
     char           *paths;
     PyStatus        status;
     PyThreadState  *state;
 
     (void) arg;
 
-    if (!prepare(&paths)) {
-        snprintf(error, sizeof(error), "cannot start Python: no memory");
+    paths = prepare(python);
+    if (paths == NULL) {
         set_phase(NOT_STARTED);
         return NULL;
     }
 
-    status = initialize(paths);
+    status = initialize(python, paths);
     free(paths);
 
     if (PyStatus_Exception(status)) {

@@ -60,6 +60,7 @@ start_thread(void *arg)
 
     if (!interpreter_start(why, sizeof(why))) {
         snprintf(text, sizeof(text), "ffi_python3: %s", why);
+        ngx_http_lua_ffi_log(RESTY_FFI_LOG_ERR, text, (int) strlen(text));
         report(s->tq, text);
         free(s);
         return NULL;
