@@ -187,7 +187,8 @@ RESTY_FFI_API void ngx_http_lua_ffi_kick(void *tq);
 
 enum {
     RESTY_FFI_THREADS         = 0,  /* opts.threads */
-    RESTY_FFI_SWITCH_INTERVAL = 1   /* opts.switch_interval, ms */
+    RESTY_FFI_SWITCH_INTERVAL = 1,  /* opts.switch_interval, ms */
+    RESTY_FFI_RELOAD          = 2   /* 1: rt:__reload() starts the runtime */
 };
 
 /*
@@ -196,7 +197,10 @@ enum {
  */
 RESTY_FFI_API void ngx_http_lua_ffi_default_timeout(void *tq, int ms);
 
-/* An option of ngx.load_ffi; missing where it was not given. */
+/*
+ * An option of ngx.load_ffi, or a fact about the load; missing where it was
+ * not given.
+ */
 RESTY_FFI_API double ngx_http_lua_ffi_option(void *tq, int option,
     double missing);
 

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 
 #include "abi.h"
+#include "resty_ffi.h"
 #include "ngx_http_lua_ffi_health.h"
 #include "ngx_http_lua_ffi_library.h"
 #include "ngx_http_lua_ffi_registry.h"
@@ -75,7 +76,7 @@ ngx_http_lua_ffi_reload(uint64_t id, u_char *err, size_t *errlen)
 {
     void                        *library;
     ngx_int_t                    left;
-    ngx_http_lua_ffi_load_t     *load;
+    ngx_http_lua_ffi_load_t      load;
     ngx_http_lua_ffi_entry_t    *e;
 
     e = ngx_http_lua_ffi_entry(id);
@@ -103,15 +104,16 @@ ngx_http_lua_ffi_reload(uint64_t id, u_char *err, size_t *errlen)
         return NULL;
     }
 
-    load = &e->runtime->load;
+    load = e->runtime->load;
+    load.options[RESTY_FFI_RELOAD] = 1;
 
-    library = ngx_http_lua_ffi_library_open(&load->lib, load->is_global, err,
+    library = ngx_http_lua_ffi_library_open(&load.lib, load.is_global, err,
                                             errlen);
     if (library == NULL) {
         return NULL;
     }
 
-    return ngx_http_lua_ffi_start(load, library, e, err, errlen);
+    return ngx_http_lua_ffi_start(&load, library, e, err, errlen);
 }
 
 
