@@ -22,6 +22,7 @@ else:
     import _resty_ffi_fresh as _fresh
 
 LOG_ERR, LOG_WARN = 4, 5
+RELOAD = 2
 
 # Innermost frames of a stack that error.log shows.
 FRAMES = 30
@@ -52,7 +53,8 @@ def start(
     """
     undo = _nothing
     try:
-        target, undo = _load(directory, module, fresh, function)
+        again = fresh and _is_reload(tq)
+        target, undo = _load(directory, module, fresh, function, again)
         what = f"{module}.{function}"
         if is_served(target):
             _serve(target, what, config, tq)
@@ -76,7 +78,11 @@ def load(
 
 
 def _load(
-    directory: str | None, module: str, fresh: bool, function: str
+    directory: str | None,
+    module: str,
+    fresh: bool,
+    function: str,
+    again: bool = False,
 ) -> tuple[Any, _fresh.Undo]:
     what = module
 
@@ -93,7 +99,7 @@ def _load(
         if directory is not None:
             _put_on_path(directory)
         if fresh:
-            return _fresh.load(module, pick)
+            return _fresh.load(module, pick, again)
         return pick(_fresh.load_cached(module)), _nothing
     except BaseException as error:
         raise failed(what, error) from error
@@ -183,6 +189,12 @@ def _log(level: int, text: str) -> None:
     import _resty_ffi  # only where this is compiled in
 
     _resty_ffi.log(level, text)
+
+
+def _is_reload(tq: int) -> bool:
+    import _resty_ffi
+
+    return bool(_resty_ffi.option(tq, RELOAD, 0))
 
 
 def describe(error: BaseException) -> str:

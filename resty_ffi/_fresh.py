@@ -47,20 +47,23 @@ _locks: dict[str, threading.Lock] = {}
 _tops: set[str] = set()
 
 
-def load(name: str, pick: Callable[[Any], T]) -> tuple[T, Undo]:
-    """What pick makes of the module, imported afresh.
+def load(
+    name: str, pick: Callable[[Any], T], again: bool = False
+) -> tuple[T, Undo]:
+    """What pick makes of the module, imported afresh where it has changed.
 
-    Raises what the import and pick raise; nothing has changed then. The
-    second result takes the import back, unless another one has followed.
+    again: execute it in any case. Raises what the import and pick raise;
+    nothing has changed then. The second result takes the import back, unless
+    another one has followed.
     """
     top = _top(name)
     with _lock(top):
         _watch(top)
         importlib.invalidate_caches()
         with _view_of(top) as view:
-            change = _Change(name, top)
+            change = _Change(name, top, again)
             while not view.shows(change.before, change.old):
-                change = _Change(name, top)
+                change = _Change(name, top, again)
             try:
                 change.run()
                 picked = pick(sys.modules[name])
@@ -89,7 +92,7 @@ def load_cached(name: str) -> Any:
 class _Change:
     """The replacement of the old ones of those that were there before."""
 
-    def __init__(self, name: str, top: str) -> None:
+    def __init__(self, name: str, top: str, again: bool) -> None:
         self._name = name
         self._top = top
         self.before = _settled(top)
@@ -100,8 +103,10 @@ class _Change:
         self._changed = [n for n, m in members.items() if _changed(n, m)]
         if self._changed:
             self.old = members
-        else:
+        elif again:
             self.old = {n: m for n, m in members.items() if n == name}
+        else:
+            self.old = {}
         self._attributes = {
             name: dict(vars(module))
             for name, module in self.before.items()

@@ -81,6 +81,86 @@ def test_with_it_the_file_is_read_again(module: Module) -> None:
         module.unload()
 
 
+COUNTED = """
+import sys
+import evaluate
+
+sys.executed = getattr(sys, "executed", 0) + 1
+
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+
+def double(point):
+    return point.x * 2
+
+
+def init(cfg, tq):
+    return evaluate.init(cfg, tq)
+"""
+
+
+def test_a_second_runtime_of_what_has_not_changed(module: Module) -> None:
+    """It is the same module: nothing in it is there twice."""
+    module.write(COUNTED)
+    nginx, name = module.nginx, module.name
+    nginx.python("import sys; sys.executed = 0; result = 0")
+    for config in ("one", "two", "three"):
+        assert nginx.lua(
+            f'return ngx.load_ffi("ffi_python3", "{name}?,init,{config}")'
+            ':run("import sys; result = sys.executed")'
+        ) == [True, "1"]
+    assert nginx.lua(
+        f'''local rt = ngx.load_ffi("ffi_python3", "{name}?,init,one")
+        rt:__unload()
+        return ngx.load_ffi("ffi_python3", "{name}?,init,one")
+            :run("import sys; result = sys.executed")'''
+    ) == [True, "1"]
+
+
+def test_objects_of_two_runtimes_for_a_process_pool(module: Module) -> None:
+    """pickle wants the class that is the one of that name."""
+    module.write(COUNTED)
+    nginx, name = module.nginx, module.name
+    nginx.lua(
+        f'assert(ngx.load_ffi("ffi_python3", "{name}?,init,one"))'
+        f':run("import {name}, sys; sys.points = [{name}.Point(4)]")'
+    )
+    assert nginx.lua(
+        f'return ngx.load_ffi("ffi_python3", "{name}?,init,two")'
+        f":run([[import {name}, multiprocessing, sys\n"
+        'context = multiprocessing.get_context("spawn")\n'
+        "with context.Pool(1) as pool:\n"
+        f"    result = pool.map({name}.double, sys.points)]])"
+    ) == [True, "[8]"]
+
+
+def test_a_reload_executes_it_again(module: Module) -> None:
+    module.write(COUNTED)
+    nginx, name = module.nginx, module.name
+    nginx.python("import sys; sys.executed = 0; result = 0")
+    assert nginx.lua(
+        f'''local rt = ngx.load_ffi("ffi_python3", "{name}?,init,again")
+        for i = 1, 3 do
+            assert(rt:__reload())
+        end
+        return rt:run("import sys; result = sys.executed")'''
+    ) == [True, "4"]
+
+
+def test_a_reload_without_the_mark_does_not(module: Module) -> None:
+    module.write(COUNTED)
+    nginx, name = module.nginx, module.name
+    nginx.python("import sys; sys.executed = 0; result = 0")
+    assert nginx.lua(
+        f'''local rt = ngx.load_ffi("ffi_python3", "{name},init,again")
+        assert(rt:__reload())
+        return rt:run("import sys; result = sys.executed")'''
+    ) == [True, "1"]
+
+
 def test_a_stale_pyc(module: Module) -> None:
     module.version(1)
     pyc = py_compile.compile(str(module.path), doraise=True)

@@ -45,8 +45,9 @@ class Package:
             file = name.replace("__", "/").replace("init", "__init__")
             self.write(f"{self.name}/{file}.py", source)
 
-    def load(self, name: str = "mod") -> Any:
-        return _fresh.load(f"{self.name}.{name}", lambda module: module)[0]
+    def load(self, name: str = "mod", *, again: bool = False) -> Any:
+        name = f"{self.name}.{name}"
+        return _fresh.load(name, lambda module: module, again)[0]
 
     def loaded(self) -> dict[str, object]:
         return {
@@ -100,11 +101,20 @@ def test_who_imports_it_comes_along(pkg: Package) -> None:
     assert (new.V, new.between.V) == (2, 2)
 
 
-def test_where_nothing_has_changed_only_it_is_fresh(pkg: Package) -> None:
-    """Runtimes of one package share what they import."""
+def test_what_has_not_changed_is_shared(pkg: Package) -> None:
+    """Two runtimes of a module have the same classes."""
+    pkg.put(init="", mod=MOD, near="V = 1")
+    first = pkg.load()
+    pkg.put(mod=MOD, near="V = 1")
+    assert pkg.load() is first
+    assert pkg.load("near") is first.near
+
+
+def test_a_reload_of_what_has_not_changed(pkg: Package) -> None:
+    """The file that was asked for, and no other."""
     pkg.put(init="", mod=MOD, near="V = object()")
     old = pkg.load()
-    new = pkg.load()
+    new = pkg.load(again=True)
     assert new is not old
     assert new.near is old.near
     assert sys.modules[pkg.name].mod is new
@@ -333,7 +343,7 @@ def test_a_package_that_uses_the_name_of_its_module(pkg: Package) -> None:
     package: Any = sys.modules[pkg.name]
     function = package.mod
     assert function() == 1
-    pkg.load()
+    pkg.load(again=True)
     assert package.mod is function
     pkg.put(mod="def mod(): return 2")
     pkg.load()
