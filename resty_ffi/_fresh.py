@@ -1,50 +1,39 @@
-"""`module?`: imports it from its source, and its package where that changed.
+"""`module?`: imports it, and its package, from source where that has changed.
 
 Compiled into libffi_python3.so, beside _bootstrap.py.
 
-What is replaced, and when. A package is imported anew as a whole, so that no
-runtime mixes two versions of it: where a loaded module of it differs from its
-file, all that are loaded leave sys.modules, and the one that was asked for
-and those that have changed are imported into new module objects. Where none
-has changed, only the one that was asked for is. The old objects are never
+A package is imported anew as a whole, so that no runtime mixes two versions of
+it: its modules leave sys.modules, and the one that was asked for and those
+that have changed are imported into new module objects. The old ones are never
 written to: who has them goes on with them. When anything fails, sys.modules
-has the old ones back.
-
-Who sees what. The new code finds itself in sys.modules while it runs
-(dataclasses and pickle need that), so the old modules cannot be there as
-well: until the load has succeeded, `import` statements of anybody but the new
-code still give the old. Those of old modules do so for ever.
+has them back.
 """
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import importlib
 import importlib.abc
 import importlib.util
 import os
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from _thread import LockType, allocate_lock
+from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 Undo = Callable[[], None]
 Modules = dict[str, Any]  # whatever modules put into sys.modules
+Sources = dict[str, tuple[str, bytes]]  # by module: file, hash of its content
 
-SETTLED_S = 10.0
-IMPORTS_S = 1.0
 MISSING = object()
 
-# of modules that have been replaced: by name, what was there beside them
-VERSION = "__resty_ffi_version__"
+_locks: dict[str, LockType] = {}
 
-_locks: dict[str, threading.Lock] = {}
-_tops: set[str] = set()
+# What has been executed of the packages that `?` has been used for.
+_executed: dict[str, Sources] = {}
 
 
 def load(
@@ -60,24 +49,28 @@ def load(
     with _lock(top):
         _watch(top)
         importlib.invalidate_caches()
-        with _view_of(top) as view:
-            change = _Change(name, top, again)
-            while not view.shows(change.before, change.old):
-                change = _Change(name, top, again)
-            try:
-                change.run()
-                picked = pick(sys.modules[name])
-            except BaseException:
-                change.undo()
-                raise
-            change.mark_old()
+        _wait_for_imports(top)
+        before = _Before(top)
+        changed, old = before.outdated(name, again)
+        try:
+            for module in old:
+                del sys.modules[module]
+            importlib.import_module(name)
+            for module in changed:
+                with _unless_gone(module):
+                    importlib.import_module(module)
+            before.link_kept(old)
+            before.restore_shadow(name)
+            picked = pick(sys.modules[name])
+        except BaseException:
+            before.restore()
+            raise
         after = _loaded(top)
 
     def undo() -> None:
         with _lock(top):
-            now = {name: sys.modules.get(name) for name in after}
-            if _same(now, after):
-                change.undo()
+            if all(sys.modules.get(n) is m for n, m in after.items()):
+                before.restore()
 
     return picked, undo
 
@@ -89,80 +82,75 @@ def load_cached(name: str) -> Any:
         return importlib.import_module(name)
 
 
-class _Change:
-    """The replacement of the old ones of those that were there before."""
+class _Before:
+    """A package as it was before a load."""
 
-    def __init__(self, name: str, top: str, again: bool) -> None:
-        self._name = name
+    def __init__(self, top: str) -> None:
         self._top = top
-        self.before = _settled(top)
-        for n in self.before:
-            if _is_initializing(self.before[n]):
-                raise ImportError(f"{n} is still being imported", name=n)
-        members = _members(self.before, name)
-        self._changed = [n for n, m in members.items() if _changed(n, m)]
-        if self._changed:
-            self.old = members
-        elif again:
-            self.old = {n: m for n, m in members.items() if n == name}
-        else:
-            self.old = {}
+        self._modules = _loaded(top)
+        self._executed = _executed[top].copy()
         self._attributes = {
             name: dict(vars(module))
-            for name, module in self.before.items()
-            if name not in self.old and isinstance(module, ModuleType)
+            for name, module in self._modules.items()
+            if isinstance(module, ModuleType)
         }
 
-    def run(self) -> None:
-        for name in self.old:
+    def outdated(self, name: str, again: bool) -> tuple[list[str], list[str]]:
+        """Those that have changed, and those that make place for new ones."""
+        members = _members(self._modules, name)
+        changed = [n for n in members if self._changed(n)]
+        if changed:
+            return changed, members
+        return [], [name] if again and name in members else []
+
+    def _changed(self, name: str) -> bool:
+        """Whether its file is not what was executed; SyntaxError, ValueError.
+
+        Of one that an import without `?` has brought nobody knows.
+        """
+        if name not in self._executed:
+            spec = _spec(self._modules[name])
+            return spec is not None and spec.name == name and bool(spec.origin)
+        file, digest = self._executed[name]
+        try:
+            source = _read(file)
+        except OSError:
+            return True
+        if importlib.util.source_hash(source) == digest:
+            return False
+        compile(source, file, "exec", dont_inherit=True)
+        return True
+
+    def restore(self) -> None:
+        _wait_for_imports(self._top)
+        loaded = _loaded(self._top)
+        for name in loaded.keys() - self._modules.keys():
             del sys.modules[name]
-        importlib.import_module(self._name)
-        for name in self._changed:
-            with _unless_gone(name):
-                importlib.import_module(name)
-        self._link_kept()
-        self._restore_shadow()
-
-    def mark_old(self) -> None:
-        for module in self.old.values():
-            if isinstance(module, ModuleType):
-                vars(module)[VERSION] = self.before
-
-    def undo(self) -> None:
-        for module in self.old.values():
-            if isinstance(module, ModuleType):
-                vars(module).pop(VERSION, None)
-        _wait_for_imports()
-        loaded = _settled(self._top)
-        for name in loaded:
-            if name not in self.before:
-                del sys.modules[name]
-        sys.modules.update(self.before)
-        for name in {**loaded, **self.before}:
+        sys.modules.update(self._modules)
+        _executed[self._top] = self._executed.copy()
+        for name in {**loaded, **self._modules}:
             self._restore_attribute(name)
 
-    def _link_kept(self) -> None:
-        """Make kept modules attributes of packages that are new."""
-        for name, module in self.before.items():
+    def link_kept(self, old: list[str]) -> None:
+        """Make modules that stay attributes of packages that are new."""
+        for name in self._modules.keys() - set(old):
             parent, _, child = name.rpartition(".")
-            if parent in self.old and name not in self.old:
-                package = sys.modules.get(parent)
-                if isinstance(package, ModuleType):
-                    vars(package).setdefault(child, module)
+            package = sys.modules.get(parent)
+            if parent in old and isinstance(package, ModuleType):
+                vars(package).setdefault(child, self._modules[name])
 
-    def _restore_shadow(self) -> None:
-        """A kept package may use the module's name for something else."""
-        parent, _, child = self._name.rpartition(".")
-        if self._name in self.old and parent in self._attributes:
-            was = self._attributes[parent].get(child)
-            if was is not self.old[self._name]:
-                self._restore_attribute(self._name)
+    def restore_shadow(self, name: str) -> None:
+        """A package that stays may use a module's name for something else."""
+        parent, _, child = name.rpartition(".")
+        was = self._attributes.get(parent, {}).get(child, MISSING)
+        if was is not MISSING and was is not self._modules.get(name):
+            self._restore_attribute(name)
 
     def _restore_attribute(self, name: str) -> None:
         parent, _, child = name.rpartition(".")
         if parent not in self._attributes:
             return
-        package = self.before[parent]
+        package = self._modules[parent]
         was = self._attributes[parent].get(child, MISSING)
         if was is not MISSING:
             setattr(package, child, was)
@@ -177,8 +165,8 @@ def _top(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _lock(top: str) -> threading.Lock:
-    return _locks.setdefault(top, threading.Lock())
+def _lock(top: str) -> LockType:
+    return _locks.setdefault(top, allocate_lock())
 
 
 def _loaded(top: str) -> Modules:
@@ -190,55 +178,43 @@ def _loaded(top: str) -> Modules:
     }
 
 
-def _same(one: Modules, other: Modules) -> bool:
-    """Whether they hold the same objects."""
-    return {n: id(m) for n, m in one.items()} == {
-        n: id(m) for n, m in other.items()
-    }
+def _wait_for_imports(top: str) -> None:
+    """Until other threads are through with those that they have begun.
+
+    What one is in the middle of must not be taken away from it.
+    """
+    for name, module in _loaded(top).items():
+        if getattr(_spec(module), "_initializing", False):
+            with contextlib.suppress(BaseException):
+                importlib.import_module(name)
 
 
-def _settled(top: str) -> Modules:
-    """The same, when no thread is in the middle of importing any of it."""
-    end = time.monotonic() + SETTLED_S
-    while True:
-        loaded = _loaded(top)
-        busy = any(map(_is_initializing, loaded.values()))
-        if not busy or time.monotonic() > end:
-            return loaded
-        time.sleep(0.001)
-
-
-def _is_initializing(module: Any) -> bool:
-    return bool(getattr(_spec(module), "_initializing", False))
-
-
-def _members(loaded: Modules, name: str) -> Modules:
+def _members(loaded: Modules, name: str) -> list[str]:
     """Those that are replaced with the module of that name.
 
     They stand below the same directory as it does, which counts where the
     package is a namespace, and have been made from source, or by such code.
     """
     root = _root(loaded, name)
-    return {n: m for n, m in loaded.items() if _is_member(n, m, root)}
+    return [n for n, m in loaded.items() if _is_member(n, m, root)]
 
 
-def _root(loaded: Modules, name: str) -> str | None:
+def _root(loaded: Modules, name: str) -> str:
     top, *rest = name.split(".")
     for directory in getattr(loaded.get(top), "__path__", ()):
         path = os.path.join(directory, *rest)
         if os.path.exists(path) or os.path.exists(path + ".py"):
             return os.path.join(directory, "")
-    return None
+    return ""
 
 
-def _is_member(name: str, module: Any, root: str | None) -> bool:
+def _is_member(name: str, module: Any, root: str) -> bool:
     spec = _spec(module)
     if spec is None or spec.name != name:
         return True
-    if isinstance(spec.loader, importlib.abc.SourceLoader):
-        return root is None or (spec.origin or "").startswith(root)
-    if spec.origin is not None or root is None:
-        return False
+    if spec.origin is not None:
+        is_source = isinstance(spec.loader, importlib.abc.SourceLoader)
+        return is_source and spec.origin.startswith(root)
     places = spec.submodule_search_locations or ()
     return any(os.path.join(p, "").startswith(root) for p in places)
 
@@ -246,24 +222,6 @@ def _is_member(name: str, module: Any, root: str | None) -> bool:
 def _spec(module: Any) -> ModuleSpec | None:
     spec = getattr(module, "__spec__", None)
     return spec if isinstance(spec, ModuleSpec) else None
-
-
-def _changed(name: str, module: Any) -> bool:
-    """Whether its file is not what was executed; SyntaxError, ValueError."""
-    spec = _spec(module)
-    if spec is None or spec.name != name or spec.origin is None:
-        return False
-    seen = spec.loader.seen if isinstance(spec.loader, _Loader) else None
-    try:
-        with open(spec.origin, "rb") as file:
-            source = file.read()
-    except OSError:
-        return True
-    if importlib.util.source_hash(source) == seen:
-        return False
-    if isinstance(spec.loader, importlib.abc.SourceLoader):
-        spec.loader.source_to_code(source, spec.origin)
-    return True
 
 
 @contextlib.contextmanager
@@ -279,27 +237,28 @@ def _unless_gone(name: str) -> Iterator[None]:
 # ---- how they are imported
 
 
+def _read(file: str) -> bytes:
+    with open(file, "rb") as opened:
+        return opened.read()
+
+
 class _Loader(SourceFileLoader):
     """Goes past bytecode, and keeps in mind what source it has executed."""
 
-    seen: bytes | None = None
-
-    def path_stats(self, path: Any) -> Mapping[str, Any]:
-        raise OSError("bytecode is not used")
-
-    def get_data(self, path: Any) -> bytes:
-        data = super().get_data(path)
-        if self.seen is None and path == self.path:
-            self.seen = importlib.util.source_hash(data)
-        return data
-
     def create_module(self, spec: ModuleSpec) -> ModuleType:
+        # of a package whose other modules stay, as extension modules do
         module = ModuleType(spec.name)
         for name, kept in sys.modules.copy().items():
             parent, _, child = name.rpartition(".")
             if parent == spec.name:
                 setattr(module, child, kept)
         return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        source = _read(self.path)
+        digest = importlib.util.source_hash(source)
+        _executed[_top(self.name)][self.name] = self.path, digest
+        exec(self.source_to_code(source, self.path), vars(module))
 
 
 class _Finder(importlib.abc.MetaPathFinder):
@@ -311,7 +270,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         path: Sequence[str] | None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        if _top(fullname) not in _tops:
+        if _top(fullname) not in _executed:
             return None
         others = sys.meta_path[sys.meta_path.index(self) + 1 :]
         for finder in others:
@@ -328,159 +287,6 @@ _finder = _Finder()
 
 
 def _watch(top: str) -> None:
-    _tops.add(top)
+    _executed.setdefault(top, {})
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
-
-
-# ---- what others see meanwhile
-
-_views_lock = threading.Lock()
-_views: list[_View] = []  # another list whenever it changes
-
-
-class _View:
-    """What import statements give while the thread that made it imports."""
-
-    def __init__(self, top: str) -> None:
-        self.thread = threading.get_ident()
-        self._top = top
-        self._before: Modules = {}
-
-    def shows(self, before: Modules, old: Modules) -> bool:
-        """Give others the old ones; False if before is not all there is.
-
-        When it returns, no other thread imports them in another way.
-        """
-        global _views
-        with _views_lock:
-            self._before = before if old else {}
-            _views = _views.copy()
-        if old:
-            _wait_for_imports()
-        return _same(_loaded(self._top), before)
-
-    def seen_by(self, importer: Mapping[str, Any]) -> Modules:
-        return {} if self._is_new(importer) else self._before
-
-    def _is_new(self, importer: Mapping[str, Any]) -> bool:
-        if threading.get_ident() == self.thread:
-            return True
-        name = str(importer.get("__name__"))
-        now, before = sys.modules.get(name), self._before.get(name)
-        return now is not before and getattr(now, "__dict__", 0) is importer
-
-
-@contextlib.contextmanager
-def _view_of(top: str) -> Iterator[_View]:
-    global _views
-    view = _View(top)
-    if not _loaded(top):
-        yield view
-        return
-    with _views_lock:
-        _install()
-        _views = [*_views, view]
-    try:
-        yield view
-    finally:
-        with _views_lock:
-            _views = [v for v in _views if v is not view]
-
-
-def _wait_for_imports() -> None:
-    """Until those of other threads are through that are under way."""
-    me = threading.get_ident()
-    end = time.monotonic() + IMPORTS_S
-    while any(
-        thread != me and _is_in_machinery(frame)
-        for thread, frame in sys._current_frames().items()
-    ):
-        if time.monotonic() > end:
-            break
-        time.sleep(0.001)
-
-
-def _is_in_machinery(frame: FrameType | None) -> bool:
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if file.startswith("<frozen importlib."):
-            return True
-        if file != load.__code__.co_filename:
-            break
-        frame = frame.f_back
-    return False
-
-
-# ---- the import statement
-
-_original: Callable[..., Any] | None = None
-
-
-def _install() -> None:
-    """From the first replacement of a module on."""
-    global _original
-    if _original is None:
-        _original = builtins.__import__
-        builtins.__import__ = _import
-
-
-def _import(
-    name: str,
-    globals: Mapping[str, Any] | None = None,
-    locals: Mapping[str, Any] | None = None,
-    fromlist: Sequence[str] | None = (),
-    level: int = 0,
-) -> Any:
-    assert _original is not None
-    while True:
-        views = _views
-        if views or (globals and VERSION in globals):
-            module = _find_old(name, globals or {}, fromlist, level)
-            if module is not None:
-                return module
-        try:
-            module = _original(name, globals, locals, fromlist, level)
-        except BaseException:
-            if _holds(views):
-                raise
-        else:
-            if _holds(views):
-                return module
-
-
-def _holds(views: list[_View]) -> bool:
-    """Whether what was imported under these views is right still."""
-    if views is _views:
-        return True
-    me = threading.get_ident()
-    return any(view.thread == me for view in views)
-
-
-def _find_old(
-    name: str,
-    importer: Mapping[str, Any],
-    fromlist: Sequence[str] | None,
-    level: int,
-) -> Any:
-    """What an import gives that must not give what is in sys.modules."""
-    name = _absolute(importer.get("__package__") or "", name, level)
-    modules = importer.get(VERSION, {})
-    for view in _views:
-        if name not in modules:
-            modules = view.seen_by(importer)
-    module = modules.get(name)
-    if module is None:
-        return None
-    if not fromlist:
-        return modules.get(_top(name))
-    there = (n == "*" or hasattr(module, n) for n in fromlist)
-    return module if all(there) else None
-
-
-def _absolute(package: str, name: str, level: int) -> str:
-    if not level:
-        return name
-    parts = package.split(".")
-    parts = parts[: len(parts) - level + 1]
-    return ".".join([*parts, name] if name else parts)

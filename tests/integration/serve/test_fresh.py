@@ -22,9 +22,9 @@ def app(version: int) -> dict[str, str]:
         "__init__": "",
         "near": f"VERSION = {version}",
         "mod": "from resty_ffi import serve\nfrom . import near\n"
+        "from .near import VERSION\n"
         "@serve\nclass App:\n"
         "    def __call__(self, request):\n"
-        "        from .near import VERSION\n"
         "        assert VERSION == near.VERSION, VERSION\n"
         "        return str(VERSION)\n",
     }
