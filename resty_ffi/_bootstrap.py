@@ -17,9 +17,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
-    from . import _fresh
+    from . import _fresh, _imports
 else:
     import _resty_ffi_fresh as _fresh
+    import _resty_ffi_imports as _imports
 
 LOG_ERR, LOG_WARN = 4, 5
 RELOAD = 2
@@ -350,4 +351,7 @@ def _put_on_path(directory: str) -> None:
     sys.path[:] = [directory, *(p for p in sys.path if p != directory)]
 
 
-__file_names = (start.__code__.co_filename, _fresh.load.__code__.co_filename)
+__file_names = [
+    function.__code__.co_filename
+    for function in (start, _fresh.load, _imports.prepare)
+]

@@ -18,10 +18,15 @@ import importlib.util
 import os
 import sys
 from _thread import LockType, allocate_lock
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING or __package__:
+    from . import _imports
+else:
+    import _resty_ffi_imports as _imports
 
 T = TypeVar("T")
 Undo = Callable[[], None]
@@ -47,8 +52,10 @@ def load(
     """
     top = _top(name)
     with _lock(top):
-        _watch(top)
+        _executed.setdefault(top, {})
         importlib.invalidate_caches()
+        _imports.prepare(name)
+        _finder.install()
         _wait_for_imports(top)
         before = _Before(top)
         changed, old = before.outdated(name, again)
@@ -79,6 +86,7 @@ def load_cached(name: str) -> Any:
     """The module as an import gives it, when no load of it is under way."""
     with _lock(_top(name)):
         importlib.invalidate_caches()
+        _imports.prepare(name)
         return importlib.import_module(name)
 
 
@@ -261,32 +269,16 @@ class _Loader(SourceFileLoader):
         exec(self.source_to_code(source, self.path), vars(module))
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder(_imports.Finder):
     """Gives the modules of some packages their _Loader."""
 
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,
-        target: ModuleType | None = None,
-    ) -> ModuleSpec | None:
-        if _top(fullname) not in _executed:
-            return None
-        others = sys.meta_path[sys.meta_path.index(self) + 1 :]
-        for finder in others:
-            spec = finder.find_spec(fullname, path, target)
-            if spec is not None:
-                if type(spec.loader) is SourceFileLoader:
-                    loader = spec.loader
-                    spec.loader = _Loader(loader.name, loader.path)
-                return spec
-        return None
+    def minds(self, name: str) -> bool:
+        return _top(name) in _executed
+
+    def change(self, spec: ModuleSpec) -> None:
+        loader = spec.loader
+        if type(loader) is SourceFileLoader:
+            spec.loader = _Loader(loader.name, loader.path)
 
 
 _finder = _Finder()
-
-
-def _watch(top: str) -> None:
-    _executed.setdefault(top, {})
-    if _finder not in sys.meta_path:
-        sys.meta_path.insert(0, _finder)

@@ -15,6 +15,7 @@
 
 #include "bootstrap_py.h"
 #include "fresh_py.h"
+#include "imports_py.h"
 
 
 static pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER;
@@ -158,24 +159,6 @@ done:
 }
 
 
-/* a module that is compiled in; a new reference, or NULL with an exception */
-static PyObject *
-run_module(const char *name, const char *file, const unsigned char *source)
-{
-    PyObject  *code, *module;
-
-    code = Py_CompileString((const char *) source, file, Py_file_input);
-    if (code == NULL) {
-        return NULL;
-    }
-
-    module = PyImport_ExecCodeModule(name, code);
-    Py_DECREF(code);
-
-    return module;
-}
-
-
 int
 interpreter_thread(void *tq, void *(*start)(void *), void *arg)
 {
@@ -204,24 +187,47 @@ set_stack_size(void)
 }
 
 
+/* the last of the modules that are compiled in; NULL with an exception set */
 static PyObject *
 run_bootstrap(void)
 {
-    PyObject  *fresh;
+    static const struct {
+        const char           *name;
+        const char           *file;
+        const unsigned char  *source;
+    } modules[] = {
+        { "_resty_ffi_imports", "<resty_ffi imports>", imports_py },
+        { "_resty_ffi_fresh", "<resty_ffi fresh>", fresh_py },
+        { "_resty_ffi_bootstrap", "<resty_ffi bootstrap>", bootstrap_py }
+    };
+
+    size_t     i;
+    PyObject  *code, *module;
 
     if (!set_stack_size()) {
         return NULL;
     }
 
-    fresh = run_module("_resty_ffi_fresh", "<resty_ffi fresh>", fresh_py);
-    if (fresh == NULL) {
-        return NULL;
+    module = NULL;
+
+    for (i = 0; i < sizeof(modules) / sizeof(modules[0]); i++) {
+        Py_XDECREF(module);
+
+        code = Py_CompileString((const char *) modules[i].source,
+                                modules[i].file, Py_file_input);
+        if (code == NULL) {
+            return NULL;
+        }
+
+        module = PyImport_ExecCodeModule(modules[i].name, code);
+        Py_DECREF(code);
+
+        if (module == NULL) {
+            return NULL;
+        }
     }
 
-    Py_DECREF(fresh);
-
-    return run_module("_resty_ffi_bootstrap", "<resty_ffi bootstrap>",
-                      bootstrap_py);
+    return module;
 }
 
 

@@ -1,1 +1,0 @@
-"""Modules for ngx.load_ffi that come with it."""
