@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
+from typing import Any, NoReturn
 
 
 class Finder(importlib.abc.MetaPathFinder):
@@ -97,6 +98,40 @@ def _is_namespace(spec: ModuleSpec | None) -> bool:
     return spec.origin is None
 
 
+# ---- who patches Python for the whole process
+
+
+def _refuse_patches(spec: ModuleSpec) -> None:
+    """Have a module's functions for that raise RuntimeError.
+
+    In a worker's threads, those of other runtimes among them, patched locks
+    deadlock, and the import that patches cannot end.
+    """
+    loader: Any = spec.loader
+    execute = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        execute(module)
+        if module.__name__ == spec.name:  # its loader may have others
+            for name in vars(module).copy():
+                if name.startswith(("patch_", "monkey_patch")):
+                    setattr(module, name, _refusal(spec.name))
+
+    loader.exec_module = exec_module
+
+
+def _refusal(library: str) -> Callable[..., NoReturn]:
+    def refuse(*args: object, **kwargs: object) -> NoReturn:
+        raise RuntimeError(
+            f"{library} would patch the threads, locks and sockets of all that"
+            " runs in this nginx worker"
+        )
+
+    return refuse
+
+
 _changes: dict[str, Callable[[ModuleSpec], None]] = {
     "ffi": _add_ours,
+    "gevent.monkey": _refuse_patches,
+    "eventlet.patcher": _refuse_patches,
 }
