@@ -247,6 +247,9 @@ class _Loop(_Runtime):
         self._run_loop(0)
         self._loop.close()
         self._log.tell_hidden()
+        # it refers to methods of this one: what both hold, a client with its
+        # TLS contexts, perhaps, is not to wait for the garbage collector
+        del self._runtime
 
     async def _open(self) -> None:
         # in the running loop, for clients that want one

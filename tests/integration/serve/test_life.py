@@ -190,3 +190,71 @@ def test_descriptors_of_event_loops(nginx: Nginx) -> None:
         unload(nginx, cfg)
     # the last loops close theirs a little later
     eventually(lambda: count() < before + 20, "descriptors are closed")
+
+
+COUNTED = """
+import asyncio, gc, sys, weakref
+from resty_ffi import serve
+
+gc.disable()
+sys.counted = counted = weakref.WeakSet()
+
+
+class Counted:
+    def __init__(self):
+        counted.add(self)
+
+    def plain(self, request):
+        return request
+
+    def close(self):
+        pass
+
+
+class CountedLoop(Counted):
+    async def wait(self, request):
+        await asyncio.sleep(0.001)
+        return request
+
+    async def fail(self, request):
+        raise ValueError(request)
+
+    def future(self, request):
+        return asyncio.ensure_future(self.wait(request))
+
+
+one = serve(Counted)
+several = serve(threads=3)(type("Several", (Counted,), {}))
+loop = serve(CountedLoop)
+pool = serve(threads=3)(type("Pool", (CountedLoop,), {"future": None}))
+"""
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", ["one", "several", "loop", "pool"])
+def test_runtimes_that_have_ended_are_freed(nginx: Nginx, name: str) -> None:
+    """At once: what they hold is too large to wait for the collector."""
+    nginx.write_python("counted.py", COUNTED)
+    nginx.lua(
+        f"""
+        local rt = {loaded("counted," + name)}
+        for i = 1, 10 do
+            assert(rt:plain("x"))
+            for _, method in ipairs({{ "wait", "fail", "future" }}) do
+                rt[method](rt, "x")
+            end
+            assert(rt:__reload())
+        end
+        return true
+        """
+    )
+    eventually(
+        lambda: nginx.python("import sys; result = len(sys.counted)") == "1",
+        "the others are gone",
+    )
+    unload(nginx, f"counted,{name}")
+    eventually(
+        lambda: nginx.python("import sys; result = len(sys.counted)") == "0",
+        "all are gone",
+    )
+    nginx.python("import gc; gc.enable(); result = 1")
