@@ -64,10 +64,10 @@ struct bridge_s {
 };
 
 /*
- * Host thread.  Prepares *b, which must be zeroed and outlive every thread that may hold
- * a handle.  wake is called from runtime threads, only when the first
- * answer or log line comes after a drain, or a queue is deserted; it must
- * not block.
+ * Host thread.  Prepares *b, which must be zeroed and outlive every thread
+ * that may hold a handle.  wake is called from runtime threads, only when
+ * the first answer or log line comes after a drain, or a queue is deserted;
+ * it must not block.
  */
 void bridge_init(bridge_t *b, void (*wake)(void *arg), void *arg);
 

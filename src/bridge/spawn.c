@@ -21,7 +21,7 @@
 
 
 /* the spawner's own, and that of the task that starts it */
-#define STACK  (256 * 1024)
+#define STACK  ((size_t) 256 * 1024)
 
 
 typedef struct order_s  order_t;

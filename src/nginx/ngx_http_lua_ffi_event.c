@@ -26,7 +26,8 @@
 #define NGX_HTTP_LUA_FFI_KEEP_BELOW  (4 * 1024 * 1024)
 
 
-/* ms between two looks for what has come, of a worker that is not told */
+/* ms between two looks of a worker that quits, while it is told and after */
+#define NGX_HTTP_LUA_FFI_LOOK_TOLD   500
 #define NGX_HTTP_LUA_FFI_LOOK        10
 
 
@@ -243,13 +244,13 @@ ngx_http_lua_ffi_quits(void)
 static void
 ngx_http_lua_ffi_look(ngx_event_t *ev)
 {
-    if (atomic_load(&ngx_http_lua_ffi_lost)) {
-        ngx_http_lua_ffi_event_drain();
-        ngx_add_timer(ev, NGX_HTTP_LUA_FFI_LOOK);
-
-    } else {
-        ngx_add_timer(ev, 50 * NGX_HTTP_LUA_FFI_LOOK);
+    if (!atomic_load(&ngx_http_lua_ffi_lost)) {
+        ngx_add_timer(ev, NGX_HTTP_LUA_FFI_LOOK_TOLD);
+        return;
     }
+
+    ngx_http_lua_ffi_event_drain();
+    ngx_add_timer(ev, NGX_HTTP_LUA_FFI_LOOK);
 }
 
 

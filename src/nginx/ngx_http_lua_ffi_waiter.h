@@ -81,7 +81,7 @@ void ngx_http_lua_ffi_end_waits_after(ngx_msec_t ms);
 /* The same for who has neither a deadline nor a client, as in a timer. */
 void ngx_http_lua_ffi_abort_waits_after(ngx_msec_t ms);
 
-/* Whether nobody may wait any more as r would, ms milliseconds (0: no bound). */
+/* Whether nobody may wait any more as r would, ms milliseconds (0: for ever) */
 ngx_uint_t ngx_http_lua_ffi_waits_ended(ngx_http_request_t *r, ngx_msec_t ms);
 
 /*

@@ -292,7 +292,10 @@ def test_load(nginx: Nginx, runtime: str, phase: str) -> None:
 def test_unload(nginx: Nginx, runtime: str, phase: str) -> None:
     nginx.lua(f"kept = {loaded(runtime)} assert(kept:call('x'))")
     assert act(nginx, runtime, "unload", phase) == "true nil"
-    assert nginx.lua('return kept:call("x")') == [False, "task queue is finished"]
+    assert nginx.lua('return kept:call("x")') == [
+        False,
+        "task queue is finished",
+    ]
     assert nginx.lua(f'return {loaded(runtime)}:call("x")') == [True, "x"]
 
 

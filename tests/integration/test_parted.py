@@ -279,8 +279,9 @@ def test_a_handler_closes_everything(new_nginx: NewNginx, code: str) -> None:
         worker = nginx.worker()
         nginx.expect_other_worker()
         nginx.lua('require("probe").load():call("x")')
-        sock = hold(nginx, "/lua", b'return require("probe")'
-                    b'.load():call("delay:300")')
+        sock = hold(
+            nginx, "/lua", b'return require("probe").load():call("delay:300")'
+        )
         assert nginx.python(code) == "closed"
         nginx.wait_gone(worker)
         body = b""
@@ -320,9 +321,11 @@ def test_stderr_follows_the_log(new_nginx: NewNginx) -> None:
         nginx.error_log.rename(rotated)
         nginx.signal(signal.SIGUSR1)
         eventually(
-            lambda: nginx.error_log.exists()
-            and os.readlink(f"/proc/{nginx.worker()}/fd/2")
-            == str(nginx.error_log),
+            lambda: (
+                nginx.error_log.exists()
+                and os.readlink(f"/proc/{nginx.worker()}/fd/2")
+                == str(nginx.error_log)
+            ),
             "the log has been reopened",
         )
 

@@ -155,7 +155,13 @@ def test_unloaded(nginx: Nginx) -> None:
         return ok, err, again == rt, (select(2, rt:__reload())),
                again:__reload()
         """
-    ) == [None, "task queue is finished", False, "task queue is finished", True]
+    ) == [
+        None,
+        "task queue is finished",
+        False,
+        "task queue is finished",
+        True,
+    ]
 
 
 @pytest.mark.valgrind
@@ -192,7 +198,15 @@ def test_unloaded_meanwhile(nginx: Nginx) -> None:
         local again = assert(ngx.load_ffi("async", "ok " .. file))
         return x, xerr, y, yerr, res, again:call("x")
         """
-    ) == [None, "task queue is finished", None, "task queue is finished", "task queue is finished", True, "async"]
+    ) == [
+        None,
+        "task queue is finished",
+        None,
+        "task queue is finished",
+        "task queue is finished",
+        True,
+        "async",
+    ]
 
 
 def test_whoever_waits_no_longer(nginx: Nginx) -> None:

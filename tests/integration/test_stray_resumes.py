@@ -90,9 +90,9 @@ PHASES = [
 
 
 @pytest.fixture(scope="module")
-def server(new_nginx: NewNginx, tmp_path_factory: pytest.TempPathFactory) -> (
-    Iterator[Nginx]
-):
+def server(
+    new_nginx: NewNginx, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Nginx]:
     pem = tmp_path_factory.mktemp("tls") / "both.pem"
     subprocess.run(
         [

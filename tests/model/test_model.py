@@ -80,9 +80,9 @@ MUTATIONS = [
     ),
     (
         "answer.c",
-        "    if (!atomic_compare_exchange_strong_explicit(&t->req, &req, NULL,",
-        "    if (atomic_exchange(&t->req, NULL) == (char *) 1"
-        " && !atomic_compare_exchange_strong_explicit(&t->req, &req, NULL,",
+        "if (!atomic_compare_exchange_strong_explicit(&t->req, &req, NULL,",
+        "if (atomic_exchange(&t->req, NULL) == (char *) 1 &&"
+        " !atomic_compare_exchange_strong_explicit(&t->req, &req, NULL,",
         "two threads take a short request",
     ),
     (

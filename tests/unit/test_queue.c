@@ -325,7 +325,7 @@ test_a_timeout_goes_on_behind_tasks_past_their_deadline(void **state)
     pthread_t         thread;
     bridge_task_t    *t;
     bridge_queue_t   *q;
-    struct timespec   ts = { 0, 20 * 1000 * 1000 };
+    struct timespec   ts = { 0, 20000000 };
 
     (void) state;
 

@@ -140,9 +140,10 @@ def test_answers(nginx: Nginx, kind: str, name: str, answer: bytes) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_none_is_no_body(nginx: Nginx, kind: str) -> None:
-    assert nginx.lua(
-        f'return {loaded(f"bodies,{kind}")}:any("None")'
-    ) == [True, None]
+    assert nginx.lua(f'return {loaded(f"bodies,{kind}")}:any("None")') == [
+        True,
+        None,
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
