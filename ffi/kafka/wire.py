@@ -30,6 +30,8 @@ NO_TIME = TIMESTAMP_NOT_AVAILABLE
 
 INT64_MAX = 2**63 - 1
 ANY_PARTITION = -1
+# librdkafka's; so a message cannot have it.
+NOW = 0
 
 Header = tuple[str, str | bytes | None]
 Object = dict[str, Any]
@@ -41,13 +43,13 @@ class RequestError(ValueError):
 
 @dataclass
 class Outgoing:
-    """A message to be produced."""
+    """A message to be produced; without a value it is a tombstone."""
 
     topic: str
     value: bytes | None
     key: bytes | None = None
     partition: int = ANY_PARTITION
-    timestamp: int = 0
+    timestamp: int = NOW
     headers: list[Header] | None = None
 
 
@@ -61,7 +63,7 @@ class Rest(NamedTuple):
     headers: list[Header] | None
 
 
-NOTHING = Rest(None, None, ANY_PARTITION, 0, None)
+NOTHING = Rest(None, None, ANY_PARTITION, NOW, None)
 
 
 # ---- requests
@@ -124,12 +126,11 @@ def _parse_message(
     item: Object, topic: str | None, common: Rest = NOTHING
 ) -> Outgoing:
     rest = _parse_rest(item, common)
-    value = item.get("msg")
-    if not isinstance(value, str):
-        raise RequestError("msg must be a string")
+    if "msg" not in item:
+        raise RequestError("msg is missing")
     return Outgoing(
         parse_topic(item.get("topic"), topic),
-        _bytes("msg", value, rest.encoding),
+        _parse_text("msg", item["msg"], rest.encoding),
         rest.key,
         rest.partition,
         rest.timestamp,
@@ -144,23 +145,25 @@ def _parse_rest(item: Object, otherwise: Rest) -> Rest:
     key, headers = otherwise.key, otherwise.headers
     partition, timestamp = otherwise.partition, otherwise.timestamp
     if "key" in item:
-        key = _parse_key(item["key"], encoding)
+        key = _parse_text("key", item["key"], encoding)
     if "headers" in item:
         headers = _parse_headers(item["headers"], encoding)
     if "partition" in item:
         given = _integer(item, "partition", 0, INT32_MAX)
         partition = ANY_PARTITION if given is None else given
     if "timestamp" in item:
-        timestamp = _integer(item, "timestamp", 0, INT64_MAX) or 0
+        timestamp = _integer(item, "timestamp", 1, INT64_MAX) or NOW
     return Rest(encoding, key, partition, timestamp, headers)
 
 
-def _parse_key(key: object, encoding: str | None) -> bytes | None:
-    if key is None:
+def _parse_text(
+    name: str, value: object, encoding: str | None
+) -> bytes | None:
+    if value is None:
         return None
-    if not isinstance(key, str):
-        raise RequestError("key must be a string")
-    return _bytes("key", key, encoding)
+    if not isinstance(value, str):
+        raise RequestError(f"{name} must be a string or null")
+    return _bytes(name, value, encoding)
 
 
 def parse_topic(name: object, topic: str | None = None) -> str:

@@ -43,7 +43,7 @@ PRODUCER = Producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
 
 def check_outgoing(message: wire.Outgoing) -> None:
     assert config.TOPIC.fullmatch(message.topic)
-    assert isinstance(message.value, bytes)
+    assert message.value is None or isinstance(message.value, bytes)
     assert message.key is None or isinstance(message.key, bytes)
     assert -1 <= message.partition <= config.INT32_MAX
     assert 0 <= message.timestamp <= wire.INT64_MAX

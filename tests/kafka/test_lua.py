@@ -99,6 +99,29 @@ def test_bytes_as_they_are(kafka: LuaKafka) -> None:
     """) == [True, None, True, "", '{"type":"consume"}']
 
 
+def test_tombstones(kafka: LuaKafka) -> None:
+    assert kafka.run(f"""
+        local binary = {lua(BINARY)}
+        assert(k:produce({{msg = ngx.null, key = "a"}}))
+        assert(k:produce({{{{msg = ngx.null, key = binary}}, {{msg = ""}}}}))
+        local a, b, c = k:consume(), k:consume(), k:consume()
+        return a.key, a.value == nil, b.key == binary, b.value == nil, c.value
+    """) == ["a", True, True, True, ""]
+
+
+def test_timestamp(kafka: LuaKafka) -> None:
+    assert kafka.run("""
+        local ok, err, rc = k:produce({msg = "", timestamp = 0})
+        assert(k:produce({msg = "", timestamp = 1}))
+        return ok, err, rc, k:consume().timestamp
+    """) == [
+        None,
+        f"timestamp must be an integer from 1 to {2**63 - 1}",
+        1,
+        1,
+    ]
+
+
 def test_bytes_without_a_topic(nginx: Nginx, broker: KafkaBroker) -> None:
     kafka = LuaKafka(nginx, broker.address, "^any-.*")
     nothing, reason, status = kafka.run('return k:produce("x")')
@@ -145,9 +168,12 @@ def test_misuse(nobody: LuaKafka, call: str, reason: str) -> None:
 
 
 def test_bad_message(nobody: LuaKafka) -> None:
-    result, reason, status = nobody.run("return k:produce({msg = 1})")
-    assert (result, status) == (None, 1)
-    assert "msg must be a string" in reason
+    for message, reason in (
+        ("{msg = 1}", "msg must be a string or null"),
+        ("{key = 'k'}", "msg is missing"),
+    ):
+        code = f"return k:produce({message})"
+        assert nobody.run(code) == [None, reason, 1]
 
 
 def test_given_up(nginx: Nginx, topic: str, nobody: LuaKafka) -> None:

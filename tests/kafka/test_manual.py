@@ -231,6 +231,24 @@ def test_poison_among_the_dead_letters(
     assert (stats["skipped"], stats["dead_letters"]) == (0, 1)
 
 
+def test_tombstone_among_the_dead_letters(
+    nginx: Nginx, broker: KafkaBroker, cluster: Cluster, topic: str
+) -> None:
+    kafka = Kafka(
+        nginx,
+        broker.address,
+        topic,
+        ack="manual",
+        max_deliveries=1,
+        dead_letter=f"{topic}-dead",
+    )
+    kafka.call({"type": "produce", "msg": None, "key": "k"})
+    assert kafka.call(settle("nack", kafka.consume())) == Answer(True)
+    wait_committed(cluster, topic, 1)
+    (letter,) = cluster.read(f"{topic}-dead")
+    assert (letter.key(), letter.value()) == (b"k", None)
+
+
 def test_nobody_acknowledges_in_time(
     nginx: Nginx, broker: KafkaBroker, cluster: Cluster, topic: str
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 import pytest
-from confluent_kafka import Producer
 
 from tests.integration.client import eventually
 from tests.integration.nginx import Nginx
@@ -108,13 +107,32 @@ def test_base64_that_is_text_comes_as_text(kafka: Kafka) -> None:
     assert "encoding" not in message
 
 
-def test_value_of_none(kafka: Kafka, broker: KafkaBroker, topic: str) -> None:
-    producer = Producer({"bootstrap.servers": broker.address})
-    producer.produce(topic, value=None, key=b"gone")
-    assert producer.flush(10) == 0
+@pytest.mark.parametrize("encoding", [None, "base64"])
+def test_tombstone(
+    kafka: Kafka, cluster: Cluster, topic: str, encoding: str | None
+) -> None:
+    gone = {"msg": None, "key": base64_of(b"gone"), "encoding": encoding}
+    assert kafka.call({"type": "produce", **gone}) == Answer(True)
+    batch = {"type": "produce", "messages": [gone, {"msg": ""}]}
+    assert kafka.call(batch) == Answer(True)
+    values = [message.value() for message in cluster.read(topic)]
+    assert values == [None, None, b""]
+    first, second, third = (kafka.consume() for _ in range(3))
+    assert (first["value"], second["value"], third["value"]) == (
+        *(None, None),
+        "",
+    )
+    key = "gone" if encoding else base64_of(b"gone")
+    assert first["key"] == second["key"] == key
+
+
+def test_tombstone_beside_bytes(kafka: Kafka) -> None:
+    """The one of both that is null has no encoding."""
+    gone = {"msg": None, "key": base64_of(BINARY), "encoding": "base64"}
+    kafka.call({"type": "produce", **gone})
     message = kafka.consume()
-    assert message["key"] == "gone"
-    assert message["value"] is None
+    assert message["encoding"] == "base64"
+    assert (message["key"], message["value"]) == (base64_of(BINARY), None)
 
 
 def test_order(kafka: Kafka) -> None:

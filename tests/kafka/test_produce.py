@@ -78,7 +78,7 @@ def test_what_a_list_shares(kafka: Kafka) -> None:
 
 def test_a_list_shares_no_msg(kafka: Kafka) -> None:
     answer = kafka.call(produce({"msg": "1"}, {}, msg="2"))
-    assert answer == Answer(False, "msg must be a string", 1)
+    assert answer == Answer(False, "msg is missing", 1)
 
 
 def test_headers_of_any_bytes(kafka: Kafka, cluster: Cluster) -> None:

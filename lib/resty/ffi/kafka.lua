@@ -239,8 +239,8 @@ end
 
 -- res, err, rc, reports = k:produce(msg, opts)
 --
--- msg:  a string, a table with msg, key, headers, topic, partition and
---       timestamp, or a list of these.
+-- msg:  a string, a table with msg (ngx.null: a tombstone), key, headers,
+--       topic, partition and timestamp, or a list of these.
 -- opts: report (true for where it is now), timeout (ms that the caller waits).
 --
 -- Returns true, or with opts.report a table or a list of them. Where only
