@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from confluent_kafka import KafkaException, Message
@@ -34,6 +34,8 @@ LONGEST_MARGIN = 1.0
 # Seconds until a dead letter that Kafka did not take is sent again.
 BURY_AGAIN = 5.0
 
+Answer = Coroutine[Any, Any, bytes | None]
+
 log = logging.getLogger("ffi.kafka")
 
 
@@ -45,8 +47,7 @@ class Service:
         """Raises ValueError that says what is wrong with the config."""
         self._config = Config.parse(config)
         self._loop = asyncio.get_running_loop()
-        self._handlers: dict[object, Callable[[Call, Any], Awaitable[Any]]] = {
-            "consume": self._consume,
+        self._handlers: dict[object, Callable[[Any], Answer]] = {
             "ack": self._ack,
             "nack": self._nack,
             "stats": self._stats,
@@ -84,24 +85,23 @@ class Service:
             kind = request.get("type")
             if kind == "produce":
                 return self._produce(request)
+            if kind == "consume":
+                return self._answer(self._consume(call, request))
             handler = self._handlers.get(kind) if type(kind) is str else None
             if handler is None:
                 raise wire.RequestError(f"unknown type: {shown(kind)}")
-            return self._loop.create_task(self._run(handler, call, request))
+            return self._answer(handler(request))
         except wire.RequestError as exc:
             raise Error(BAD_REQUEST, str(exc)) from None
         except FullError as exc:
             raise Error(FULL, str(exc)) from None
 
-    async def _run(
-        self,
-        handler: Callable[[Call, Any], Awaitable[Any]],
-        call: Call,
-        request: wire.Object,
-    ) -> bytes | None:
+    def _answer(self, answer: Answer) -> asyncio.Future[Any]:
+        return self._loop.create_task(self._run(answer))
+
+    async def _run(self, answer: Answer) -> bytes | None:
         try:
-            answer: bytes | None = await handler(call, request)
-            return answer
+            return await answer
         except wire.RequestError as exc:
             raise Error(BAD_REQUEST, str(exc)) from None
         except ConsumeError as exc:
@@ -208,13 +208,13 @@ class Service:
             raise
         return body
 
-    async def _ack(self, call: Call, request: wire.Object) -> None:
+    async def _ack(self, request: wire.Object) -> None:
         self._manual().ack(wire.parse_places(request))
 
-    async def _nack(self, call: Call, request: wire.Object) -> None:
+    async def _nack(self, request: wire.Object) -> None:
         self._manual().nack(wire.parse_places(request))
 
-    async def _stats(self, call: Call, request: wire.Object) -> bytes:
+    async def _stats(self, request: wire.Object) -> bytes:
         stats: wire.Object = {
             "assignment": [],
             "producing": len(self._sender),
