@@ -23,6 +23,7 @@ from confluent_kafka import (
 from .config import Config
 from .journal import Journal
 from .ledger import Key
+from .progress import describe
 from .topics import NO_TOPIC, RETRY, Topics
 from .worker import Worker
 
@@ -310,48 +311,13 @@ class Member(Worker):
 
     def _answer(self, questions: list[Future[list[dict[str, Any]]]]) -> None:
         try:
-            rows = self._describe()
+            rows = describe(self._client, ASK)
         except Exception as exc:
             for question in questions:
                 question.set_exception(exc)
             return
         for question in questions:
             question.set_result(rows)
-
-    def _describe(self) -> list[dict[str, Any]]:
-        parts = self._client.assignment()
-        committed: dict[Key, int] = {}
-        is_there = True
-        try:
-            for part in self._client.committed(parts, timeout=ASK):
-                if part.offset >= 0:
-                    committed[part.topic, part.partition] = part.offset
-        except KafkaException:
-            is_there = False
-        rows = []
-        for part in self._client.position(parts):
-            key = part.topic, part.partition
-            low = end = None
-            if is_there:
-                try:
-                    low, end = self._client.get_watermark_offsets(part, ASK)
-                except KafkaException:
-                    is_there = False
-            known = committed.get(key)
-            lag = None
-            if low is not None and end is not None:
-                lag = end - (low if known is None else known)
-            rows.append(
-                {
-                    "topic": part.topic,
-                    "partition": part.partition,
-                    "position": part.offset if part.offset >= 0 else None,
-                    "committed": known,
-                    "end": end,
-                    "lag": lag,
-                }
-            )
-        return rows
 
 
 def key_of(message: Message) -> Key:
