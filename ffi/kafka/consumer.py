@@ -279,7 +279,7 @@ class Receiver:
         waiting.timer = self._loop.call_later(seconds, self._expire, waiting)
 
     def _expire(self, waiting: Waiting) -> None:
-        fault = self._topics.fault
+        fault = self._topics.fault or self._member.fault
         if fault is not None:
             waiting.fail(fault)
             return

@@ -73,14 +73,18 @@ class Journal:
         form: str,
         *args: object,
         every: float = QUIET,
-    ) -> None:
-        """A line for error.log, one of each kind in so many seconds."""
+    ) -> bool:
+        """A line for error.log, one of each kind in so many seconds.
+
+        Whether this one is.
+        """
         with self._lock:
             now = time.monotonic()
             if now < self._next.get(kind, now):
-                return
+                return False
             self._next[kind] = now + every
         log.log(level, "ffi.kafka: %s", self.clean(form % args))
+        return True
 
     def on_error(self, error: KafkaError) -> None:
         # This one only counts the others.

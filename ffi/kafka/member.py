@@ -21,6 +21,7 @@ from confluent_kafka import (
 )
 
 from .config import Config
+from .health import Health
 from .journal import Journal
 from .ledger import Key
 from .progress import describe
@@ -32,6 +33,7 @@ SLICE = 0.2
 IDLE = 1.0
 REVOKE = 5.0
 ASK = 1.0
+WELL = 3.0
 
 # Messages fetched at once.
 BATCH = 1000
@@ -83,13 +85,7 @@ class Member(Worker):
         self._journal = journal
         self._topics = topics
         self._listener = listener
-        self._client = Consumer(
-            {
-                **config.consumer(),
-                "error_cb": journal.on_error,
-                "logger": journal,
-            }
-        )
+        self._client = self._make_client()
         # Guarded by it: what the loop has told.
         self._changed = threading.Condition()
         self._wanted = 0
@@ -101,6 +97,20 @@ class Member(Worker):
         self._paused = False
         self._polled_at = 0.0
         self._batch: list[Message] = []
+        self._health = Health()
+        # The fault that those who wait, and the log, have been told.
+        self._told: str | None = None
+        self._told_at = self._ill_at = 0.0
+        self._logged: str | None = None
+
+    def _make_client(self) -> Consumer:
+        return Consumer(
+            {
+                **self._config.consumer(),
+                "error_cb": self._journal.on_error,
+                "logger": self._journal,
+            }
+        )
 
     # ---- for the event loop
 
@@ -125,6 +135,12 @@ class Member(Worker):
             self._changed.notify()
         return await asyncio.wrap_future(future)
 
+    @property
+    def fault(self) -> str | None:
+        """Why no message comes, where that is the member's fault."""
+        fault = self._health.fault
+        return None if fault is None else self._about(fault)
+
     def close(self) -> None:
         with self._changed:
             self._closed = True
@@ -134,17 +150,23 @@ class Member(Worker):
 
     def run(self) -> None:
         while not self._closed:
-            try:
-                self._turn()
-            except Exception as exc:
-                if not isinstance(exc, KafkaException):
-                    log.exception("ffi.kafka: consume")
-                self._fail(self._journal.describe(exc))
-                time.sleep(RETRY)
+            self._try_turn()
         try:
-            self._leave()
+            self._client.close()
         except Exception:
             log.exception("ffi.kafka: leave")
+
+    def _try_turn(self) -> None:
+        try:
+            self._turn()
+        except Exception as exc:
+            text = self._journal.describe(exc)
+            if not isinstance(exc, KafkaException):
+                log.exception("ffi.kafka: consume")
+            elif exc.args[0].code() == KafkaError._FATAL:
+                self._spend(text)
+            self._fail(text)
+            time.sleep(RETRY)
 
     def _turn(self) -> None:
         with self._changed:
@@ -155,9 +177,12 @@ class Member(Worker):
         if questions:
             self._answer(questions)
         if wanted:
+            if self._health.is_due(time.monotonic()):
+                self._renew()
             self._fetch(min(wanted, BATCH))
         elif time.monotonic() - self._polled_at >= IDLE:
             self._rest()
+        self._tell()
 
     def _is_asked(self) -> bool:
         return bool(
@@ -168,7 +193,7 @@ class Member(Worker):
         if self._paused:
             self._client.resume(self._client.assignment())
             self._paused = False
-        if self._topics.ready.is_set():
+        if self._topics.ready.is_set() and not self._health.is_spent:
             self._subscribe()
         self._poll(number, SLICE)
 
@@ -200,21 +225,78 @@ class Member(Worker):
         if messages:
             with self._changed:
                 self._wanted = max(self._wanted - len(messages), 0)
+            self._health.arrived(map(key_of, messages))
             self.post(self._listener.arrived, messages)
 
     def _report(self, message: Message) -> None:
         error: Any = message.error()
-        if error.code() in NO_FAULT:
+        code, key = error.code(), key_of(message)
+        text = self._journal.clean(error.str())
+        if code in NO_FAULT:
             return
-        if error.code() in NO_TOPIC:
+        if code == KafkaError._FATAL:
+            self._spend(text)
+        elif message.topic() is None:
+            self._health.suffer(text, time.monotonic())
+        elif code in NO_TOPIC:
             self._topics.renew(message.topic())
+        elif key in self._health.keys:
+            text = f"{key[0]}[{key[1]}]: {text}"
+            self._health.suffer(text, time.monotonic(), key=key)
         else:
-            self._fail(self._journal.clean(error.str()))
+            # Of a topic: who looks after these finds it out as well.
+            self._fail(text)
 
     def _fail(self, why: str) -> None:
-        fault = self._journal.clean(f"{self._config.place}: {why}")
+        fault = self._about(why)
         self._journal.say(logging.ERROR, "consume", "consume: %s", fault)
         self.post(self._listener.failed, fault)
+
+    def _about(self, why: str) -> str:
+        return self._journal.clean(f"{self._config.place}: {why}")
+
+    # ---- its health
+
+    def _tell(self) -> None:
+        """The log of what is new; who waits of that, and each second while
+        no message can come.
+        """
+        fault, now = self._health.fault, time.monotonic()
+        if fault is not None:
+            self._ill_at = now
+            if fault != self._told or (
+                self._health.is_silent and now - self._told_at >= RETRY
+            ):
+                self._told_at = now
+                self.post(self._listener.failed, self._about(fault))
+        self._told = fault
+        is_sure = fault is not None or now - self._ill_at >= WELL
+        if fault != self._logged and is_sure:
+            level = logging.WARNING if fault is None else logging.ERROR
+            text = self._about(fault or "a member works again")
+            if self._journal.say(level, "member", "consume: %s", text):
+                self._logged = fault
+
+    def _spend(self, text: str) -> None:
+        if self._health.is_spent:
+            return
+        self._health.spend(text, time.monotonic())
+        self._lose(list(self._health.keys))
+
+    def _renew(self) -> None:
+        """Another client, as another member."""
+        now = time.monotonic()
+        fault = self._health.fault
+        client = self._make_client()
+        self._client.close()
+        # A client that is spent tells nobody.
+        self._lose(list(self._health.keys))
+        self._client = client
+        self._health.renewed(fault)
+        self._paused = False
+        self._version = 0
+        # It has a moment to join.
+        self._told_at = now
 
     def _subscribe(self) -> None:
         version = self._topics.version
@@ -248,21 +330,21 @@ class Member(Worker):
                     offsets=places(dict.fromkeys(keys, OFFSET_INVALID))
                 )
 
-    def _leave(self) -> None:
-        self._client.close()
-
     # ---- rebalances, in a call of the consumer's
 
     def _on_assign(
         self, client: Consumer, parts: Sequence[TopicPartition]
     ) -> None:
         # Those it has had before stay paused.
-        self.post(self._listener.assigned, keys_of(parts))
+        keys = keys_of(parts)
+        self._health.assigned(keys)
+        self.post(self._listener.assigned, keys)
 
     def _on_revoke(
         self, client: Consumer, parts: Sequence[TopicPartition]
     ) -> None:
         keys = keys_of(parts)
+        self._health.gone(keys)
         self._drop(keys)
         try:
             positions = self._ask(self._listener.revoked, keys)
@@ -276,7 +358,10 @@ class Member(Worker):
     def _on_lost(
         self, client: Consumer, parts: Sequence[TopicPartition]
     ) -> None:
-        keys = keys_of(parts)
+        self._lose(keys_of(parts))
+
+    def _lose(self, keys: Sequence[Key]) -> None:
+        self._health.gone(keys)
         self._drop(keys)
         self.post(self._listener.lost, keys)
 

@@ -23,6 +23,10 @@ SECURE = {
     "sasl.enabled.mechanisms": "SCRAM-SHA-256",
     "listener.name.scram.scram-sha-256.sasl.jaas.config": "org.apache.kafka"
     ".common.security.scram.ScramLoginModule required;",
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer"
+    ".StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "true",
+    "super.users": "User:ANONYMOUS",
 }
 
 
@@ -48,7 +52,10 @@ def _certificate(folder: Path, name: str, *arguments: str | Path) -> Path:
 
 
 class SecureBroker(KafkaBroker):
-    """USER with PASSWORD may use the SCRAM listener; anybody the others."""
+    """USER with PASSWORD may use the SCRAM listener; anybody the others.
+
+    USER may do what no rule forbids; anybody else all.
+    """
 
     def __init__(self, properties: Mapping[str, str] | None = None) -> None:
         super().__init__({**SECURE, **(properties or {})})
