@@ -27,6 +27,10 @@ GATHERING = {
     "max.in.flight.requests.per.connection",
 }
 
+INSTANCE_ID = "group.instance.id"
+# What resty.ffi.kafka puts the number of the nginx worker in place of.
+WORKER = "{worker}"
+
 # These have keys of their own, or are what the module promises.
 OURS = {
     "bootstrap.servers",
@@ -130,6 +134,11 @@ class Config:
                 is_c_string(f"{name}{value}"),
                 f"librdkafka: {shown_name(name)} must be UTF-8 without NUL",
             )
+        require(
+            WORKER not in (self.instance_id or ""),
+            f"librdkafka: {INSTANCE_ID}: {WORKER} is for resty.ffi.kafka;"
+            " here, put in ngx.worker.id()",
+        )
 
     @classmethod
     def parse(cls, text: str) -> Config:
@@ -172,6 +181,12 @@ class Config:
         """Where a message goes that does not say."""
         only = self.topics[0] if len(self.topics) == 1 else "^"
         return None if only.startswith("^") else only
+
+    @property
+    def instance_id(self) -> str | None:
+        """Of a static member of the group; None where it is a dynamic one."""
+        value = self.librdkafka.get(INSTANCE_ID)
+        return None if None in (value, self.group_id) else str(value)
 
     @property
     def manual(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from confluent_kafka import Message
 
 from .config import Config
+from .instance import Claim
 from .journal import Journal
 from .ledger import Entry, Key, Ledger, RevokedError
 from .member import Member, key_of
@@ -69,6 +70,7 @@ class Receiver:
         config: Config,
         journal: Journal,
         topics: Topics,
+        claim: Claim,
         on_dead: Callable[[Entry[Message]], object],
     ) -> None:
         """Raises what librdkafka has against the config."""
@@ -83,7 +85,7 @@ class Receiver:
         self._topics = topics
         self._on_dead = on_dead
         self._loop = asyncio.get_running_loop()
-        self._member = Member(config, journal, topics, self)
+        self._member = Member(config, journal, topics, claim, self)
         self._waiting: OrderedDict[Waiting, None] = OrderedDict()
         self._wanted = 0
         self._store_timer: asyncio.TimerHandle | None = None

@@ -87,6 +87,10 @@ class Health:
         self.is_spent = False
         self._renew_at = None
 
+    def wait(self, now: float, seconds: float) -> None:
+        """It is not the time yet."""
+        self._renew_at = now + seconds
+
     def _well(self, keys: Iterable[Key]) -> None:
         for key in keys:
             self._faults.pop(key, None)

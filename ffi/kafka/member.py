@@ -20,8 +20,9 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from .config import Config
+from .config import INSTANCE_ID, Config
 from .health import Health
+from .instance import Claim, is_taken
 from .journal import Journal
 from .ledger import Key
 from .progress import describe
@@ -33,6 +34,7 @@ SLICE = 0.2
 IDLE = 1.0
 REVOKE = 5.0
 ASK = 1.0
+FENCED = 5.0
 WELL = 3.0
 
 # Messages fetched at once.
@@ -43,6 +45,9 @@ NO_FAULT = {
     KafkaError._MAX_POLL_EXCEEDED,
     KafkaError._ALL_BROKERS_DOWN,
 }
+
+# A newer member has its group.instance.id; part of librdkafka's text.
+IS_FENCED = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
 
 log = logging.getLogger("ffi.kafka")
 
@@ -77,6 +82,7 @@ class Member(Worker):
         config: Config,
         journal: Journal,
         topics: Topics,
+        claim: Claim,
         listener: Listener,
     ) -> None:
         """Raises what librdkafka has against the config."""
@@ -84,6 +90,7 @@ class Member(Worker):
         self._config = config
         self._journal = journal
         self._topics = topics
+        self._claim = claim
         self._listener = listener
         self._client = self._make_client()
         # Guarded by it: what the loop has told.
@@ -98,6 +105,7 @@ class Member(Worker):
         self._polled_at = 0.0
         self._batch: list[Message] = []
         self._health = Health()
+        self._is_fenced = False
         # The fault that those who wait, and the log, have been told.
         self._told: str | None = None
         self._told_at = self._ill_at = 0.0
@@ -138,6 +146,11 @@ class Member(Worker):
     @property
     def fault(self) -> str | None:
         """Why no message comes, where that is the member's fault."""
+        if not self._claim.is_mine:
+            return self._about(
+                f"{INSTANCE_ID} {self._config.instance_id}: the runtime before"
+                " this one has not left the group yet"
+            )
         fault = self._health.fault
         return None if fault is None else self._about(fault)
 
@@ -149,12 +162,14 @@ class Member(Worker):
     # ---- the thread
 
     def run(self) -> None:
-        while not self._closed:
-            self._try_turn()
         try:
+            while not self._closed:
+                self._try_turn()
             self._client.close()
         except Exception:
             log.exception("ffi.kafka: leave")
+        finally:
+            self._claim.release()
 
     def _try_turn(self) -> None:
         try:
@@ -193,7 +208,11 @@ class Member(Worker):
         if self._paused:
             self._client.resume(self._client.assignment())
             self._paused = False
-        if self._topics.ready.is_set() and not self._health.is_spent:
+        if (
+            self._topics.ready.is_set()
+            and self._claim.is_mine
+            and not self._health.is_spent
+        ):
             self._subscribe()
         self._poll(number, SLICE)
 
@@ -280,12 +299,21 @@ class Member(Worker):
     def _spend(self, text: str) -> None:
         if self._health.is_spent:
             return
+        self._is_fenced = IS_FENCED in text
+        if self._is_fenced:
+            text = (
+                f"{INSTANCE_ID} {self._config.instance_id} is a newer member's"
+                f" now; this one waits until that has gone: {text}"
+            )
         self._health.spend(text, time.monotonic())
         self._lose(list(self._health.keys))
 
     def _renew(self) -> None:
         """Another client, as another member."""
         now = time.monotonic()
+        if self._is_fenced and is_taken(self._config, ASK):
+            self._health.wait(now, FENCED)
+            return
         fault = self._health.fault
         client = self._make_client()
         self._client.close()
@@ -293,7 +321,7 @@ class Member(Worker):
         self._lose(list(self._health.keys))
         self._client = client
         self._health.renewed(fault)
-        self._paused = False
+        self._is_fenced = self._paused = False
         self._version = 0
         # It has a moment to join.
         self._told_at = now

@@ -16,6 +16,7 @@ from resty_ffi import Call, Error, current, on_unload, serve
 from . import wire
 from .config import Config, shown
 from .consumer import ConsumeError, Receiver
+from .instance import Claim
 from .journal import Journal
 from .ledger import Entry, RevokedError
 from .producer import CLOSE, FullError, Outcome, Sender
@@ -60,13 +61,19 @@ class Service:
             self._config.secrets, lambda: self._topics.look()
         )
         self._topics = Topics(self._config, self._journal, self._refused)
+        self._claim = Claim(self._config)
         try:
             self._sender = Sender(self._config, self._journal, self._topics)
             if self._config.group_id is not None:
                 self._receiver = Receiver(
-                    self._config, self._journal, self._topics, self._dead
+                    self._config,
+                    self._journal,
+                    self._topics,
+                    self._claim,
+                    self._dead,
                 )
         except (KafkaException, TypeError, ValueError) as exc:
+            self._claim.release()
             text = self._journal.describe(exc)
             raise ValueError(f"config: librdkafka: {text}") from None
         on_unload(self._unload)
@@ -256,6 +263,7 @@ class Service:
             self._receiver.failed(fault)
 
     def _unload(self) -> None:
+        self._claim.leave()
         if self._receiver:
             self._receiver.end_waiting()
         self._loop.call_later(CLOSE, self._give_up)

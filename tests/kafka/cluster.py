@@ -128,6 +128,11 @@ class Cluster:
             for member in self._describe(group).members
         }
 
+    def instances(self, group: str) -> set[str | None]:
+        """The group.instance.ids of its members."""
+        members = self._describe(group).members
+        return {member.group_instance_id for member in members}
+
     def assignor(self, group: str) -> str:
         """The strategy that its members have agreed on."""
         return str(self._describe(group).partition_assignor)

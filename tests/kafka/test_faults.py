@@ -28,6 +28,7 @@ from .secure import USER, SecureBroker
 from .test_secure import scram
 
 INSTANCE = "group.instance.id"
+SESSION = {"session.timeout.ms": 6000}
 
 # Each of them has to say it: sooner than librdkafka does, and later.
 TIMEOUTS = (100, 300, 2500, 100, 4000)
@@ -207,6 +208,215 @@ def test_other_assignor(nginx: Nginx, broker: KafkaBroker, topic: str) -> None:
     kafka.produce("2")
     assert comes(kafka) == "2"
     nginx.wait_log(f"consume: {topic} at .*: a member works again", since)
+
+
+# ---- static members
+
+
+def test_fenced(
+    nginx: Nginx, broker: KafkaBroker, cluster: Cluster, topic: str
+) -> None:
+    """It does not fence back, and works again when the other has gone."""
+    since = len(nginx.log())
+    properties = {INSTANCE: "one", **SESSION}
+    kafka = Kafka(nginx, broker.address, topic, librdkafka=properties)
+    kafka.produce("1", "2")
+    assert kafka.consume()["value"] == "1"
+    strategy = {"partition.assignment.strategy": "cooperative-sticky"}
+    with Other(
+        broker.address, topic, topic, **properties, **strategy
+    ) as other:
+        wait_says(kafka, "group.instance.id one is a newer member's now")
+        (member,) = cluster.members(topic)
+        assert_each_says(kafka, "newer member's now.* fenced by other")
+        nginx.lua("ngx.sleep(6)")
+        assert_each_says(kafka, "newer member's now.* fenced by other")
+        assert set(cluster.members(topic)) == {member}
+        assert other.faults == []
+        kafka.produce("3")
+        eventually(lambda: b"3" in other.values)
+        line = f"consume: {topic} at .* fenced by other"
+        assert nginx.count_log(line, since) == 1
+    kafka.produce("4")
+    assert comes(kafka) == "4"
+    nginx.wait_log(f"consume: {topic} at .*: a member works again", since)
+
+
+def test_fenced_with_messages_outstanding(
+    nginx: Nginx, broker: KafkaBroker, topic: str
+) -> None:
+    """They are the newer member's."""
+    properties = {INSTANCE: "one", **SESSION}
+    kafka = Kafka(
+        nginx, broker.address, topic, ack="manual", librdkafka=properties
+    )
+    kafka.produce("1")
+    message = kafka.consume()
+    strategy = {"partition.assignment.strategy": "cooperative-sticky"}
+    with Other(
+        broker.address, topic, topic, **properties, **strategy
+    ) as other:
+        wait_says(kafka, "newer member")
+        eventually(lambda: other.values == [b"1"])
+        ack = kafka.call({**message, "type": "ack"})
+        assert ack == Answer(False, "partition revoked", 4)
+        stats = kafka.call({"type": "stats"}).message
+        assert (stats["outstanding"], stats["assignment"]) == (0, [])
+
+
+def test_two_runtimes_with_one_instance(
+    nginx: Nginx, broker: KafkaBroker, topic: str
+) -> None:
+    one, two, other = (
+        Kafka(
+            nginx,
+            broker.address,
+            topic,
+            timeout=timeout,
+            librdkafka={INSTANCE: instance},
+        )
+        for timeout, instance in ((5000, "a"), (5001, "a"), (5000, "b"))
+    )
+    one.produce("1", "2")
+    assert one.consume()["value"] == "1"
+    runtime, error = nginx.lua(f"return {two.load}")
+    assert runtime is None
+    assert error.endswith(
+        f"config: librdkafka: {INSTANCE}: a runtime of this process has"
+        " a already"
+    )
+    assert nginx.lua(f"return {other.load} ~= nil") == [True]
+    # It joins when the one before has committed and left.
+    one.unload()
+    assert comes(two) == "2"
+
+
+def test_reload_of_a_runtime_with_an_instance(
+    nginx: Nginx, broker: KafkaBroker, topic: str
+) -> None:
+    kafka = Kafka(
+        nginx, broker.address, topic, librdkafka={INSTANCE: "reloaded"}
+    )
+    for value in ("1", "2", "3"):
+        kafka.produce(value)
+        assert kafka.consume()["value"] == value
+        nginx.lua(f"return assert({kafka.load}):__reload()")
+    assert kafka.call({**CONSUME, "timeout": 1500}) == Answer(True)
+
+
+def test_load_that_fails_takes_no_instance(
+    nginx: Nginx, broker: KafkaBroker, topic: str
+) -> None:
+    properties = {INSTANCE: "kept"}
+    bad = Kafka(
+        nginx,
+        broker.address,
+        topic,
+        librdkafka={**properties, "session.timeout.ms": "x"},
+    )
+    assert nginx.lua(f"return {bad.load} == nil") == [True]
+    kafka = Kafka(nginx, broker.address, topic, librdkafka=properties)
+    kafka.produce("x")
+    assert kafka.consume()["value"] == "x"
+
+
+# Each worker consumes for as long as it lives.
+STATIC = """
+init_worker_by_lua_block {{
+    ngx.timer.at(0, function()
+        local kafka = require "resty.ffi.kafka"
+        local k = assert(kafka.new({{servers = "{servers}",
+            topic = "{topic}", group_id = "{topic}", timeout = 3000,
+            librdkafka = {{["{name}"] = "{instance}"}}}}))
+        while not ngx.worker.exiting() do
+            local message, err = k:consume()
+            if message then
+                ngx.log(ngx.NOTICE, "worker ", ngx.worker.id(), " of ",
+                        ngx.worker.pid(), " got ", message.value)
+            elseif err then
+                ngx.log(ngx.NOTICE, "worker ", ngx.worker.id(), " of ",
+                        ngx.worker.pid(), " failed: ", err)
+            end
+        end
+    end)
+}}
+"""
+
+
+def static(broker: KafkaBroker, topic: str, instance: str) -> str:
+    return STATIC.format(
+        servers=broker.address, topic=topic, name=INSTANCE, instance=instance
+    )
+
+
+def test_workers_have_instances_of_their_own(
+    broker: KafkaBroker, cluster: Cluster, topic: str
+) -> None:
+    """Those of a reload follow those before, who say so and give way."""
+    cluster.create(topic, 2)
+
+    def has_two() -> bool:
+        members = cluster.members(topic).values()
+        return sorted(map(len, members)) == [1, 1]
+
+    def all_come(values: list[bytes]) -> None:
+        since = len(nginx.log())
+        for partition, value in enumerate(values):
+            cluster.produce(topic, [value], partition)
+        for value in values:
+            nginx.wait_log(f"got {value.decode()}", since)
+
+    http = static(broker, topic, "host-{worker}")
+    with Nginx(workers=2, http=http) as nginx:
+        eventually(has_two, "two members", REBALANCE)
+        assert cluster.instances(topic) == {"host-0", "host-1"}
+        all_come([b"a", b"b"])
+        since = len(nginx.log())
+        old = nginx.worker_pids()
+        nginx.reload()
+        for pid in old:
+            nginx.wait_gone(pid)
+        eventually(has_two, "two members", REBALANCE)
+        assert cluster.instances(topic) == {"host-0", "host-1"}
+        all_come([b"c", b"d"])
+        for line in nginx.log(since).splitlines():
+            if failed := re.search(r"of (\d+) failed: (.*)", line):
+                assert int(failed[1]) in old, line
+                assert "is a newer member's now" in failed[2]
+
+
+def test_workers_with_one_instance() -> None:
+    code = f"""
+        local errors = {{}}
+        for i, id in ipairs({{"host", 7, "host-{{worker}}"}}) do
+            local k, err = require("resty.ffi.kafka").new({{
+                servers = "127.0.0.1:1", topic = "t", group_id = "g",
+                librdkafka = {{["{INSTANCE}"] = id}}}})
+            errors[i] = k and "none" or err
+        end
+        return unpack(errors)
+    """
+    refused = (
+        f"cfg: {INSTANCE} needs {{worker}} in it, as there is more than one"
+        " worker: "
+    )
+    with Nginx(workers=2) as nginx:
+        assert nginx.lua(code) == [f"{refused}host", f"{refused}7", "none"]
+    with Nginx() as nginx:
+        assert nginx.lua(code) == ["none"] * 3
+
+
+def test_worker_in_a_raw_config(nginx: Nginx) -> None:
+    """Nobody is there to replace it."""
+    kafka = Kafka(
+        nginx, "127.0.0.1:1", "t", librdkafka={INSTANCE: "host-{worker}"}
+    )
+    runtime, error = nginx.lua(f"return {kafka.load}")
+    assert runtime is None
+    assert error.endswith(
+        f"config: librdkafka: {INSTANCE}: {{worker}} is for resty.ffi.kafka;"
+        " here, put in ngx.worker.id()"
+    )
 
 
 # ---- partitions

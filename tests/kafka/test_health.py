@@ -103,3 +103,11 @@ def test_renewed_with_what_its_partitions_suffered() -> None:
     assert health.keys == set()
     health.assigned([])
     assert (health.fault, health.is_silent) == (None, False)
+
+
+def test_wait() -> None:
+    health = Health()
+    health.spend("fenced", 0.0)
+    health.wait(1.0, 5.0)
+    assert not health.is_due(5.9)
+    assert health.is_due(6.0)

@@ -14,6 +14,7 @@ local pairs = pairs
 local tostring = tostring
 local setmetatable = setmetatable
 local find = string.find
+local gsub = string.gsub
 local format = string.format
 local concat = table.concat
 local sort = table.sort
@@ -29,6 +30,10 @@ local GRACE = 5000
 local FAILED = 2
 
 local NONE = {}
+
+-- of static members, and what stands in it for the worker's number
+local INSTANCE_ID = "group.instance.id"
+local WORKER = "{worker}"
 
 
 -- ngx.load_ffi tells runtimes apart by cfg: equal tables, equal strings.
@@ -62,6 +67,49 @@ local function canonical(value)
 end
 
 
+-- The config of this worker. With the same id two members of a group would
+-- end each other, so the workers' differ.
+local function of_worker(cfg)
+    local properties = cfg.librdkafka
+    local id = type(properties) == "table" and properties[INSTANCE_ID]
+
+    if not id then
+        return cfg
+    end
+
+    id = tostring(id)
+
+    local number = ngx.worker.id()
+
+    if not find(id, WORKER, 1, true) then
+        if number and ngx.worker.count() > 1 then
+            return nil, INSTANCE_ID .. " needs " .. WORKER .. " in it, as"
+                        .. " there is more than one worker: " .. id
+        end
+
+        return cfg
+    end
+
+    if not number then
+        return nil, INSTANCE_ID .. ": this process has no worker number"
+    end
+
+    local copy = {}
+    for key, value in pairs(cfg) do
+        copy[key] = value
+    end
+
+    copy.librdkafka = {}
+    for name, value in pairs(properties) do
+        copy.librdkafka[name] = value
+    end
+
+    copy.librdkafka[INSTANCE_ID] = gsub(id, WORKER, number)
+
+    return copy
+end
+
+
 -- k, err = kafka.new(cfg, opts)
 --
 -- cfg:  a table, see docs/kafka.md; equal ones are one runtime a worker.
@@ -72,7 +120,14 @@ function _M.new(cfg, opts)
               .. type(cfg) .. ")", 2)
     end
 
-    local text, err = canonical(cfg)
+    local err
+    cfg, err = of_worker(cfg)
+    if not cfg then
+        return nil, "cfg: " .. err
+    end
+
+    local text
+    text, err = canonical(cfg)
     if not text then
         return nil, "cfg: " .. err
     end
