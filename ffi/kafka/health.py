@@ -13,6 +13,8 @@ from .ledger import Key
 # help, and where librdkafka goes on trying by itself.
 SOON = 1.0
 LATER = 10.0
+# A group may take a while to let a member in.
+JOIN = 20.0
 
 
 class Health:
@@ -26,6 +28,7 @@ class Health:
         self._faults: dict[Key, str] = {}
         self._renew_at: float | None = None
         self._patience = SOON
+        self._joining_since: float | None = None
 
     @property
     def fault(self) -> str | None:
@@ -58,8 +61,19 @@ class Health:
         self.is_spent = True
         self._fault = fault
 
+    def joining(self, now: float) -> None:
+        """It is to be assigned something, or nothing."""
+        self._joining_since = now
+
+    def look(self, now: float) -> None:
+        """To be called now and then."""
+        since = self._joining_since
+        if since is not None and now - since >= JOIN and not self._fault:
+            self.suffer(f"not let into the group within {JOIN:.0f} s", now)
+
     def assigned(self, keys: Sequence[Key]) -> None:
         """It is in the group, even if there are none."""
+        self._joining_since = None
         self._fault = None
         self._patience = SOON
         self.keys.update(keys)
@@ -85,7 +99,7 @@ class Health:
         self._faults.clear()
         self._fault = fault
         self.is_spent = False
-        self._renew_at = None
+        self._renew_at = self._joining_since = None
 
     def wait(self, now: float, seconds: float) -> None:
         """It is not the time yet."""

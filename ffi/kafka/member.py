@@ -192,7 +192,9 @@ class Member(Worker):
         if questions:
             self._answer(questions)
         if wanted:
-            if self._health.is_due(time.monotonic()):
+            now = time.monotonic()
+            self._health.look(now)
+            if self._health.is_due(now):
                 self._renew()
             self._fetch(min(wanted, BATCH))
         elif time.monotonic() - self._polled_at >= IDLE:
@@ -287,7 +289,10 @@ class Member(Worker):
                 self._health.is_silent and now - self._told_at >= RETRY
             ):
                 self._told_at = now
-                self.post(self._listener.failed, self._about(fault))
+                # It may be no more than that Kafka is away.
+                why = self._topics.fault or self._about(fault)
+                self.post(self._listener.failed, why)
+                self._topics.look()
         self._told = fault
         is_sure = fault is not None or now - self._ill_at >= WELL
         if fault != self._logged and is_sure:
@@ -340,6 +345,7 @@ class Member(Worker):
             on_revoke=self._on_revoke,
             on_lost=self._on_lost,
         )
+        self._health.joining(time.monotonic())
         self._version = version
 
     def _store(self) -> None:
@@ -386,6 +392,7 @@ class Member(Worker):
     def _on_lost(
         self, client: Consumer, parts: Sequence[TopicPartition]
     ) -> None:
+        self._health.joining(time.monotonic())
         self._lose(keys_of(parts))
 
     def _lose(self, keys: Sequence[Key]) -> None:

@@ -172,6 +172,24 @@ def test_offsets_by_time(nginx: Nginx, address: str, topic: str) -> None:
     assert kafka_python("find", address, "-", topic, *times) == [0, 1, 2, None]
 
 
+# ---- a broker without what newer ones have
+
+
+def test_newer_group_protocol(nginx: Nginx, address: str, topic: str) -> None:
+    """librdkafka says nothing at all where the broker does not know it."""
+    kafka = Kafka(
+        nginx, address, topic, librdkafka={"group.protocol": "consumer"}
+    )
+
+    def says() -> bool:
+        answer = kafka.call({**CONSUME, "timeout": 2000})
+        return "not let into the group" in (answer.body or "")
+
+    eventually(says, "a reason", REBALANCE)
+    answer = kafka.call({**CONSUME, "timeout": 100})
+    assert answer.status == 2
+
+
 # ---- old clients
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ffi.kafka.health import LATER, SOON, Health
+from ffi.kafka.health import JOIN, LATER, SOON, Health
 from ffi.kafka.ledger import Key
 
 A: Key = ("t", 0)
@@ -111,3 +111,18 @@ def test_wait() -> None:
     health.wait(1.0, 5.0)
     assert not health.is_due(5.9)
     assert health.is_due(6.0)
+
+
+def test_a_group_that_lets_nobody_in() -> None:
+    health = Health()
+    health.look(JOIN)
+    assert health.fault is None
+    health.joining(0.0)
+    health.look(JOIN - 1)
+    assert health.fault is None
+    health.look(JOIN)
+    assert health.fault == "not let into the group within 20 s"
+    assert health.is_due(JOIN + LATER)
+    health.assigned([])
+    health.look(9 * JOIN)
+    assert health.fault is None
