@@ -13,7 +13,9 @@ Requests and answers are JSON too; docs/kafka.md has all of it.
 
 The event loop (`service`, `consumer`) decides what happens; `ledger` knows
 which message is where.  What blocks is done by a thread each: the producer
-(`producer`), the group's member (`member`), the topics (`topics`).
+(`producer`), the group's member (`member`), the topics (`topics`).  `health`
+knows when another member is to take the place of one, `instance` who is which
+static one.  `devbroker` is a broker for trying things out.
 """
 
 from .service import init
