@@ -78,6 +78,15 @@ model_signal(queue_t *q)
 
 
 void
+model_kick(queue_t *q)
+{
+    q->kicked = true;
+    q->readable |= q->fd != -1;
+    q->armed = false;
+}
+
+
+void
 model_cancel(model_t *m, task_t *t)
 {
     queue_t  *q;
@@ -96,8 +105,7 @@ model_cancel(model_t *m, task_t *t)
 
     if (q->live && q->watched) {
         q->notices[q->nnotices++] = (int) (t - m->tasks);
-        q->kicked = true;
-        model_signal(q);
+        model_kick(q);
     }
 }
 

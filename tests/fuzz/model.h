@@ -89,8 +89,11 @@ void model_done(model_t *m, task_t *t);
 /* What n tasks from the queue come to: how many a poll gets, as indices. */
 int model_pop(model_t *m, queue_t *q, int n, int *got);
 
-/* A push, a kick or a close. */
+/* A push or a close. */
 void model_signal(queue_t *q);
+
+/* A kick. */
+void model_kick(queue_t *q);
 
 /* Nobody waits for t any more. */
 void model_cancel(model_t *m, task_t *t);

@@ -204,6 +204,9 @@ event_loop(void)
 
     case 1:
         armed = 0;
+        if (q) {
+            q->readable = false;
+        }
         if (q && q->nwaiting == 0 && !q->closed) {
             q->armed = true;
             armed = !q->kicked;
@@ -215,8 +218,7 @@ event_loop(void)
     default:
         ngx_http_lua_ffi_kick(tq);
         if (q) {
-            q->kicked = true;
-            model_signal(q);
+            model_kick(q);
         }
     }
 }
