@@ -209,20 +209,16 @@ def describe(error: BaseException) -> str:
     return line.encode("utf-8", "backslashreplace").decode()
 
 
-def format_traceback(error: BaseException, *callers: str) -> str:
+def format_traceback(error: BaseException) -> str:
     """The traceback as in error.log: as the source is on disk now.
 
-    Frames of these files and of callers, file names, are left out: they are
-    of no interest to anybody.
+    Frames of ours are left out: they are of no interest to anybody.
     """
     linecache.checkcache()
-    skipped = {*__file_names, *callers}
     try:
         shown = traceback.TracebackException.from_exception(error)
         for part in _chain(shown):
-            part.stack[:] = [
-                f for f in part.stack if f.filename not in skipped
-            ]
+            part.stack[:] = [f for f in part.stack if not _is_ours(f.filename)]
         return "".join(shown.format())
     except BaseException:  # the exception's own code has raised
         lines = traceback.format_tb(error.__traceback__)
@@ -321,8 +317,10 @@ def _format_stack(stack: traceback.StackSummary) -> Iterator[str]:
 
 
 def _is_ours(file: str) -> bool:
-    serve = sys.modules.get("resty_ffi._serve")
-    return file in __file_names or file == getattr(serve, "__file__", None)
+    serve = getattr(sys.modules.get("resty_ffi._serve"), "__file__", None)
+    return file in __file_names or (
+        serve is not None and os.path.dirname(file) == os.path.dirname(serve)
+    )
 
 
 def _begins_thread(frame: traceback.FrameSummary) -> bool:

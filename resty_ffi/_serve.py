@@ -8,7 +8,6 @@ threads, its event loop, its end.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import inspect
 import math
@@ -22,13 +21,12 @@ from typing import Any
 
 import _resty_ffi
 
-from . import _bootstrap
 from ._call import call_var
 from ._error import Error
 from ._handlers import Handlers, is_asynchronous, resolve, resolve_async
+from ._log import Log
 from ._options import Options
 
-LOG_ERR = 4
 THREADS, SWITCH_INTERVAL = 0, 1
 
 # Calls a poll takes at once: alone, a thread takes what there is; one of
@@ -36,7 +34,6 @@ THREADS, SWITCH_INTERVAL = 0, 1
 BATCH = 64
 LIMIT = 256
 
-TRACEBACKS_A_SECOND = 10
 HOUSEKEEPING_S = 1.0
 OVERDUE_S = 0.5
 LAST_REPLIES_S = 1.0
@@ -65,65 +62,6 @@ def start(target: Any, name: str, config: str | None, tq: int) -> None:
     make(target, name, config or "", tq, threads, options).start()
 
 
-class _Log:
-    """Texts of exceptions for Lua; their tracebacks for error.log.
-
-    Those that are too many are counted; a timer, or the end of the runtime,
-    tells of them where no other exception does.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._lock = threading.Lock()
-        self._end = 0.0
-        self._shown = 0
-        self._hidden = 0
-
-    def __call__(self, error: BaseException) -> str:
-        text = _bootstrap.describe(error)
-        if isinstance(error, asyncio.CancelledError):
-            return text
-        if self._may_show():
-            _resty_ffi.log(
-                LOG_ERR,
-                f"ffi_python3: {self._name}: {text}\n"
-                + _bootstrap.format_traceback(error, __file__),
-            )
-        return text
-
-    def _may_show(self) -> bool:
-        now = time.monotonic()
-        with self._lock:
-            if now >= self._end:
-                self._tell_hidden()
-                self._end = now + 1
-                self._shown = 0
-            if self._shown < TRACEBACKS_A_SECOND:
-                self._shown += 1
-                return True
-            self._hidden += 1
-            if self._hidden > 1:
-                return False
-            timer = threading.Timer(self._end - now, self.tell_hidden)
-            timer.daemon = True
-            with contextlib.suppress(RuntimeError):  # no thread to be had
-                timer.start()
-            return False
-
-    def tell_hidden(self) -> None:
-        with self._lock:
-            self._tell_hidden()
-
-    def _tell_hidden(self) -> None:
-        if self._hidden:
-            _resty_ffi.log(
-                LOG_ERR,
-                f"ffi_python3: {self._name}: {self._hidden} more exceptions in"
-                " that second, not shown",
-            )
-            self._hidden = 0
-
-
 class _Runtime:
     def __init__(
         self,
@@ -140,7 +78,7 @@ class _Runtime:
         self._tq = tq
         self._threads = threads
         self._options = options
-        self._log = _Log(name)
+        self._log = Log(name)
         self._ready: Future[None] = Future()
 
     def start(self) -> None:
@@ -436,7 +374,7 @@ def _cancel(runtime: _resty_ffi.Runtime, numbers: Iterable[int]) -> bool:
 
 def _call_close(
     close: Callable[[], object] | None,
-    log: _Log,
+    log: Log,
     loop: asyncio.AbstractEventLoop | None = None,
 ) -> None:
     if close is None:

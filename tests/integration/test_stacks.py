@@ -195,7 +195,7 @@ def check_stack(text: str) -> None:
         r"    while not os\.access\(gate, os\.F_OK\): time\.sleep\(0\.01\)\n",
         text,
     ), text
-    for word in ("<resty_ffi", "_serve.py", "_bootstrap_inner", "leave"):
+    for word in ("<resty_ffi", "/resty_ffi/", "_bootstrap_inner", "leave"):
         assert word not in text
 
 

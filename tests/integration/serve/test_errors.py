@@ -28,9 +28,9 @@ def _quiet_second(nginx: Nginx) -> None:
     nginx.python(
         """
         import gc
-        from resty_ffi import _serve
+        from resty_ffi import _log
         for log in gc.get_objects():
-            if isinstance(log, _serve._Log):
+            if isinstance(log, _log.Log):
                 log._shown = 0
         """
     )
