@@ -12,8 +12,9 @@ import linecache
 import os
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
@@ -28,12 +29,75 @@ RELOAD = 2
 # Innermost frames of a stack that error.log shows.
 FRAMES = 30
 
+INTERNAL_ERROR = "ffi_python3: internal error: see error.log"
+
 _put_first: set[str] = set()
 _leaving = 0
+
+# What a runtime has its thread do once it has started.
+Serve = Callable[[], None]
 
 
 class LoadError(Exception):
     """What Lua is told; the exception behind it is the cause, if any."""
+
+
+class Thread(threading.Thread):
+    """A thread of a runtime; those that its code starts are no daemons."""
+
+    of_runtime = True
+
+    def __init__(
+        self, main: Callable[..., object], name: str, *args: object
+    ) -> None:
+        super().__init__(target=main, name=name, args=args, daemon=False)
+
+
+def start_thread(
+    directory: str | None,
+    module: str,
+    fresh: bool,
+    function: str,
+    cfg: int,
+    tq: int,
+    config: bytes | None,
+    memory: object,
+) -> None:
+    """Have a thread start the runtime of a cfg, report that, and serve.
+
+    `cfg` and `tq` are addresses for the module's function, 0 is NULL; config
+    are the bytes at cfg, which are there as long as memory is.
+    """
+    arguments = (directory, module, fresh, function, cfg, tq, config, memory)
+    try:
+        Thread(_main, f"{module}.{function}", *arguments).start()
+    except RuntimeError:
+        _started(tq, "ffi_python3: no thread to be had")
+
+
+def _main(
+    directory: str | None,
+    module: str,
+    fresh: bool,
+    function: str,
+    cfg: int,
+    tq: int,
+    config: bytes | None,
+    memory: object,
+) -> None:
+    text: str | None = INTERNAL_ERROR
+    serve = None
+    try:
+        serve = start(directory, module, fresh, function, cfg, tq, config)
+        text = None
+    except LoadError as error:
+        text = str(error)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _started(tq, text)
+    if serve is not None:
+        serve()
 
 
 def start(
@@ -44,12 +108,11 @@ def start(
     cfg: int,
     tq: int,
     config: bytes | None,
-) -> str | None:
-    """Start the runtime of a cfg.
+) -> Serve | None:
+    """Start the runtime of a cfg, on its own thread.
 
-    `cfg` and `tq` are addresses for the module's function, 0 is NULL; config
-    are the bytes at cfg.
-    Returns None, or the text that says why it could not start; that and the
+    Returns what that thread has to do when this has been reported; None for
+    a poll loop. LoadError says why it could not start; that and the
     traceback are in error.log then.
     """
     undo = _nothing
@@ -58,16 +121,15 @@ def start(
         target, undo = _load(directory, module, fresh, function, again)
         what = f"{module}.{function}"
         if is_served(target):
-            _serve(target, what, config, tq)
-        else:
-            call(target, what, cfg, tq)
+            return _serve(target, what, config, tq)
+        call(target, what, cfg, tq)
     except LoadError as error:
         undo()
-        text = full = str(error)
+        full = str(error)
         if error.__cause__ is not None:
             full += "\n" + format_traceback(error.__cause__)
         _log(LOG_ERR, full)
-        return text
+        raise
     return None
 
 
@@ -127,30 +189,57 @@ def leave(patience: int) -> None:
 
 
 def _wait_for_threads(seconds: float) -> None:
-    stuck = _pollers(0)
-    _log_threads(LOG_WARN, "threads of runtimes that have not ended", stuck)
+    began = time.monotonic()
+    _join(_of_runtimes(), seconds / 2)
     end = threading.Thread(target=_end_threads, daemon=True)
     end.start()
-    end.join(seconds)
-    alive = {t.ident for t in _foreground() if t.ident is not None}
+    _join([end], began + seconds - time.monotonic())
+    stuck = _pollers(0) | _idents(_of_runtimes())
+    _log_threads(LOG_WARN, "threads of runtimes that have not ended", stuck)
     _log_threads(
         LOG_WARN,
         "threads that are no daemons and have not ended",
-        alive - stuck,
+        _idents(_awaited()) - stuck,
     )
+
+
+def _join(threads: Iterable[threading.Thread], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 def _end_threads() -> None:
     """Thread pools end their work, for which threading has a list."""
     for callback in reversed(getattr(threading, "_threading_atexits", ())):
         callback()
-    for thread in _foreground():
+    for thread in _awaited():
         thread.join()
 
 
-def _foreground() -> list[threading.Thread]:
-    main = threading.main_thread()
-    return [t for t in threading.enumerate() if not t.daemon and t is not main]
+def _of_runtimes() -> list[threading.Thread]:
+    polled = _pollers(0)
+    return [
+        thread
+        for thread in _started_threads()
+        if hasattr(thread, "of_runtime") or thread.ident in polled
+    ]
+
+
+def _awaited() -> list[threading.Thread]:
+    """Those of users' that Python would wait for."""
+    pool = sys.modules.get("concurrent.futures.thread")
+    pooled = getattr(pool, "_threads_queues", {})
+    ours = [threading.main_thread(), *_of_runtimes()]
+    return [
+        thread
+        for thread in threading.enumerate()
+        if (thread in pooled or not thread.daemon) and thread not in ours
+    ]
+
+
+def _idents(threads: Iterable[threading.Thread]) -> set[int]:
+    return {t.ident for t in threads if t.ident is not None}
 
 
 def is_served(target: Any) -> bool:
@@ -158,14 +247,14 @@ def is_served(target: Any) -> bool:
     return hasattr(target, "__resty_ffi__")
 
 
-def _serve(target: Any, what: str, config: bytes | None, tq: int) -> None:
+def _serve(target: Any, what: str, config: bytes | None, tq: int) -> Serve:
     try:
         from resty_ffi import _serve
 
         text = None
         if config is not None:
             text = config.decode("utf-8", "surrogateescape")
-        _serve.start(target, what, text, tq)
+        return _serve.start(target, what, text, tq)
     except BaseException as error:
         raise failed(what, error) from error
 
@@ -184,6 +273,12 @@ def call(target: Any, what: str, cfg: int, tq: int) -> None:
 def failed(what: str, error: BaseException) -> LoadError:
     """The LoadError for an exception; what: which part has raised it."""
     return LoadError(f"ffi_python3: {what}: {describe(error)}")
+
+
+def _started(tq: int, text: str | None) -> None:
+    import _resty_ffi  # only where this is compiled in
+
+    _resty_ffi.started(tq, text)
 
 
 def _log(level: int, text: str) -> None:
@@ -302,7 +397,16 @@ def _format_threads(idents: set[int]) -> Iterator[str]:
             title = f"thread {ident:#x}, not started by threading"
         else:
             title = f'thread {thread.native_id} "{thread.name}"'
+        if isinstance(thread, threading.Timer):
+            title += f", waiting to call {_name(thread.function)}"
         yield f"{title}:\n" + "".join(_format_stack(stack))
+
+
+def _name(function: Any) -> str:
+    try:
+        return f"{function.__module__}.{function.__qualname__}"
+    except AttributeError:
+        return repr(type(function).__name__)
 
 
 def _format_stack(stack: traceback.StackSummary) -> Iterator[str]:

@@ -46,10 +46,12 @@ def serve(
     name where there is no other public method. close(), plain or async, is
     called once, after the last call; see `on_unload`.
 
-    threads: how many calls plain handlers answer at a time; of a class with
-    async methods, the plain ones run on the event loop's thread where this
-    is 1, and may return an asyncio.Future of that loop: its result is the
-    answer, which costs less than a task does.
+    threads: how many calls plain handlers answer at a time. One thread also
+    imports the module and runs __init__: what may only be used where it was
+    made can be made there. Of more, the others have not run that. Of a class
+    with async methods, the plain ones run on the event loop's thread where
+    this is 1, and may return an asyncio.Future of that loop: its result is
+    the answer, which costs less than a task does.
     view: the request is a memoryview rather than bytes: no copy is made.
 
     TypeError, ValueError: what is given cannot be served in this way.

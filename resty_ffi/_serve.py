@@ -1,8 +1,8 @@
 """Starts what `serve` has marked, inside nginx.
 
-The loader calls `start` with the target that a cfg names. Calls come from
-`_resty_ffi.Runtime`, in C; this file is what happens once per runtime: its
-threads, its event loop, its end.
+The loader calls `start` with the target that a cfg names, on the thread that
+is to serve it. Calls come from `_resty_ffi.Runtime`, in C; this file is what
+happens once per runtime: its threads, its event loop, its end.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 import _resty_ffi
 
+from . import _bootstrap
 from ._call import call_var
 from ._error import Error
 from ._handlers import Handlers, is_asynchronous, resolve, resolve_async
@@ -44,8 +45,10 @@ FINISH_TURN_S = 0.05
 ONE = (1).to_bytes(8, sys.byteorder)
 
 
-def start(target: Any, name: str, config: str | None, tq: int) -> None:
-    """Start a runtime; returns when it takes calls.
+def start(
+    target: Any, name: str, config: str | None, tq: int
+) -> Callable[[], None]:
+    """Start a runtime; returns what this thread has to do for it next.
 
     config: the cfg's third part, or None. tq: the queue's handle.
     Raises what the class's __init__ raises.
@@ -59,7 +62,9 @@ def start(target: Any, name: str, config: str | None, tq: int) -> None:
     interval = _resty_ffi.option(tq, SWITCH_INTERVAL, 0)
     if interval > 0:
         sys.setswitchinterval(interval / 1000)
-    make(target, name, config or "", tq, threads, options).start()
+    runtime = make(target, name, config or "", tq, threads, options)
+    runtime.open()
+    return runtime.run
 
 
 class _Runtime:
@@ -79,14 +84,14 @@ class _Runtime:
         self._threads = threads
         self._options = options
         self._log = Log(name)
-        self._ready: Future[None] = Future()
 
-    def start(self) -> None:
-        self._spawn_thread(self._main, self._name)
-        self._ready.result()
+    def open(self) -> None:
+        """Get ready to take calls, on the thread that then runs run."""
+        raise NotImplementedError
 
-    def _spawn_thread(self, main: Callable[[], None], name: str) -> None:
-        threading.Thread(target=main, name=name, daemon=True).start()
+    def run(self) -> None:
+        """Serve until the runtime is unloaded, and end it."""
+        raise NotImplementedError
 
     def _make(self, handlers: Handlers) -> _resty_ffi.Runtime:
         return _resty_ffi.Runtime(
@@ -102,43 +107,39 @@ class _Runtime:
             view=self._options.view,
         )
 
-    def _main(self) -> None:
-        raise NotImplementedError
-
 
 class _Threads(_Runtime):
     """Plain handlers: each thread takes calls and answers them."""
 
-    def _main(self) -> None:
+    def open(self) -> None:
         _resty_ffi.name(self._tq, self._name)
-        try:
-            # here, for what may only be used in the thread that made it
-            handlers = resolve(self._target, self._config)
-            self._runtime = self._make(handlers)
-        except BaseException as error:
-            self._ready.set_exception(error)
-            return
+        handlers = resolve(self._target, self._config)
+        self._runtime = self._make(handlers)
         self._left = 1
         self._lock = threading.Lock()
         self._close = handlers.close
         try:
             for number in range(2, self._threads + 1):
                 with self._lock:
-                    self._spawn_thread(self._serve, f"{self._name}-{number}")
+                    self._spawn(f"{self._name}-{number}")
                     self._left += 1
-        except BaseException as error:
+        except BaseException:
             # the load fails, which unloads those that have started
-            self._ready.set_exception(error)
-        else:
-            self._ready.set_result(None)
-        self._serve()
+            self._leave()
+            raise
 
-    def _serve(self) -> None:
+    def _spawn(self, name: str) -> None:
+        _bootstrap.Thread(self.run, name).start()
+
+    def run(self) -> None:
         _resty_ffi.name(self._tq, threading.current_thread().name[-15:])
         if self._threads == 1:
             self._runtime.serve(BATCH, sys.getswitchinterval() / 2)
         else:
             self._runtime.serve(1, math.inf)
+        self._leave()
+
+    def _leave(self) -> None:
         with self._lock:
             self._left -= 1
             last = self._left == 0
@@ -159,21 +160,17 @@ class _Loop(_Runtime):
     task raises SystemExit, must not end it.
     """
 
-    def _main(self) -> None:
+    def open(self) -> None:
         _resty_ffi.name(self._tq, self._name)
-        try:
-            self._loop = _new_event_loop()
-        except BaseException as error:
-            self._ready.set_exception(error)
-            return
+        self._loop = _new_event_loop()
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._open())
-        except BaseException as error:
-            self._ready.set_exception(error)
+        except BaseException:
             self._loop.close()
-            return
-        self._ready.set_result(None)
+            raise
+
+    def run(self) -> None:
         while not self._unloaded:
             self._run_loop()
         for callback in self._on_unload:

@@ -8,9 +8,9 @@
     with Runtime(Cache, config='{"size": 1}') as rt:
         ok, rc, err = rt.get(b"key", timeout=0.25)
 
-Threads, event loop and the meaning of every answer are as in nginx. What
-error.log would hold goes to the logger "resty_ffi", each exception with its
-traceback. There is no limit to the queue.
+Threads, event loop and the meaning of every answer are as in nginx, but that
+the threads are daemons. What error.log would hold goes to the logger
+"resty_ffi", each exception with its traceback. There is no limit to the queue.
 """
 
 from __future__ import annotations

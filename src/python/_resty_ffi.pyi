@@ -34,6 +34,9 @@ def option(tq: int, option: int, missing: float, /) -> float:
 def pollers(tq: int, /) -> list[int]:
     """Native ids of live threads that have polled a queue; 0: any queue."""
 
+def started(tq: int, error: str | None, /) -> None:
+    """Report the end of a load: what Lua is told, None: it takes calls."""
+
 @final
 class Call:
     @property

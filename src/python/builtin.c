@@ -45,6 +45,49 @@ builtin_log(PyObject *self, PyObject *args)
 }
 
 
+PyDoc_STRVAR(started_doc,
+"started(tq: int, error: str | None, /) -> None\n\n"
+"Report the end of a load: error is what Lua is told, None: it takes calls.");
+
+static PyObject *
+builtin_started(PyObject *self, PyObject *args)
+{
+    static const char  internal[] =
+        "ffi_python3: internal error: see error.log";
+
+    void                *queue;
+    PyObject            *error, *bytes;
+    unsigned long long   tq;
+
+    (void) self;
+
+    if (!PyArg_ParseTuple(args, "KO:started", &tq, &error)) {
+        return NULL;
+    }
+
+    queue = (void *) (uintptr_t) tq;
+
+    if (error == Py_None) {
+        ngx_http_lua_ffi_started(queue, 0, NULL, 0);
+        Py_RETURN_NONE;
+    }
+
+    bytes = PyUnicode_AsEncodedString(error, "utf-8", "backslashreplace");
+
+    if (bytes == NULL) {
+        PyErr_WriteUnraisable(NULL);
+        ngx_http_lua_ffi_started(queue, 1, internal, sizeof(internal) - 1);
+        Py_RETURN_NONE;
+    }
+
+    ngx_http_lua_ffi_started(queue, 1, PyBytes_AS_STRING(bytes),
+                             (int) PyBytes_GET_SIZE(bytes));
+    Py_DECREF(bytes);
+
+    Py_RETURN_NONE;
+}
+
+
 PyDoc_STRVAR(option_doc,
 "option(tq: int, which: int, missing: float, /) -> float\n\n"
 "An option of ngx.load_ffi; `which` as in resty_ffi.h.");
@@ -196,6 +239,7 @@ static PyMethodDef  methods[] = {
     { "name", builtin_name, METH_VARARGS, name_doc },
     { "option", builtin_option, METH_VARARGS, option_doc },
     { "pollers", builtin_pollers, METH_O, pollers_doc },
+    { "started", builtin_started, METH_VARARGS, started_doc },
     { "log", builtin_log, METH_VARARGS, log_doc },
     { NULL, NULL, 0, NULL }
 };

@@ -10,7 +10,8 @@
 #include "report.h"
 
 
-/* what is left of the time for telling what has taken it */
+/* at most half of the time is kept for atexit, and telling what took it */
+#define ATEXIT_MS  1000
 #define REPORT_MS  250
 
 
@@ -81,13 +82,12 @@ leave(int timeout_ms)
         "ffi_python3: atexit callbacks have not ended in time; the worker "
         "leaves without them";
 
-    int  report_ms;
+    int  atexit_ms, report_ms;
 
+    atexit_ms = timeout_ms / 2 < ATEXIT_MS ? timeout_ms / 2 : ATEXIT_MS;
     report_ms = timeout_ms / 4 < REPORT_MS ? timeout_ms / 4 : REPORT_MS;
 
-    /* threads that are not daemons have half of the time, atexit the rest */
-
-    patience = timeout_ms / 2;
+    patience = timeout_ms - atexit_ms;
 
     if (!interpreter_running()) {
         return;

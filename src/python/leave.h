@@ -4,9 +4,10 @@
 /*
  * A thread that does not hold the GIL, once.  Does what Python does at its
  * end, short of finalizing the interpreter, on a thread of its own: waits for
- * threads that are not daemons, runs what atexit has registered, flushes
- * files.  Tells error.log, with their Python stacks, of threads that have
- * polled and not ended, and of what has not ended in time.  Returns within
+ * threads of runtimes, and then of thread pools and those that are not
+ * daemons; runs what atexit has registered, for which it keeps a second, but
+ * not more than half of the time; flushes files.  Tells error.log of what has
+ * not ended in time, threads with their Python stacks.  Returns within
  * timeout_ms milliseconds, whatever Python does.
  */
 void leave(int timeout_ms);

@@ -24,66 +24,76 @@ typedef struct {
 static void
 report(void *tq, const char *err)
 {
-    ngx_http_lua_ffi_started(tq, err != NULL, err,
-                             err ? (int) strlen(err) : 0);
+    ngx_http_lua_ffi_started(tq, 1, err, (int) strlen(err));
 }
 
 
-/* GIL held; err is the text for Lua, or None */
 static void
-report_object(void *tq, PyObject *err)
+free_start(PyObject *capsule)
 {
-    const char  *text;
+    free(PyCapsule_GetPointer(capsule, NULL));
+}
 
-    if (err == Py_None) {
-        report(tq, NULL);
-        return;
+
+/*
+ * GIL held.  Python has a thread of its own load it, which reports; -1 with
+ * an exception set.  Takes s.
+ */
+static int
+load(start_t *s)
+{
+    PyObject  *bootstrap, *capsule, *result;
+
+    capsule = PyCapsule_New(s, NULL, free_start);
+    if (capsule == NULL) {
+        free(s);
+        return -1;
     }
 
-    text = err && PyUnicode_Check(err) ? PyUnicode_AsUTF8(err) : NULL;
+    bootstrap = interpreter_bootstrap();
 
-    if (PyErr_Occurred()) {
-        PyErr_Print();
-    }
+    result = PyObject_CallMethod(bootstrap, "start_thread", "zsisKKyO",
+                                 s->cfg.directory, s->cfg.module,
+                                 (int) s->cfg.fresh, s->cfg.function,
+                                 (unsigned long long)
+                                     (uintptr_t) s->cfg.config,
+                                 (unsigned long long) (uintptr_t) s->tq,
+                                 s->cfg.config, capsule);
 
-    report(tq, text ? text : "ffi_python3: internal error: see error.log");
+    Py_XDECREF(result);
+    Py_DECREF(bootstrap);
+    Py_DECREF(capsule);
+
+    return result ? 0 : -1;
 }
 
 
 static void *
 start_thread(void *arg)
 {
+    void              *tq;
     start_t           *s = arg;
     char               why[512], text[600];
-    PyObject          *bootstrap, *err;
     PyGILState_STATE   state;
+
+    tq = s->tq;
 
     if (!interpreter_start(why, sizeof(why))) {
         snprintf(text, sizeof(text), "ffi_python3: %s", why);
         ngx_http_lua_ffi_log(RESTY_FFI_LOG_ERR, text, (int) strlen(text));
-        report(s->tq, text);
+        report(tq, text);
         free(s);
         return NULL;
     }
 
     state = interpreter_attach();
 
-    bootstrap = interpreter_bootstrap();
-
-    err = PyObject_CallMethod(bootstrap, "start", "zsisKKy",
-                              s->cfg.directory, s->cfg.module,
-                              (int) s->cfg.fresh, s->cfg.function,
-                              (unsigned long long) (uintptr_t) s->cfg.config,
-                              (unsigned long long) (uintptr_t) s->tq,
-                              s->cfg.config);
-
-    report_object(s->tq, err);
-
-    Py_XDECREF(err);
-    Py_DECREF(bootstrap);
+    if (load(s) == -1) {
+        PyErr_Print();
+        report(tq, "ffi_python3: internal error: see error.log");
+    }
 
     interpreter_detach(state);
-    free(s);
 
     return NULL;
 }
