@@ -201,6 +201,9 @@ def _wait_for_threads(seconds: float) -> None:
         "threads that are no daemons and have not ended",
         _idents(_awaited()) - stuck,
     )
+    serve = sys.modules.get("resty_ffi._serve")
+    if serve is not None:
+        serve.log_tasks()
 
 
 def _join(threads: Iterable[threading.Thread], seconds: float) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any
 
+from ._ending import Ending
+
 logger = logging.getLogger("resty_ffi")
 
 # What a call returns in Lua; see testing.Runtime.
@@ -53,10 +55,6 @@ class LocalCall:
             self.cancelled = self._answer is None
             return self._answer
 
-    def cancel(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
-
     def is_late(self) -> bool:
         """Whether it is not to run any more."""
         if self.deadline is None:
@@ -95,13 +93,18 @@ def start_thread(main: Callable[[], None], name: str) -> Future[None]:
 
 def run_loop(
     main: Coroutine[Any, Any, None],
+    name: str,
     failed: Callable[[BaseException], object],
 ) -> None:
     """Run main in an event loop that SystemExit does not end.
 
-    failed: is told what tasks have raised that handlers started.
+    name: of the loop's executor and in what is said of its end. failed: is
+    told what tasks have raised that handlers started.
     """
     loop = asyncio.new_event_loop()
+    ending = Ending(
+        loop, name, failed, lambda text: logger.warning("%s: %s", name, text)
+    )
     task = loop.create_task(main)
     try:
         while not task.done():
@@ -112,10 +115,4 @@ def run_loop(
                     failed(error)
         task.result()
     finally:
-        others = asyncio.all_tasks(loop)
-        for other in others:
-            other.cancel()
-        if others:
-            loop.run_until_complete(asyncio.wait(others))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+        ending.end()

@@ -15,19 +15,22 @@ import os
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import _resty_ffi
 
-from . import _bootstrap
+from . import _bootstrap, _ending
 from ._call import call_var
+from ._ending import Ending, describe_tasks
 from ._error import Error
 from ._handlers import Handlers, is_asynchronous, resolve, resolve_async
 from ._log import Log
 from ._options import Options
 
+LOG_WARN = 5
 THREADS, SWITCH_INTERVAL = 0, 1
 
 # Calls a poll takes at once: alone, a thread takes what there is; one of
@@ -40,6 +43,11 @@ OVERDUE_S = 0.5
 LAST_REPLIES_S = 1.0
 REPLY_TURN_S = 0.01
 FINISH_TURN_S = 0.05
+
+# How long calls that have been cancelled may take when the worker leaves,
+# and an asynchronous close() when it does not.
+LAST_CALLS_S = 1.0
+CLOSE_S = 60.0
 
 # What is written to an eventfd.
 ONE = (1).to_bytes(8, sys.byteorder)
@@ -65,6 +73,12 @@ def start(
     runtime = make(target, name, config or "", tq, threads, options)
     runtime.open()
     return runtime.run
+
+
+def log_tasks() -> None:
+    """Tell error.log what event loops have not ended, as the worker leaves."""
+    for runtime in list(_loops):
+        runtime.log_tasks()
 
 
 class _Runtime:
@@ -148,7 +162,11 @@ class _Threads(_Runtime):
             while replies.to_come():
                 time.sleep(REPLY_TURN_S)
                 self._runtime.collect()
-            _call_close(self._close, self._log)
+            if self._close is not None:
+                try:
+                    self._close()
+                except BaseException as error:
+                    self._log(error)
             self._log.tell_hidden()
 
 
@@ -163,28 +181,46 @@ class _Loop(_Runtime):
     def open(self) -> None:
         _resty_ffi.name(self._tq, self._name)
         self._loop = _new_event_loop()
+        self._ending = Ending(
+            self._loop,
+            self._name,
+            self._log,
+            self._tell,
+            no_bound=_resty_ffi.exiting,
+        )
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._open())
         except BaseException:
-            self._loop.close()
+            self._ending.end()
             raise
+        _loops.add(self)
 
     def run(self) -> None:
         while not self._unloaded:
-            self._run_loop()
+            self._ending.run_loop()
         for callback in self._on_unload:
             self._loop.call_soon(callback)
         self._finish()
-        _call_close(self._handlers.close, self._log, self._loop)
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._run_loop(0)
-        self._loop.close()
+        self._close()
+        self._ending.end()
+        for number in list(self._runtime.tasks):
+            self._runtime.drop(number)
+        if self._threads > 1:
+            self._pool.shutdown(wait=False)
         self._log.tell_hidden()
-        # it refers to methods of this one: what both hold, a client with its
-        # TLS contexts, perhaps, is not to wait for the garbage collector
-        del self._runtime
+        _loops.discard(self)
+        # they refer to methods of this one, and nobody is to wait for the
+        # garbage collector to free what all of them hold
+        del self._runtime, self._ending
+
+    def log_tasks(self) -> None:
+        tasks = asyncio.all_tasks(self._loop)
+        if tasks:
+            self._tell(f"the worker leaves without {describe_tasks(tasks)}")
+
+    def _tell(self, text: str) -> None:
+        _resty_ffi.log(LOG_WARN, f"ffi_python3: {self._name}: {text}")
 
     async def _open(self) -> None:
         # in the running loop, for clients that want one
@@ -194,6 +230,7 @@ class _Loop(_Runtime):
         self._runtime = self._make(self._handlers)
         self._runtime.spawn = _spawner(self._loop)
         self._adopted: set[int] = set()
+        self._cancelled: dict[int, float] = {}
         self._pooled: set[Future[None]] = set()
         if self._threads > 1:
             self._pool = ThreadPoolExecutor(self._threads, self._name)
@@ -252,7 +289,7 @@ class _Loop(_Runtime):
 
     def _take(self) -> None:
         runtime = self._runtime
-        if _cancel(runtime, runtime.cancelled()):
+        if self._cancel(runtime.cancelled()):
             self._loop.call_soon(self._reap)
         state = runtime.accept(LIMIT)
         if state == 0:
@@ -269,11 +306,20 @@ class _Loop(_Runtime):
         self._awake = False
         try:
             self._reap()
-            if _cancel(self._runtime, _overdue(self._runtime)):
+            if self._cancel(_overdue(self._runtime)):
                 self._loop.call_soon(self._reap)
         finally:
             if not self._unloaded:
                 self._accept()
+
+    def _cancel(self, numbers: Iterable[int]) -> bool:
+        """Cancel the tasks of calls, each once; whether there were any."""
+        tasks = self._runtime.tasks
+        fresh = [n for n in numbers if n in tasks and n not in self._cancelled]
+        for number in fresh:
+            self._cancelled[number] = time.monotonic()
+            tasks[number].cancel()
+        return bool(fresh)
 
     def _reap(self) -> None:
         """End the calls whose task was cancelled before its first step."""
@@ -282,32 +328,61 @@ class _Loop(_Runtime):
             if task.done() and number not in self._adopted:
                 del tasks[number]
                 self._runtime.drop(number)
-
-    def _run_loop(self, seconds: float | None = None) -> None:
-        """Run the loop until it is stopped, or for some seconds."""
-        if seconds is not None:
-            self._loop.call_later(seconds, self._loop.stop)
-        try:
-            self._loop.run_forever()
-        except BaseException as error:
-            # SystemExit of a task that a handler has started comes here
-            self._log(error)
+        for number in self._cancelled.keys() - tasks.keys():
+            del self._cancelled[number]
 
     def _finish(self) -> None:
         """Let the calls that have been taken end; they are still answered."""
         runtime, replies = self._runtime, _Replies(self._runtime)
-        while runtime.tasks or self._pooled or replies.to_come():
+        exits: float | None = None
+        while True:
             try:
-                _cancel(runtime, runtime.cancelled())
-                _cancel(runtime, _overdue(runtime))
-                if _resty_ffi.exiting():
-                    _cancel(runtime, list(runtime.tasks))
+                self._cancel(runtime.cancelled())
+                self._cancel(_overdue(runtime))
+                if exits is None and _resty_ffi.exiting():
+                    self._cancel(list(runtime.tasks))
+                    exits = time.monotonic()
             except MemoryError as error:
                 self._log(error)
             self._loop.call_soon(runtime.collect)
-            answered = not (runtime.tasks or self._pooled)
-            self._run_loop(REPLY_TURN_S if answered else FINISH_TURN_S)
+            if self._is_hoped_for(exits):
+                self._ending.run_loop(FINISH_TURN_S)
+            elif replies.to_come():
+                self._ending.run_loop(REPLY_TURN_S)
+            else:
+                break
             self._reap()
+
+    def _is_hoped_for(self, exits: float | None) -> bool:
+        """Whether a call may still end that has not; exits: of the worker."""
+        now = time.monotonic()
+        if exits is not None and now >= exits + LAST_CALLS_S:
+            return False
+        return bool(self._pooled) or any(
+            now < self._cancelled.get(number, now) + _ending.END_S
+            for number in self._runtime.tasks
+        )
+
+    def _close(self) -> None:
+        if self._handlers.close is None:
+            return
+        task = self._loop.create_task(self._call_close(self._handlers.close))
+        if not self._ending.run_until(task.done, CLOSE_S):
+            self._tell(
+                f"close() has not ended within {CLOSE_S:g} s:"
+                f" {describe_tasks([task])}"
+            )
+
+    async def _call_close(self, close: Callable[[], object]) -> None:
+        try:
+            result = close()
+            if inspect.isawaitable(result):
+                await result
+        except BaseException as error:
+            self._log(error)
+
+
+_loops: weakref.WeakSet[_Loop] = weakref.WeakSet()
 
 
 async def _run(
@@ -359,35 +434,6 @@ def _overdue(runtime: _resty_ffi.Runtime) -> list[int]:
         if deadline is not None and deadline <= past:
             overdue.append(number)
     return overdue
-
-
-def _cancel(runtime: _resty_ffi.Runtime, numbers: Iterable[int]) -> bool:
-    """Cancel the tasks of calls; whether there were any."""
-    tasks = [runtime.tasks[n] for n in numbers if n in runtime.tasks]
-    for task in tasks:
-        task.cancel()
-    return bool(tasks)
-
-
-def _call_close(
-    close: Callable[[], object] | None,
-    log: Log,
-    loop: asyncio.AbstractEventLoop | None = None,
-) -> None:
-    if close is None:
-        return
-    try:
-        result = close()
-        if loop is not None and inspect.isawaitable(result):
-            loop.run_until_complete(_wait_for(result))
-        if loop is not None:
-            loop.run_until_complete(loop.shutdown_asyncgens())
-    except BaseException as error:
-        log(error)
-
-
-async def _wait_for(awaitable: Awaitable[object]) -> None:
-    await awaitable
 
 
 class _Replies:

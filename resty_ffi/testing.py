@@ -28,6 +28,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any
 
+from . import _ending
 from ._bootstrap import describe
 from ._call import call_var
 from ._error import Error
@@ -130,7 +131,7 @@ class Runtime:
             answer = call.settle()
             if answer is None and self._loop is not None:
                 with contextlib.suppress(RuntimeError):  # the loop is closed
-                    self._loop.call_soon_threadsafe(call.cancel)
+                    self._loop.call_soon_threadsafe(self._cancel, call)
         return answer or TIMEOUT
 
     def _submit(self, call: LocalCall) -> bool:
@@ -168,7 +169,7 @@ class Runtime:
 
     def _main(self) -> None:
         if is_asynchronous(self._target):
-            run_loop(self._serve_async(), self._failed)
+            run_loop(self._serve_async(), self._name, self._failed)
         else:
             self._serve()
 
@@ -203,7 +204,7 @@ class Runtime:
         for thread in self._pool:
             await asyncio.wrap_future(thread)
         while self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks, timeout=_ending.TURN_S)
         if self._handlers.close is not None:
             try:
                 result = self._handlers.close()
@@ -227,6 +228,13 @@ class Runtime:
             if not call.task.done():
                 self._tasks.add(call.task)
                 call.task.add_done_callback(self._tasks.discard)
+
+    def _cancel(self, call: LocalCall) -> None:
+        """Cancel what nobody waits for; an unload does not wait for ever."""
+        task = call.task
+        if task is not None and self._loop is not None:
+            task.cancel()
+            self._loop.call_later(_ending.END_S, self._tasks.discard, task)
 
     def _adopt(self, call: LocalCall, value: object) -> bool:
         """Answer a call with a future's result; False where it is none.

@@ -7,8 +7,8 @@
  * threads of runtimes, and then of thread pools and those that are not
  * daemons; runs what atexit has registered, for which it keeps a second, but
  * not more than half of the time; flushes files.  Tells error.log of what has
- * not ended in time, threads with their Python stacks.  Returns within
- * timeout_ms milliseconds, whatever Python does.
+ * not ended in time: threads with their Python stacks, tasks of event loops.
+ * Returns within timeout_ms milliseconds, whatever Python does.
  */
 void leave(int timeout_ms);
 
