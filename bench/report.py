@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .cells import MAIN
+from .measure import context_cost
 from .results import Results, Summary
 from .server import NGINX, OUT
 
@@ -80,6 +81,11 @@ def lines(results: Results) -> Iterable[str]:
         yield f"eventfd writes a request, {MAIN.name}, {row}: {writes:.3f}" + (
             f" (counted by {way})"
         )
+    yield ""
+    yield (
+        f"a call's own context (copy, enter, exit):"
+        f" {context_cost():.3f} µs of Python's CPU"
+    )
     yield ""
     yield f"{'goal':<61}{'':>10}{'measured':>10}"
     for goal in results.goals():

@@ -7,6 +7,7 @@ where the package need not be importable.
 from __future__ import annotations
 
 import atexit
+import contextvars
 import itertools
 import linecache
 import os
@@ -33,6 +34,9 @@ INTERNAL_ERROR = "ffi_python3: internal error: see error.log"
 
 _put_first: set[str] = set()
 _leaving = 0
+
+# Context variables that imports have set: the value, and whose load it was.
+_imported: dict[contextvars.ContextVar[Any], tuple[Any, str]] = {}
 
 # What a runtime has its thread do once it has started.
 Serve = Callable[[], None]
@@ -88,7 +92,9 @@ def _main(
     text: str | None = INTERNAL_ERROR
     serve = None
     try:
-        serve = start(directory, module, fresh, function, cfg, tq, config)
+        serve = _new_context().run(
+            start, directory, module, fresh, function, cfg, tq, config
+        )
         text = None
     except LoadError as error:
         text = str(error)
@@ -119,6 +125,7 @@ def start(
     try:
         again = fresh and _is_reload(tq)
         target, undo = _load(directory, module, fresh, function, again)
+        _keep_variables(module)
         what = f"{module}.{function}"
         if is_served(target):
             return _serve(target, what, config, tq)
@@ -131,6 +138,28 @@ def start(
         _log(LOG_ERR, full)
         raise
     return None
+
+
+def _new_context() -> contextvars.Context:
+    """One as it would be in a thread that had imported all modules."""
+    context = contextvars.Context()
+    for variable, (value, _) in _imported.copy().items():
+        context.run(variable.set, value)
+    return context
+
+
+def _keep_variables(module: str) -> None:
+    """Keep what this load has set; not what an earlier version of it has."""
+    found = {
+        variable: (value, module)
+        for variable, value in contextvars.copy_context().items()
+        if variable not in _imported or _imported[variable][0] is not value
+    }
+    names = {variable.name for variable in found}
+    for variable, (_, setter) in _imported.copy().items():
+        if setter == module and variable.name in names:
+            _imported.pop(variable, None)
+    _imported.update(found)
 
 
 def load(

@@ -45,7 +45,7 @@ class Call(Protocol):
         """
 
 
-call_var: ContextVar[Call] = ContextVar("resty_ffi_call")
+call_var: ContextVar[Call | None] = ContextVar("resty_ffi_call", default=None)
 
 
 def current() -> Call:
@@ -58,7 +58,7 @@ def current() -> Call:
     if native is not None:
         call = native.current()
     if call is None:
-        call = call_var.get(None)
+        call = call_var.get()
     if call is None:
         raise LookupError("no call runs here")
     return call

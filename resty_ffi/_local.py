@@ -8,8 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from typing import Any
 
+from ._call import call_var
 from ._ending import Ending
 
 logger = logging.getLogger("resty_ffi")
@@ -33,14 +35,16 @@ class LocalCall:
         self._answer: Answer | None = None
         self._ends = False
         self._ended = threading.Event()
-        self._callbacks: list[Callable[[bool], object]] = []
+        self._callbacks: list[tuple[Callable[[bool], object], Context]] = []
 
     def on_delivered(self, callback: Callable[[bool], object], /) -> None:
         if not callable(callback):
             raise TypeError(f"callback must be callable, not {callback!r}")
         if self._ends:
             raise RuntimeError("the call has been answered")
-        self._callbacks.append(callback)
+        context = copy_context()
+        context.run(call_var.set, None)
+        self._callbacks.append((callback, context))
 
     def wait(self) -> None:
         """Wait for the end, as long as the deadline says."""
@@ -67,9 +71,9 @@ class LocalCall:
             if delivered:
                 self._answer = answer
         self._ends = True
-        for callback in self._callbacks:
+        for callback, context in self._callbacks:
             try:
-                callback(delivered)
+                context.run(callback, delivered)
             except BaseException:
                 logger.exception("resty_ffi: on_delivered: %r", callback)
         self._ended.set()

@@ -24,6 +24,7 @@ import _resty_ffi
 
 from . import _bootstrap, _ending
 from ._call import call_var
+from ._context import Base
 from ._ending import Ending, describe_tasks
 from ._error import Error
 from ._handlers import Handlers, is_asynchronous, resolve, resolve_async
@@ -70,9 +71,10 @@ def start(
     interval = _resty_ffi.option(tq, SWITCH_INTERVAL, 0)
     if interval > 0:
         sys.setswitchinterval(interval / 1000)
+    Base.renew_here()
     runtime = make(target, name, config or "", tq, threads, options)
     runtime.open()
-    return runtime.run
+    return functools.partial(runtime.base.copy().run, runtime.run)
 
 
 def log_tasks() -> None:
@@ -108,6 +110,7 @@ class _Runtime:
         raise NotImplementedError
 
     def _make(self, handlers: Handlers) -> _resty_ffi.Runtime:
+        self.base = Base()
         return _resty_ffi.Runtime(
             tq=self._tq,
             name=self._name,
@@ -118,6 +121,8 @@ class _Runtime:
             describe=self._log,
             run=_run,
             call_var=call_var,
+            context=self.base.context,
+            renew=self.base.renew,
             view=self._options.view,
         )
 
@@ -143,7 +148,8 @@ class _Threads(_Runtime):
             raise
 
     def _spawn(self, name: str) -> None:
-        _bootstrap.Thread(self.run, name).start()
+        serve = functools.partial(self.base.copy().run, self.run)
+        _bootstrap.Thread(serve, name).start()
 
     def run(self) -> None:
         _resty_ffi.name(self._tq, threading.current_thread().name[-15:])

@@ -8,8 +8,8 @@
     with Runtime(Cache, config='{"size": 1}') as rt:
         ok, rc, err = rt.get(b"key", timeout=0.25)
 
-Threads, event loop and the meaning of every answer are as in nginx, but that
-the threads are daemons. What error.log would hold goes to the logger
+Threads, event loop, contexts and the meaning of every answer are as in nginx,
+but that the threads are daemons. What error.log would hold goes to the logger
 "resty_ffi", each exception with its traceback. There is no limit to the queue.
 """
 
@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import contextvars
 import functools
 import inspect
 import queue
@@ -31,6 +30,7 @@ from typing import Any
 from . import _ending
 from ._bootstrap import describe
 from ._call import call_var
+from ._context import Base
 from ._error import Error
 from ._handlers import is_asynchronous, resolve, resolve_async
 from ._local import Answer, LocalCall, logger, run_loop, start_thread
@@ -142,7 +142,7 @@ class Runtime:
                 self._queue.put(call)
             else:
                 self._loop.call_soon_threadsafe(
-                    self._begin, call, context=self._context
+                    self._begin, call, context=self._base.copy()
                 )
             return True
 
@@ -178,6 +178,7 @@ class Runtime:
 
     def _serve(self) -> None:
         self._handlers = resolve(self._target, self._config)
+        self._base = Base()
         others = self._start_workers(self._options.threads - 1)
         self._ready.set_result(None)
         self._work()
@@ -192,9 +193,9 @@ class Runtime:
         self._unloaded = asyncio.Event()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._handlers, on_unload = resolve_async(self._target, self._config)
+        self._base = Base()
         threads = self._options.threads
         self._pool = self._start_workers(threads if threads > 1 else 0)
-        self._context = contextvars.copy_context()
         self._loop = asyncio.get_running_loop()
         self._ready.set_result(None)
         await self._unloaded.wait()
@@ -222,9 +223,8 @@ class Runtime:
             else:
                 self._answer(call, self._adopt)
         elif not call.is_late():
-            token = call_var.set(call)
+            # its context is a copy of this one
             call.task = self._new_task(self._answer_async(call, handler))
-            call_var.reset(token)
             if not call.task.done():
                 self._tasks.add(call.task)
                 call.task.add_done_callback(self._tasks.discard)
@@ -283,26 +283,31 @@ class Runtime:
     ) -> None:
         if call.is_late():
             return
-        token = call_var.set(call)
         try:
             handler = self._find(call.method)
             if handler is None:
                 what = call.method or "__call__"
                 text = f"{self._name} has no method '{what}'"
                 raise Error(NO_METHOD, f"AttributeError: {text}")
-            value = handler(self._request(call))
+            value = self._base.copy().run(self._run, call, handler)
             if adopt is not None and adopt(call, value):
                 return
             answer = self._success(value)
         except BaseException as error:
             answer = self._failed(error)
+        call.end(answer)
+
+    def _run(self, call: LocalCall, handler: Callable[..., Any]) -> Any:
+        token = call_var.set(call)
+        try:
+            return handler(self._request(call))
         finally:
             call_var.reset(token)
-        call.end(answer)
 
     async def _answer_async(
         self, call: LocalCall, handler: Callable[..., Any]
     ) -> None:
+        call_var.set(call)
         try:
             answer = self._success(await handler(self._request(call)))
         except BaseException as error:

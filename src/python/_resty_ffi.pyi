@@ -5,7 +5,7 @@ A task or a queue is an int here: its handle.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import Any, final
 
 from resty_ffi import Call as AnyCall
@@ -69,7 +69,9 @@ class Runtime:
         error_type: type[Error],
         describe: Callable[[BaseException], str],
         run: Callable[..., Coroutine[Any, Any, None]],
-        call_var: ContextVar[AnyCall],
+        call_var: ContextVar[AnyCall | None],
+        context: Context,
+        renew: Callable[[], object] | None,
         view: bool,
     ) -> Runtime: ...
     def serve(self, batch: int, patience: float, /) -> None: ...

@@ -160,9 +160,37 @@ get_cancelled(call_t *self, void *closure)
 }
 
 
+/* a copy of the running context in which no call runs */
+static PyObject *
+copy_context(PyObject *call_var)
+{
+    PyObject  *context, *token;
+
+    context = PyContext_CopyCurrent();
+
+    if (context == NULL || PyContext_Enter(context) == -1) {
+        Py_XDECREF(context);
+        return NULL;
+    }
+
+    token = PyContextVar_Set(call_var, Py_None);
+
+    if (PyContext_Exit(context) == -1 || token == NULL) {
+        Py_CLEAR(context);
+    }
+
+    Py_XDECREF(token);
+
+    return context;
+}
+
+
 static PyObject *
 on_delivered(call_t *self, PyObject *callback)
 {
+    int        rc;
+    PyObject  *context, *pair;
+
     if (!PyCallable_Check(callback)) {
         return PyErr_Format(PyExc_TypeError, "callback must be callable, "
                             "not %.100s", Py_TYPE(callback)->tp_name);
@@ -180,7 +208,14 @@ on_delivered(call_t *self, PyObject *callback)
         }
     }
 
-    if (PyList_Append(self->callbacks, callback) == -1) {
+    context = copy_context(self->runtime->call_var);
+    pair = context ? PyTuple_Pack(2, callback, context) : NULL;
+    rc = pair ? PyList_Append(self->callbacks, pair) : -1;
+
+    Py_XDECREF(context);
+    Py_XDECREF(pair);
+
+    if (rc == -1) {
         return NULL;
     }
 

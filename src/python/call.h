@@ -17,7 +17,7 @@ typedef struct {
     PyObject_HEAD
     runtime_t  *runtime;        /* a reference */
     void       *task;
-    PyObject   *callbacks;      /* list or NULL */
+    PyObject   *callbacks;      /* as of reply_tell, or NULL */
     int         answered;
 } call_t;
 

@@ -141,10 +141,10 @@ spawn(runtime_t *self, void *task, PyObject *handler, PyObject *number)
 {
     int        rc;
     call_t    *call;
-    PyObject  *request, *coroutine, *spawned, *token, *done;
+    PyObject  *request, *context, *coroutine, *spawned, *token, *done;
 
     rc = -1;
-    request = coroutine = spawned = token = done = NULL;
+    request = context = coroutine = spawned = token = done = NULL;
 
     call = call_new(self->call_type, self, task);
     if (call == NULL) {
@@ -153,6 +153,11 @@ spawn(runtime_t *self, void *task, PyObject *handler, PyObject *number)
 
     request = handler_request(self, task);
     if (request == NULL) {
+        goto done;
+    }
+
+    context = handler_enter_context(self);
+    if (context == NULL) {
         goto done;
     }
 
@@ -192,12 +197,13 @@ spawn(runtime_t *self, void *task, PyObject *handler, PyObject *number)
 
 done:
 
-    if (token && PyContextVar_Reset(self->call_var, token) == -1) {
-        PyErr_WriteUnraisable(self->call_var);
+    if (context && PyContext_Exit(context) == -1 && rc == 0) {
+        PyErr_WriteUnraisable(context);
     }
 
     Py_DECREF(call);
     Py_XDECREF(request);
+    Py_XDECREF(context);
     Py_XDECREF(token);
     Py_XDECREF(coroutine);
     Py_XDECREF(spawned);

@@ -27,6 +27,40 @@ handler_request(runtime_t *self, void *task)
 }
 
 
+PyObject *
+handler_enter_context(runtime_t *self)
+{
+    PyObject  *context, *renewed;
+
+    context = PyContext_Copy(self->context);
+    if (context == NULL) {
+        return NULL;
+    }
+
+    if (PyContext_Enter(context) == -1) {
+        goto failed;
+    }
+
+    if (self->renew) {
+        renewed = PyObject_CallNoArgs(self->renew);
+        if (renewed == NULL) {
+            (void) PyContext_Exit(context);
+            goto failed;
+        }
+
+        Py_DECREF(renewed);
+    }
+
+    return context;
+
+failed:
+
+    Py_DECREF(context);
+
+    return NULL;
+}
+
+
 static void
 answer_no_method(runtime_t *self, void *task, const char *name, int len)
 {
@@ -139,11 +173,14 @@ handler_call(runtime_t *self, void *task, PyObject *handler)
 {
     int        adopted;
     call_t    *call;
-    PyObject  *request, *result, *callbacks;
+    PyObject  *request, *context, *result, *callbacks;
 
     request = handler_request(self, task);
-    if (request == NULL) {
+    context = request ? handler_enter_context(self) : NULL;
+
+    if (context == NULL) {
         runtime_fail_current(self, task, NULL);
+        Py_XDECREF(request);
         return;
     }
 
@@ -155,6 +192,11 @@ handler_call(runtime_t *self, void *task, PyObject *handler)
     interpreter_end_child();
 
     call = call_leave();
+
+    if (PyContext_Exit(context) == -1) {
+        Py_CLEAR(result);
+    }
+
     adopted = result ? await_future(self, task, call, result) : -1;
     callbacks = adopted != 1 && call ? call_end(call) : NULL;
 
@@ -167,6 +209,7 @@ handler_call(runtime_t *self, void *task, PyObject *handler)
 
     Py_DECREF(handler);
     Py_DECREF(request);
+    Py_DECREF(context);
     Py_XDECREF(result);
     Py_XDECREF(callbacks);
     Py_XDECREF(call);

@@ -21,6 +21,12 @@ PyObject *handler_of(runtime_t *self, void *task);
 PyObject *handler_request(runtime_t *self, void *task);
 
 /*
+ * Has this thread enter a context that is one call's own.  A new reference,
+ * for PyContext_Exit; NULL with an exception set, and no context entered.
+ */
+PyObject *handler_enter_context(runtime_t *self);
+
+/*
  * Calls a plain handler, and answers with what it returned or raised; a
  * future that it returned is the event loop's to answer with.
  */

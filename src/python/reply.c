@@ -87,20 +87,40 @@ replies_outstanding(const replies_t *replies)
 }
 
 
+static void
+tell(PyObject *callback, PyObject *context, bool delivered)
+{
+    PyObject  *result;
+
+    if (PyContext_Enter(context) == -1) {
+        PyErr_WriteUnraisable(callback);
+        return;
+    }
+
+    result = PyObject_CallOneArg(callback, delivered ? Py_True : Py_False);
+
+    if (PyContext_Exit(context) == -1) {
+        Py_CLEAR(result);
+    }
+
+    if (result == NULL) {
+        PyErr_WriteUnraisable(callback);
+    }
+
+    Py_XDECREF(result);
+}
+
+
 void
 reply_tell(PyObject *callbacks, bool delivered)
 {
     Py_ssize_t   i;
-    PyObject    *result;
+    PyObject    *pair;
 
     for (i = 0; i < PyList_GET_SIZE(callbacks); i++) {
-        result = PyObject_CallOneArg(PyList_GET_ITEM(callbacks, i),
-                                     delivered ? Py_True : Py_False);
-        if (result == NULL) {
-            PyErr_WriteUnraisable(PyList_GET_ITEM(callbacks, i));
-        }
+        pair = PyList_GET_ITEM(callbacks, i);
 
-        Py_XDECREF(result);
+        tell(PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), delivered);
     }
 }
 

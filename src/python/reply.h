@@ -36,7 +36,7 @@ void replies_collect(replies_t *replies);
 
 /*
  * GIL held.  Answers the task with value: None, bytes, str or a contiguous
- * buffer, of which a reference is kept; callbacks: a list, or NULL.
+ * buffer, of which a reference is kept; callbacks: as of reply_tell, or NULL.
  * 0; or -1 with an exception set and the task not answered: TypeError
  * without arguments where value is of none of these types.
  */
@@ -44,8 +44,8 @@ int reply_send(replies_t *replies, void *task, int rc, PyObject *value,
     PyObject *callbacks);
 
 /*
- * GIL held.  Tells callbacks, a list, of an answer's fate; what they raise is
- * printed.
+ * GIL held.  Tells callbacks, a list of (callback, context), of an answer's
+ * fate, each in its context; what they raise is printed.
  */
 void reply_tell(PyObject *callbacks, bool delivered);
 

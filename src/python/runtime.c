@@ -140,18 +140,20 @@ runtime_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     unsigned long long   tq;
     runtime_t           *self;
     PyObject            *name, *handler, *methods, *coroutines, *error_type;
-    PyObject            *describe, *run, *call_var;
+    PyObject            *describe, *run, *call_var, *context, *renew;
     int                  view;
 
     static char  *names[] = {
         "tq", "name", "handler", "methods", "coroutines", "error_type",
-        "describe", "run", "call_var", "view", NULL
+        "describe", "run", "call_var", "context", "renew", "view",
+        NULL
     };
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KUOOOOOOOp:Runtime",
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KUOOOOOOOO!Op:Runtime",
                                      names, &tq, &name, &handler, &methods,
                                      &coroutines, &error_type, &describe,
-                                     &run, &call_var, &view))
+                                     &run, &call_var, &PyContext_Type,
+                                     &context, &renew, &view))
     {
         return NULL;
     }
@@ -179,6 +181,8 @@ runtime_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->describe = Py_NewRef(describe);
     self->run = Py_NewRef(run);
     self->call_var = Py_NewRef(call_var);
+    self->context = Py_NewRef(context);
+    self->renew = renew == Py_None ? NULL : Py_NewRef(renew);
     self->view = view;
 
     ngx_http_lua_ffi_default_timeout(self->tq, TIMEOUT_MS);
@@ -219,6 +223,8 @@ runtime_traverse(runtime_t *self, visitproc visit, void *arg)
     Py_VISIT(self->describe);
     Py_VISIT(self->run);
     Py_VISIT(self->call_var);
+    Py_VISIT(self->context);
+    Py_VISIT(self->renew);
     Py_VISIT(self->spawn);
     Py_VISIT(self->adopt);
     Py_VISIT(self->submit);
@@ -240,6 +246,8 @@ runtime_clear(runtime_t *self)
     Py_CLEAR(self->describe);
     Py_CLEAR(self->run);
     Py_CLEAR(self->call_var);
+    Py_CLEAR(self->context);
+    Py_CLEAR(self->renew);
     Py_CLEAR(self->spawn);
     Py_CLEAR(self->adopt);
     Py_CLEAR(self->submit);

@@ -28,6 +28,8 @@ struct runtime_s {
     PyObject      *describe;        /* exception -> str, and logs it */
     PyObject      *run;             /* makes a coroutine: see spawn */
     PyObject      *call_var;        /* ContextVar */
+    PyObject      *context;         /* what that of each call is a copy of */
+    PyObject      *renew;           /* to be called in each copy, or NULL */
     PyObject      *spawn;           /* coroutine -> task, or NULL */
     PyObject      *adopt;           /* (call, awaitable, task) -> whether it
                                        is a future, or NULL */
@@ -42,7 +44,8 @@ PyObject *runtime_type_new(void);
 
 /*
  * Answers a task with a handler's result, or with the exception it raised;
- * neither fails nor leaves an exception set.  callbacks: list or NULL.
+ * neither fails nor leaves an exception set.  callbacks: as of
+ * reply_tell, or NULL.
  */
 void runtime_answer(runtime_t *self, void *task, PyObject *value,
     PyObject *callbacks);

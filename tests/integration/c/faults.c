@@ -199,6 +199,9 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
     X(PyBytes_FromStringAndSize, 0, SET)                                      \
     X(PyCapsule_New, 0, SET)                                                  \
     X(PyContextVar_Set, 0, SET)                                               \
+    X(PyContext_Copy, 0, SET)                                                 \
+    X(PyContext_CopyCurrent, 0, SET)                                          \
+    X(PyContext_Enter, -1, SET)                                               \
     X(PyDict_GetItemWithError, 0, SET)                                        \
     X(PyDict_New, 0, SET)                                                     \
     X(PyDict_SetItem, -1, SET)                                                \
@@ -213,10 +216,12 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
     X(PyModule_AddType, -1, SET)                                              \
     X(PyObject_CallFunctionObjArgs, 0, SET)                                   \
     X(PyObject_CallMethod, 0, SET)                                            \
+    X(PyObject_CallNoArgs, 0, SET)                                            \
     X(PyObject_CallOneArg, 0, SET)                                            \
     X(PyObject_GetAttrString, 0, SET)                                         \
     X(PyObject_GetBuffer, -1, SET)                                            \
     X(PyObject_VectorcallMethod, 0, SET)                                      \
+    X(PyTuple_Pack, 0, SET)                                                   \
     X(PyType_FromSpec, 0, SET)                                                \
     X(PyUnicode_AsEncodedString, 0, SET)                                      \
     X(PyUnicode_AsUTF8, 0, SET)                                               \
