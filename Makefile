@@ -76,7 +76,7 @@ $(NGINX_MODULE): $(BUILD_DIR)/nginx/key $(LUA_SOURCE) \
 
 PY_C       := $(wildcard src/python/*.c)
 PY_OBJECTS := $(PY_C:src/python/%.c=$(BUILD_DIR)/obj/python/%.o)
-PY_SOURCES := $(patsubst %,build/gen/%_py.h,bootstrap fresh imports)
+PY_SOURCES := $(patsubst %,build/gen/%_py.h,bootstrap fresh imports main_thread)
 
 build/gen/python.cflags build/gen/python.ldflags: build/gen/python.%: FORCE
 	@mkdir -p $(@D)

@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
-    from . import _fresh, _imports
+    from . import _fresh, _imports, _main_thread
 else:
     import _resty_ffi_fresh as _fresh
     import _resty_ffi_imports as _imports
+    import _resty_ffi_main_thread as _main_thread
 
 LOG_ERR, LOG_WARN = 4, 5
 RELOAD = 2
@@ -92,9 +93,10 @@ def _main(
     text: str | None = INTERNAL_ERROR
     serve = None
     try:
-        serve = _new_context().run(
-            start, directory, module, fresh, function, cfg, tq, config
-        )
+        with _main_thread.starting():
+            serve = _new_context().run(
+                start, directory, module, fresh, function, cfg, tq, config
+            )
         text = None
     except LoadError as error:
         text = str(error)
@@ -487,5 +489,8 @@ def _put_on_path(directory: str) -> None:
 
 __file_names = [
     function.__code__.co_filename
-    for function in (start, _fresh.load, _imports.prepare)
+    for function in (
+        *(start, _fresh.load, _imports.prepare),
+        _main_thread.install,
+    )
 ]

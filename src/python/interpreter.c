@@ -16,6 +16,7 @@
 #include "bootstrap_py.h"
 #include "fresh_py.h"
 #include "imports_py.h"
+#include "main_thread_py.h"
 
 
 static pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER;
@@ -197,6 +198,8 @@ run_bootstrap(void)
         const unsigned char  *source;
     } modules[] = {
         { "_resty_ffi_imports", "<resty_ffi imports>", imports_py },
+        { "_resty_ffi_main_thread", "<resty_ffi main_thread>",
+          main_thread_py },
         { "_resty_ffi_fresh", "<resty_ffi fresh>", fresh_py },
         { "_resty_ffi_bootstrap", "<resty_ffi bootstrap>", bootstrap_py }
     };

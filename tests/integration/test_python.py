@@ -93,32 +93,25 @@ def test_ctypes_finds_the_interface(nginx: Nginx) -> None:
     )
 
 
-def test_signal_handlers_are_refused(nginx: Nginx) -> None:
-    """Python's main thread is none that runs users' code."""
-    nginx.write_python(
-        "signals.py",
-        "import signal\nsignal.signal(signal.SIGTERM, lambda *a: None)\n",
-    )
-    rt, err = nginx.lua('return ngx.load_ffi("ffi_python3", "signals,init")')
-    assert rt is None
-    assert err.startswith(
-        "ffi_python3: signals: ValueError: signal only works in main thread"
-    )
-
-
 def test_signals_still_reach_nginx(new_nginx: NewNginx) -> None:
     """After Python code has done its best to take them."""
     with new_nginx() as nginx:
         nginx.python(
             """
-            import signal
+            import faulthandler, signal
             for number in signal.valid_signals():
-                try:
-                    signal.signal(number, signal.SIG_IGN)
-                except (OSError, ValueError):
-                    pass
+                signal.signal(number, signal.SIG_IGN)
+                signal.siginterrupt(number, False)
+            for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
+                faulthandler.register(number)
+            signal.setitimer(signal.ITIMER_PROF, 0.01)
+            signal.alarm(1)
+            sum(range(10_000_000))
             result = 1
             """,
+        )
+        assert nginx.python("import os; result = os.getpid()") == str(
+            nginx.worker()
         )
         old = nginx.worker()
         nginx.reload()
