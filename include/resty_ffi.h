@@ -52,8 +52,9 @@ RESTY_FFI_API extern const int libffi_async;
 
 /*
  * Optional.  Called on nginx's main thread when the worker leaves, after all
- * runtimes have been unloaded; it must return within timeout_ms.  What it
- * has logged by then is written.  A library that exports it stays open.
+ * runtimes have been unloaded; it must return within timeout_ms, and may wait
+ * so long for threads that have something to do yet.  What it has logged by
+ * then is written.  A library that exports it stays open.
  */
 RESTY_FFI_API void libffi_exit(int timeout_ms);
 

@@ -28,6 +28,9 @@ else:
 LOG_ERR, LOG_WARN = 4, 5
 RELOAD = 2
 
+# What is left to users' threads, at most half, of the time that runtimes had.
+OTHERS_S = 1.0
+
 # Innermost frames of a stack that error.log shows.
 FRAMES = 30
 
@@ -221,7 +224,7 @@ def leave(patience: int) -> None:
 
 def _wait_for_threads(seconds: float) -> None:
     began = time.monotonic()
-    _join(_of_runtimes(), seconds / 2)
+    _join(_of_runtimes(), max(seconds / 2, seconds - OTHERS_S))
     end = threading.Thread(target=_end_threads, daemon=True)
     end.start()
     _join([end], began + seconds - time.monotonic())
@@ -252,7 +255,7 @@ def _end_threads() -> None:
 
 
 def _of_runtimes() -> list[threading.Thread]:
-    polled = _pollers(0)
+    polled = _pollers(0) - _idents(_pooled())
     return [
         thread
         for thread in _started_threads()
@@ -260,10 +263,15 @@ def _of_runtimes() -> list[threading.Thread]:
     ]
 
 
+def _pooled() -> set[threading.Thread]:
+    """Threads of pools, which stay when what they have run has ended."""
+    pool = sys.modules.get("concurrent.futures.thread")
+    return set(getattr(pool, "_threads_queues", ()))
+
+
 def _awaited() -> list[threading.Thread]:
     """Those of users' that Python would wait for."""
-    pool = sys.modules.get("concurrent.futures.thread")
-    pooled = getattr(pool, "_threads_queues", {})
+    pooled = _pooled()
     ours = [threading.main_thread(), *_of_runtimes()]
     return [
         thread

@@ -179,13 +179,6 @@ ngx_http_lua_ffi_library_async(void *library)
 }
 
 
-ngx_uint_t
-ngx_http_lua_ffi_library_exits(void *library)
-{
-    return dlsym(library, "libffi_exit") != NULL;
-}
-
-
 void
 ngx_http_lua_ffi_library_report(void *library, void *tq)
 {

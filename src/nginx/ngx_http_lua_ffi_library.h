@@ -30,9 +30,6 @@ ngx_http_lua_ffi_init_pt ngx_http_lua_ffi_library_init(void *library,
 /* Whether a start is reported later, by ngx_http_lua_ffi_started. */
 ngx_uint_t ngx_http_lua_ffi_library_async(void *library);
 
-/* Whether the library is told of the exit, and ends what it has started. */
-ngx_uint_t ngx_http_lua_ffi_library_exits(void *library);
-
 /*
  * Has the library, where it can, write to error.log what the threads of the
  * runtime with the queue tq do.

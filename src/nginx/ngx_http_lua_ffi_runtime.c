@@ -428,8 +428,7 @@ ngx_http_lua_ffi_unload_all(ngx_msec_t ms)
 
 /*
  * The threads of runtimes that are being unloaded; whether any of them works
- * on a call, or has yet to see the end of its queue, or is its library's to
- * end.
+ * on a call, or has yet to see the end of its queue.
  */
 static uint32_t
 ngx_http_lua_ffi_closing_threads(ngx_uint_t *works)
@@ -452,7 +451,6 @@ ngx_http_lua_ffi_closing_threads(ngx_uint_t *works)
 
         if (n
             && (bridge_queue_attended(rt->requests)
-                || ngx_http_lua_ffi_library_exits(rt->library)
                 || bridge_queue_unanswered(bridge_host(), rt->requests)))
         {
             *works = 1;

@@ -199,6 +199,46 @@ def test_threads_that_never_end(
         assert "have not ended" not in nginx.log()
 
 
+POOL = """
+import concurrent.futures
+from evaluate import C, answer, ffi
+
+pool = concurrent.futures.ThreadPoolExecutor(4)
+
+def poll(tq):
+    while True:
+        task = C.ngx_http_lua_ffi_task_poll(ffi.cast("void *", tq))
+        if task == ffi.NULL:
+            break
+        answer(task, 0, "fine")
+
+def init(cfg, tq):
+    for _ in range(4):
+        pool.submit(poll, tq)
+    return 0
+"""
+
+
+def test_threads_of_a_pool_stay_when_they_have_polled(
+    new_nginx: NewNginx,
+) -> None:
+    with new_nginx(http="ffi_exit_timeout 1h;") as nginx:
+        nginx.write_python("polls_in_a_pool.py", POOL)
+        assert nginx.lua(
+            """
+            local cfg = "polls_in_a_pool,init"
+            local rt = assert(ngx.load_ffi("ffi_python3", cfg))
+            for i = 1, 50 do
+                assert(rt:call("x"))
+            end
+            return rt:call("x")
+            """
+        ) == [True, "fine"]
+        nginx.quit()
+        nginx.wait()
+        assert "have not ended" not in nginx.log()
+
+
 def test_threads_that_never_end_at_an_unload(new_nginx: NewNginx) -> None:
     with new_nginx(http="ffi_exit_timeout 1h;") as nginx:
         for _ in range(20):
