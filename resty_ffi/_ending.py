@@ -53,6 +53,8 @@ class Ending:
         self._failed = failed
         self._tell = tell
         self._no_bound = no_bound
+        # What the loop itself has failed with: it cannot run any more.
+        self.broken: Exception | None = None
         self._executor = ThreadPoolExecutor(thread_name_prefix=name)
         loop.set_default_executor(self._executor)
 
@@ -62,6 +64,9 @@ class Ending:
             self._loop.call_later(seconds, self._loop.stop)
         try:
             self._loop.run_forever()
+        except Exception as error:
+            # no task's: somebody has closed the loop's descriptors, say
+            self.broken = error
         except BaseException as error:
             # SystemExit of a task that a handler has started comes here
             self._failed(error)
@@ -70,7 +75,8 @@ class Ending:
         """Run the loop until something is done; False where it is not."""
         end = time.monotonic() + seconds
         while not done():
-            if time.monotonic() >= end and not self._no_bound():
+            late = time.monotonic() >= end and not self._no_bound()
+            if late or self.broken:
                 return False
             self.run_loop(TURN_S)
         return True

@@ -11,7 +11,6 @@ import asyncio
 import functools
 import inspect
 import math
-import os
 import sys
 import threading
 import time
@@ -50,8 +49,6 @@ FINISH_TURN_S = 0.05
 LAST_CALLS_S = 1.0
 CLOSE_S = 60.0
 
-# What is written to an eventfd.
-ONE = (1).to_bytes(8, sys.byteorder)
 
 
 def start(
@@ -203,8 +200,11 @@ class _Loop(_Runtime):
         _loops.add(self)
 
     def run(self) -> None:
-        while not self._unloaded:
+        while not self._unloaded and not self._ending.broken:
             self._ending.run_loop()
+        if self._ending.broken:
+            self._break(self._ending.broken)
+            return
         for callback in self._on_unload:
             self._loop.call_soon(callback)
         self._finish()
@@ -218,6 +218,18 @@ class _Loop(_Runtime):
         _loops.discard(self)
         # they refer to methods of this one, and nobody is to wait for the
         # garbage collector to free what all of them hold
+        del self._runtime, self._ending
+
+    def _break(self, error: Exception) -> None:
+        """End without the loop; nginx sees that nobody takes calls now."""
+        self._tell(
+            f"its event loop does not run any more: {_bootstrap.describe(error)}"
+            "; rt:__reload() makes a fresh runtime"
+        )
+        for number in list(self._runtime.tasks):
+            self._runtime.drop(number)
+        self._log.tell_hidden()
+        _loops.discard(self)
         del self._runtime, self._ending
 
     def log_tasks(self) -> None:
@@ -287,10 +299,13 @@ class _Loop(_Runtime):
     def _accept(self) -> None:
         try:
             self._take()
+        except OSError as error:
+            self._ending.broken = error
+            self._loop.stop()
         except BaseException as error:
             # nothing else may tell of what waits any more
             if not self._unloaded:
-                os.write(self._fileno, ONE)
+                self._runtime.wake()
             self._log(error)
 
     def _take(self) -> None:

@@ -360,3 +360,14 @@ dispatch_fileno(runtime_t *self, PyObject *unused)
 
     return PyLong_FromLong(fd);
 }
+
+
+PyObject *
+dispatch_wake(runtime_t *self, PyObject *unused)
+{
+    (void) unused;
+
+    ngx_http_lua_ffi_kick(self->tq);
+
+    Py_RETURN_NONE;
+}

@@ -14,5 +14,6 @@ PyObject *dispatch_answer(runtime_t *self, PyObject *task);
 PyObject *dispatch_cancelled(runtime_t *self, PyObject *unused);
 PyObject *dispatch_drop(runtime_t *self, PyObject *task);
 PyObject *dispatch_fileno(runtime_t *self, PyObject *unused);
+PyObject *dispatch_wake(runtime_t *self, PyObject *unused);
 
 #endif /* PYTHON_DISPATCH_H */

@@ -324,7 +324,7 @@ static PyMethodDef  methods[] = {
     { "accept", (PyCFunction) dispatch_accept, METH_O,
       "accept(limit: int, /) -> int\n\nStart the calls that wait, on the "
       "event loop's thread. 1: the eventfd tells of more; 0: call again; "
-      "-1: unloaded." },
+      "-1: unloaded. OSError: the eventfd has been closed." },
     { "answer", (PyCFunction) dispatch_answer, METH_O,
       "answer(task: int, /) -> None\n\nAnswer one call on this thread." },
     { "cancelled", (PyCFunction) dispatch_cancelled, METH_NOARGS,
@@ -335,6 +335,8 @@ static PyMethodDef  methods[] = {
       "cancelled before it ran." },
     { "fileno", (PyCFunction) dispatch_fileno, METH_NOARGS,
       "fileno() -> int\n\nThe eventfd of the queue." },
+    { "wake", (PyCFunction) dispatch_wake, METH_NOARGS,
+      "wake() -> None\n\nMake the eventfd readable." },
     { "collect", (PyCFunction) collect, METH_NOARGS,
       "collect() -> bool\n\nGive back what has been delivered; whether "
       "answers are still on their way." },
