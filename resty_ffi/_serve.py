@@ -50,7 +50,6 @@ LAST_CALLS_S = 1.0
 CLOSE_S = 60.0
 
 
-
 def start(
     target: Any, name: str, config: str | None, tq: int
 ) -> Callable[[], None]:
@@ -222,9 +221,10 @@ class _Loop(_Runtime):
 
     def _break(self, error: Exception) -> None:
         """End without the loop; nginx sees that nobody takes calls now."""
+        why = _bootstrap.describe(error)
         self._tell(
-            f"its event loop does not run any more: {_bootstrap.describe(error)}"
-            "; rt:__reload() makes a fresh runtime"
+            f"its event loop does not run any more: {why};"
+            " rt:__reload() makes a fresh runtime"
         )
         for number in list(self._runtime.tasks):
             self._runtime.drop(number)

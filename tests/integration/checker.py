@@ -6,9 +6,12 @@ other takes what `make asan` has built, which BUILD_DIR then names.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +35,7 @@ def command(prefix: Path) -> list[str]:
     if not VALGRIND:
         return []
     return [
-        "valgrind",
+        *(refuse(), "unshare", "valgrind"),
         "--quiet",
         "--num-callers=30",
         f"--suppressions={ROOT}/tests/valgrind.supp",
@@ -66,6 +69,19 @@ def reports(prefix: Path) -> str:
         for path in sorted(prefix.glob("checker.*"))
         if (text := path.read_text(errors="replace"))
     )
+
+
+@functools.cache
+def refuse() -> str:
+    """c/refuse.c. valgrind looks up descriptors in the process's table, so
+    threads that have one of their own would have it read wrong files."""
+    source = Path(__file__).resolve().parent / "c" / "refuse.c"
+    program = Path(tempfile.mkdtemp(prefix="refuse-")) / "refuse"
+    atexit.register(shutil.rmtree, program.parent, ignore_errors=True)
+    subprocess.run(
+        [*COMPILER, "-Wall", "-Werror", "-o", program, source], check=True
+    )
+    return str(program)
 
 
 @functools.cache

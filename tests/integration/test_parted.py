@@ -6,17 +6,16 @@ import ast
 import os
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .checker import ASAN, COMPILER, VALGRIND
+from .checker import CHECKED, VALGRIND, refuse
 from .client import PATIENCE, eventually
 from .conftest import NewNginx
-from .nginx import HERE, Nginx
+from .nginx import Nginx
 
 # Each writes /proc/self/fd of a child to a file.
 LS = "ls -l /proc/self/fd"
@@ -49,6 +48,14 @@ asyncio.run(run())
 """,
 }
 
+pytestmark = pytest.mark.skipif(
+    VALGRIND, reason="threads share all there, see checker.py"
+)
+
+no_checker = pytest.mark.skipif(
+    CHECKED, reason="needs a clone() that these do not know"
+)
+
 PROXY = """
     location = /proxy {
         proxy_pass http://unix:{prefix}/http.sock:/hold;
@@ -67,16 +74,6 @@ PROXY = """
 def server(new_nginx: NewNginx) -> Iterator[Nginx]:
     with new_nginx(server=PROXY) as nginx:
         yield nginx
-
-
-@pytest.fixture(scope="session")
-def refuse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    program = tmp_path_factory.mktemp("bin") / "refuse"
-    subprocess.run(
-        [*COMPILER, "-Wall", "-Werror", "-o", program, HERE / "c/refuse.c"],
-        check=True,
-    )
-    return program
 
 
 def inherited(nginx: Nginx, kind: str, before: str = "") -> list[str]:
@@ -342,14 +339,10 @@ def test_stderr_follows_the_log(new_nginx: NewNginx) -> None:
 # ---- where it is refused
 
 
-@pytest.mark.skipif(
-    VALGRIND or ASAN, reason="needs a clone() that these do not know"
-)
+@no_checker
 @pytest.mark.parametrize("what", ["unshare", "both"])
-def test_where_the_system_refuses(
-    new_nginx: NewNginx, refuse: Path, what: str
-) -> None:
-    launcher = [*shell("027"), refuse, what]
+def test_where_the_system_refuses(new_nginx: NewNginx, what: str) -> None:
+    launcher = [*shell("027"), refuse(), what]
     with new_nginx(launcher=launcher) as nginx:
         assert nginx.python(MODE) == "0o750"
         children = {kind: inherited(nginx, kind) for kind in CHILDREN}
@@ -364,15 +357,13 @@ def test_where_the_system_refuses(
         ) == [True, "x"]
 
 
-@pytest.mark.skipif(
-    VALGRIND or ASAN, reason="needs a clone() that these do not know"
-)
+@no_checker
 @pytest.mark.parametrize("what", ["unshare", "both"])
 def test_a_worker_that_has_lost_all_leaves(
-    new_nginx: NewNginx, refuse: Path, what: str
+    new_nginx: NewNginx, what: str
 ) -> None:
     with new_nginx(
-        http="ffi_exit_timeout 300ms;", launcher=[refuse, what]
+        http="ffi_exit_timeout 300ms;", launcher=[refuse(), what]
     ) as nginx:
         nginx.allow_log("Bad file descriptor|open socket")
         worker = nginx.worker()
