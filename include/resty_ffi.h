@@ -45,9 +45,9 @@ RESTY_FFI_API int libffi_init(char *cfg, void *tq);
 /*
  * A library that also exports this symbol (its value does not matter)
  * starts asynchronously: a 0 from libffi_init means "under way", and
- * ngx_http_lua_ffi_started must follow, once.
+ * resty_ffi_started must follow, once.
  */
-RESTY_FFI_API extern const int libffi_async;
+RESTY_FFI_API extern const int resty_ffi_async;
 
 
 /*
@@ -56,7 +56,7 @@ RESTY_FFI_API extern const int libffi_async;
  * so long for threads that have something to do yet.  What it has logged by
  * then is written.  A library that exports it stays open.
  */
-RESTY_FFI_API void libffi_exit(int timeout_ms);
+RESTY_FFI_API void resty_ffi_exit(int timeout_ms);
 
 /*
  * Optional.  Called on nginx's main thread when the runtime of tq is stuck:
@@ -64,7 +64,7 @@ RESTY_FFI_API void libffi_exit(int timeout_ms);
  * callers do.  Writes to error.log, soon and from any thread, what those
  * threads are doing; it must not block.
  */
-RESTY_FFI_API void libffi_report(void *tq);
+RESTY_FFI_API void resty_ffi_report(void *tq);
 
 
 /* ---- what every runtime uses ----------------------------------------- */
@@ -102,19 +102,19 @@ RESTY_FFI_API void ngx_http_lua_ffi_respond(void *tsk, int rc, char *rsp,
  * number; 0 after the timeout or a kick, or for no reason; -1 when unloaded.
  * Tasks whose caller has gone, or whose deadline has passed, are left out.
  */
-RESTY_FFI_API int ngx_http_lua_ffi_poll_batch(void *tq, void **tasks,
+RESTY_FFI_API int resty_ffi_poll_batch(void *tq, void **tasks,
     int max, int timeout_ms);
 
 /*
  * Ends the task with rsp_len bytes at rsp (NULL: no body), which must stay
  * as they are until release(arg, delivered) is called, once, on nginx's
  * thread: it must not block nor call a function of this header other than
- * ngx_http_lua_ffi_kick.  delivered: 1 where a live coroutine was resumed
+ * resty_ffi_kick.  delivered: 1 where a live coroutine was resumed
  * with the answer, 0 where it was abandoned.  release may be NULL.  Where
  * tsk is no task that waits for its answer, release is called at once, on
  * the calling thread.
  */
-RESTY_FFI_API void ngx_http_lua_ffi_respond_ref(void *tsk, int rc,
+RESTY_FFI_API void resty_ffi_respond_ref(void *tsk, int rc,
     const void *rsp, size_t rsp_len, void (*release)(void *arg,
     int delivered), void *arg);
 
@@ -123,7 +123,7 @@ RESTY_FFI_API void ngx_http_lua_ffi_respond_ref(void *tsk, int rc,
  * below some 150 bytes.  Where memory runs out the answer has no body, and
  * status 1 instead of 0.
  */
-RESTY_FFI_API void ngx_http_lua_ffi_respond_copy(void *tsk, int rc,
+RESTY_FFI_API void resty_ffi_respond_copy(void *tsk, int rc,
     const void *rsp, size_t rsp_len);
 
 /*
@@ -132,26 +132,26 @@ RESTY_FFI_API void ngx_http_lua_ffi_respond_copy(void *tsk, int rc,
  * Large ones are not copied.  Where memory runs out: NULL, and *len is not 0
  * (where the request was nil, it is); get_req has it still.
  */
-RESTY_FFI_API char *ngx_http_lua_ffi_take_req(void *tsk, int *len);
+RESTY_FFI_API char *resty_ffi_take_req(void *tsk, int *len);
 
 /*
  * The name of the Lua method, "" for rt(req); *len bytes and a NUL, valid
  * until the task is answered (len may be NULL).  NULL where tsk is no task.
  */
-RESTY_FFI_API const char *ngx_http_lua_ffi_method(void *tsk, int *len);
+RESTY_FFI_API const char *resty_ffi_method(void *tsk, int *len);
 
 /* When the caller stops waiting: ms of CLOCK_MONOTONIC; 0: it does not. */
-RESTY_FFI_API int64_t ngx_http_lua_ffi_deadline(void *tsk);
+RESTY_FFI_API int64_t resty_ffi_deadline(void *tsk);
 
 /* 1 where nobody waits for the answer any more, or tsk is no task. */
-RESTY_FFI_API int ngx_http_lua_ffi_cancelled(void *tsk);
+RESTY_FFI_API int resty_ffi_cancelled(void *tsk);
 
 /*
  * Up to max tasks that this runtime has and nobody waits for any more, as
  * far as that has become known since the last call; they are still to be
  * answered.  From the first call on, a kick tells of new ones.
  */
-RESTY_FFI_API int ngx_http_lua_ffi_poll_cancelled(void *tq, void **tasks,
+RESTY_FFI_API int resty_ffi_poll_cancelled(void *tq, void **tasks,
     int max);
 
 /*
@@ -165,7 +165,7 @@ RESTY_FFI_API int ngx_http_lua_ffi_poll_cancelled(void *tq, void **tasks,
  * the runtime's threads must have parted then; elsewhere NULL.
  * Returns 0 or an error number; EINVAL: tq is not good for that.
  */
-RESTY_FFI_API int ngx_http_lua_ffi_thread(void *tq,
+RESTY_FFI_API int resty_ffi_thread(void *tq,
     void *(*start)(void *arg), void *arg, size_t stack);
 
 /*
@@ -177,14 +177,14 @@ RESTY_FFI_API int ngx_http_lua_ffi_thread(void *tq,
  * then arm again; -1 where its number is no eventfd's any more: code in this
  * process has closed it, and the loop hears nothing of calls.
  */
-RESTY_FFI_API int ngx_http_lua_ffi_eventfd(void *tq);
-RESTY_FFI_API int ngx_http_lua_ffi_arm(void *tq);
+RESTY_FFI_API int resty_ffi_eventfd(void *tq);
+RESTY_FFI_API int resty_ffi_arm(void *tq);
 
 /*
  * Makes one blocked poll_batch return, with 0 unless tasks have come
  * meanwhile, and the eventfd readable.
  */
-RESTY_FFI_API void ngx_http_lua_ffi_kick(void *tq);
+RESTY_FFI_API void resty_ffi_kick(void *tq);
 
 enum {
     RESTY_FFI_THREADS         = 0,  /* opts.threads */
@@ -196,29 +196,29 @@ enum {
  * How long calls of this queue wait where neither the caller nor nginx.conf
  * says: ms, 0 for no bound, which is so until this is called.
  */
-RESTY_FFI_API void ngx_http_lua_ffi_default_timeout(void *tq, int ms);
+RESTY_FFI_API void resty_ffi_default_timeout(void *tq, int ms);
 
 /*
  * An option of ngx.load_ffi, or a fact about the load; missing where it was
  * not given.
  */
-RESTY_FFI_API double ngx_http_lua_ffi_option(void *tq, int option,
+RESTY_FFI_API double resty_ffi_option(void *tq, int option,
     double missing);
 
 /*
  * What error.log calls the runtime (copied; at most 63 bytes), once; NULL
  * does nothing.
  */
-RESTY_FFI_API void ngx_http_lua_ffi_name(void *tq, const char *name);
+RESTY_FFI_API void resty_ffi_name(void *tq, const char *name);
 
 /*
  * The kernel's ids of up to max live threads that have polled tq, or, where
  * tq is NULL, any queue; returns their number.
  */
-RESTY_FFI_API int ngx_http_lua_ffi_pollers(void *tq, int *tids, int max);
+RESTY_FFI_API int resty_ffi_pollers(void *tq, int *tids, int max);
 
 /* 1 from the moment the worker process leaves: finish, do not wait. */
-RESTY_FFI_API int ngx_http_lua_ffi_exiting(void);
+RESTY_FFI_API int resty_ffi_exiting(void);
 
 
 /* ---- starting, and error.log ----------------------------------------- */
@@ -228,7 +228,7 @@ RESTY_FFI_API int ngx_http_lua_ffi_exiting(void);
  * calls from now on; else the load fails with the text err (copied; len
  * bytes; may be NULL) and the queue is closed.
  */
-RESTY_FFI_API void ngx_http_lua_ffi_started(void *tq, int rc,
+RESTY_FFI_API void resty_ffi_started(void *tq, int rc,
     const char *err, int len);
 
 enum {
@@ -243,7 +243,7 @@ enum {
  * on nginx's thread; what is beyond 65 536 bytes is cut off.  Where more than
  * 1 000 such texts wait, further ones are counted and dropped.
  */
-RESTY_FFI_API void ngx_http_lua_ffi_log(int level, const char *msg, int len);
+RESTY_FFI_API void resty_ffi_log(int level, const char *msg, int len);
 
 
 #ifdef __cplusplus

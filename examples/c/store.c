@@ -60,7 +60,7 @@ typedef struct {
 static void
 fail(void *task, int rc, const char *text)
 {
-    ngx_http_lua_ffi_respond_copy(task, rc, text, strlen(text));
+    resty_ffi_respond_copy(task, rc, text, strlen(text));
 }
 
 
@@ -81,7 +81,7 @@ static void
 respond_value(void *task, value_t *v)
 {
     atomic_fetch_add(&v->refs, 1);
-    ngx_http_lua_ffi_respond_ref(task, 0, v->bytes, v->len, release, v);
+    resty_ffi_respond_ref(task, 0, v->bytes, v->len, release, v);
 }
 
 
@@ -222,7 +222,7 @@ wait_for(store_t *s, void *task)
     entry_t   *e;
     waiter_t  *w;
 
-    key = ngx_http_lua_ffi_take_req(task, NULL);
+    key = resty_ffi_take_req(task, NULL);
     if (key == NULL) {
         fail(task, 1, "a key expected");
         return;
@@ -264,7 +264,7 @@ count_waiting(store_t *s, void *task)
     }
 
     snprintf(text, sizeof(text), "%d", n);
-    ngx_http_lua_ffi_respond_copy(task, 0, text, strlen(text));
+    resty_ffi_respond_copy(task, 0, text, strlen(text));
 }
 
 
@@ -285,7 +285,7 @@ dispatch(store_t *s, void *task)
         { "waiting", count_waiting },
     };
 
-    name = ngx_http_lua_ffi_method(task, &len);
+    name = resty_ffi_method(task, &len);
 
     for (i = 0; name && i < sizeof(methods) / sizeof(methods[0]); i++) {
         if (strcmp(methods[i].name, name) == 0) {
@@ -307,7 +307,7 @@ drop_cancelled(store_t *s)
     waiter_t   *w, **link;
 
     do {
-        n = ngx_http_lua_ffi_poll_cancelled(s->tq, tasks, BATCH);
+        n = resty_ffi_poll_cancelled(s->tq, tasks, BATCH);
 
         for (i = 0; i < n; i++) {
             for (link = &s->waiters; (w = *link) != NULL; link = &w->next) {
@@ -359,7 +359,7 @@ run(void *arg)
     uint64_t       count;
     struct pollfd  fds[1];
 
-    ngx_http_lua_ffi_name(s->tq, "store");
+    resty_ffi_name(s->tq, "store");
 
     fds[0].fd = s->fd;
     fds[0].events = POLLIN;
@@ -367,7 +367,7 @@ run(void *arg)
     for ( ;; ) {
         drop_cancelled(s);
 
-        n = ngx_http_lua_ffi_poll_batch(s->tq, tasks, BATCH, 0);
+        n = resty_ffi_poll_batch(s->tq, tasks, BATCH, 0);
         if (n < 0) {
             break;
         }
@@ -376,7 +376,7 @@ run(void *arg)
             dispatch(s, tasks[i]);
         }
 
-        if (n == BATCH || !ngx_http_lua_ffi_arm(s->tq)) {
+        if (n == BATCH || !resty_ffi_arm(s->tq)) {
             continue;
         }
 
@@ -409,7 +409,7 @@ libffi_init(char *cfg, void *tq)
     }
 
     s->tq = tq;
-    s->fd = ngx_http_lua_ffi_eventfd(tq);
+    s->fd = resty_ffi_eventfd(tq);
 
     if (s->fd == -1 || pthread_create(&thread, NULL, run, s) != 0) {
         free(s);

@@ -139,7 +139,7 @@ ngx_http_lua_ffi_respond(void *tsk, int rc, char *rsp, int rsp_len)
 
 
 void
-ngx_http_lua_ffi_started(void *tq, int rc, const char *err, int len)
+resty_ffi_started(void *tq, int rc, const char *err, int len)
 {
     char            *text;
     uint64_t         start;
@@ -177,7 +177,7 @@ ngx_http_lua_ffi_started(void *tq, int rc, const char *err, int len)
 
 
 void
-ngx_http_lua_ffi_log(int level, const char *msg, int len)
+resty_ffi_log(int level, const char *msg, int len)
 {
     if (msg && len > 0) {
         bridge_log(&host, level, msg, (size_t) len);

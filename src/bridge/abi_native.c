@@ -28,7 +28,7 @@ _Static_assert(sizeof(uint64_t) == sizeof(void *), "64-bit only");
 
 
 int
-ngx_http_lua_ffi_poll_batch(void *tq, void **tasks, int max, int timeout_ms)
+resty_ffi_poll_batch(void *tq, void **tasks, int max, int timeout_ms)
 {
     if (max < 1) {
         return 0;
@@ -41,7 +41,7 @@ ngx_http_lua_ffi_poll_batch(void *tq, void **tasks, int max, int timeout_ms)
 
 
 void
-ngx_http_lua_ffi_respond_ref(void *tsk, int rc, const void *rsp,
+resty_ffi_respond_ref(void *tsk, int rc, const void *rsp,
     size_t rsp_len, void (*release)(void *arg, int delivered), void *arg)
 {
     bool  dead;
@@ -65,7 +65,7 @@ ngx_http_lua_ffi_respond_ref(void *tsk, int rc, const void *rsp,
 
 
 void
-ngx_http_lua_ffi_respond_copy(void *tsk, int rc, const void *rsp,
+resty_ffi_respond_copy(void *tsk, int rc, const void *rsp,
     size_t rsp_len)
 {
     if (!bridge_host_dead()
@@ -78,35 +78,35 @@ ngx_http_lua_ffi_respond_copy(void *tsk, int rc, const void *rsp,
 
 
 char *
-ngx_http_lua_ffi_take_req(void *tsk, int *len)
+resty_ffi_take_req(void *tsk, int *len)
 {
     return bridge_task_take_req(bridge_host(), bridge_number(tsk), len);
 }
 
 
 const char *
-ngx_http_lua_ffi_method(void *tsk, int *len)
+resty_ffi_method(void *tsk, int *len)
 {
     return bridge_task_method(bridge_host(), bridge_number(tsk), len);
 }
 
 
 int64_t
-ngx_http_lua_ffi_deadline(void *tsk)
+resty_ffi_deadline(void *tsk)
 {
     return bridge_task_deadline(bridge_host(), bridge_number(tsk));
 }
 
 
 int
-ngx_http_lua_ffi_cancelled(void *tsk)
+resty_ffi_cancelled(void *tsk)
 {
     return bridge_task_cancelled(bridge_host(), bridge_number(tsk));
 }
 
 
 int
-ngx_http_lua_ffi_poll_cancelled(void *tq, void **tasks, int max)
+resty_ffi_poll_cancelled(void *tq, void **tasks, int max)
 {
     return bridge_host_dead()
            ? 0 : bridge_notices_take(bridge_host(), bridge_number(tq),
@@ -115,7 +115,7 @@ ngx_http_lua_ffi_poll_cancelled(void *tq, void **tasks, int max)
 
 
 int
-ngx_http_lua_ffi_thread(void *tq, void *(*start)(void *arg), void *arg,
+resty_ffi_thread(void *tq, void *(*start)(void *arg), void *arg,
     size_t stack)
 {
     bridge_queue_t  *q;
@@ -142,7 +142,7 @@ ngx_http_lua_ffi_thread(void *tq, void *(*start)(void *arg), void *arg,
 
 
 int
-ngx_http_lua_ffi_eventfd(void *tq)
+resty_ffi_eventfd(void *tq)
 {
     return bridge_host_dead()
            ? -1 : bridge_queue_fd(bridge_host(), bridge_number(tq));
@@ -150,7 +150,7 @@ ngx_http_lua_ffi_eventfd(void *tq)
 
 
 int
-ngx_http_lua_ffi_arm(void *tq)
+resty_ffi_arm(void *tq)
 {
     if (bridge_host_dead()) {
         return 1;
@@ -165,7 +165,7 @@ ngx_http_lua_ffi_arm(void *tq)
 
 
 void
-ngx_http_lua_ffi_kick(void *tq)
+resty_ffi_kick(void *tq)
 {
     if (!bridge_host_dead()) {
         bridge_kick(bridge_host(), bridge_number(tq));
@@ -174,7 +174,7 @@ ngx_http_lua_ffi_kick(void *tq)
 
 
 void
-ngx_http_lua_ffi_default_timeout(void *tq, int ms)
+resty_ffi_default_timeout(void *tq, int ms)
 {
     bridge_queue_t  *q;
 
@@ -187,7 +187,7 @@ ngx_http_lua_ffi_default_timeout(void *tq, int ms)
 
 
 double
-ngx_http_lua_ffi_option(void *tq, int option, double missing)
+resty_ffi_option(void *tq, int option, double missing)
 {
     double           value;
     bridge_queue_t  *q;
@@ -212,7 +212,7 @@ ngx_http_lua_ffi_option(void *tq, int option, double missing)
 
 
 void
-ngx_http_lua_ffi_name(void *tq, const char *name)
+resty_ffi_name(void *tq, const char *name)
 {
     size_t           len;
     bridge_queue_t  *q;
@@ -238,7 +238,7 @@ ngx_http_lua_ffi_name(void *tq, const char *name)
 
 
 int
-ngx_http_lua_ffi_pollers(void *tq, int *tids, int max)
+resty_ffi_pollers(void *tq, int *tids, int max)
 {
     return bridge_host_dead()
            ? 0 : bridge_threads_list(bridge_host(), bridge_number(tq), tids,
@@ -247,7 +247,7 @@ ngx_http_lua_ffi_pollers(void *tq, int *tids, int max)
 
 
 int
-ngx_http_lua_ffi_exiting(void)
+resty_ffi_exiting(void)
 {
     return atomic_load_explicit(&bridge_host()->exiting,
                                 memory_order_relaxed);

@@ -175,7 +175,7 @@ ngx_http_lua_ffi_library_init(void *library, u_char *err, size_t *errlen)
 ngx_uint_t
 ngx_http_lua_ffi_library_async(void *library)
 {
-    return dlsym(library, "libffi_async") != NULL;
+    return dlsym(library, "resty_ffi_async") != NULL;
 }
 
 
@@ -184,7 +184,7 @@ ngx_http_lua_ffi_library_report(void *library, void *tq)
 {
     ngx_http_lua_ffi_report_pt  report;
 
-    report = (ngx_http_lua_ffi_report_pt) dlsym(library, "libffi_report");
+    report = (ngx_http_lua_ffi_report_pt) dlsym(library, "resty_ffi_report");
     if (report) {
         report(tq);
     }
@@ -209,7 +209,7 @@ ngx_http_lua_ffi_remember_exit(void *library)
     ngx_uint_t                i;
     ngx_http_lua_ffi_exit_pt  leave;
 
-    leave = (ngx_http_lua_ffi_exit_pt) dlsym(library, "libffi_exit");
+    leave = (ngx_http_lua_ffi_exit_pt) dlsym(library, "resty_ffi_exit");
 
     if (leave == NULL
         || ngx_http_lua_ffi_nexits == NGX_HTTP_LUA_FFI_MAX_EXITS)

@@ -27,7 +27,7 @@ void *ngx_http_lua_ffi_library_open(ngx_str_t *lib, ngx_uint_t is_global,
 ngx_http_lua_ffi_init_pt ngx_http_lua_ffi_library_init(void *library,
     u_char *err, size_t *errlen);
 
-/* Whether a start is reported later, by ngx_http_lua_ffi_started. */
+/* Whether a start is reported later, by resty_ffi_started. */
 ngx_uint_t ngx_http_lua_ffi_library_async(void *library);
 
 /*

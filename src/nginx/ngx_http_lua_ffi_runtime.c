@@ -12,7 +12,7 @@
 #include "ngx_http_lua_ffi_wake.h"
 
 
-/* ms that threads of runtimes leave to libffi_exit, at most half of all */
+/* ms that threads of runtimes leave to resty_ffi_exit, at most half of all */
 #define NGX_HTTP_LUA_FFI_LIBRARY_EXIT  1000
 
 /* ms for threads that have nothing to do: Go's never end */

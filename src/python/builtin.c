@@ -37,8 +37,8 @@ builtin_log(PyObject *self, PyObject *args)
     }
 
     len = PyBytes_GET_SIZE(bytes);
-    ngx_http_lua_ffi_log(level, PyBytes_AS_STRING(bytes),
-                         len < INT_MAX ? (int) len : INT_MAX);
+    resty_ffi_log(level, PyBytes_AS_STRING(bytes),
+                  len < INT_MAX ? (int) len : INT_MAX);
     Py_DECREF(bytes);
 
     Py_RETURN_NONE;
@@ -68,7 +68,7 @@ builtin_started(PyObject *self, PyObject *args)
     queue = (void *) (uintptr_t) tq;
 
     if (error == Py_None) {
-        ngx_http_lua_ffi_started(queue, 0, NULL, 0);
+        resty_ffi_started(queue, 0, NULL, 0);
         Py_RETURN_NONE;
     }
 
@@ -76,12 +76,12 @@ builtin_started(PyObject *self, PyObject *args)
 
     if (bytes == NULL) {
         PyErr_WriteUnraisable(NULL);
-        ngx_http_lua_ffi_started(queue, 1, internal, sizeof(internal) - 1);
+        resty_ffi_started(queue, 1, internal, sizeof(internal) - 1);
         Py_RETURN_NONE;
     }
 
-    ngx_http_lua_ffi_started(queue, 1, PyBytes_AS_STRING(bytes),
-                             (int) PyBytes_GET_SIZE(bytes));
+    resty_ffi_started(queue, 1, PyBytes_AS_STRING(bytes),
+                      (int) PyBytes_GET_SIZE(bytes));
     Py_DECREF(bytes);
 
     Py_RETURN_NONE;
@@ -106,8 +106,8 @@ builtin_option(PyObject *self, PyObject *args)
     }
 
     return PyFloat_FromDouble(
-               ngx_http_lua_ffi_option((void *) (uintptr_t) tq, which,
-                                       missing));
+               resty_ffi_option((void *) (uintptr_t) tq, which,
+                                missing));
 }
 
 
@@ -128,7 +128,7 @@ builtin_deadline(PyObject *self, PyObject *number)
         return NULL;
     }
 
-    ms = ngx_http_lua_ffi_deadline(task);
+    ms = resty_ffi_deadline(task);
     if (ms == 0) {
         Py_RETURN_NONE;
     }
@@ -153,7 +153,7 @@ builtin_name(PyObject *self, PyObject *args)
         return NULL;
     }
 
-    ngx_http_lua_ffi_name((void *) (uintptr_t) tq, name);
+    resty_ffi_name((void *) (uintptr_t) tq, name);
     (void) prctl(PR_SET_NAME, name);
 
     Py_RETURN_NONE;
@@ -179,7 +179,7 @@ builtin_pollers(PyObject *self, PyObject *number)
         return NULL;
     }
 
-    n = ngx_http_lua_ffi_pollers(tq, tids, MAX_POLLERS);
+    n = resty_ffi_pollers(tq, tids, MAX_POLLERS);
 
     list = PyList_New(n);
     if (list == NULL) {
@@ -209,7 +209,7 @@ builtin_exiting(PyObject *self, PyObject *unused)
     (void) self;
     (void) unused;
 
-    return PyBool_FromLong(ngx_http_lua_ffi_exiting());
+    return PyBool_FromLong(resty_ffi_exiting());
 }
 
 

@@ -129,7 +129,7 @@ get_method(call_t *self, void *closure)
 
     (void) closure;
 
-    name = ngx_http_lua_ffi_method(self->task, &len);
+    name = resty_ffi_method(self->task, &len);
 
     return PyUnicode_DecodeUTF8(name ? name : "", len, "surrogateescape");
 }
@@ -142,7 +142,7 @@ get_deadline(call_t *self, void *closure)
 
     (void) closure;
 
-    ms = ngx_http_lua_ffi_deadline(self->task);
+    ms = resty_ffi_deadline(self->task);
     if (ms == 0) {
         Py_RETURN_NONE;
     }
@@ -156,7 +156,7 @@ get_cancelled(call_t *self, void *closure)
 {
     (void) closure;
 
-    return PyBool_FromLong(ngx_http_lua_ffi_cancelled(self->task));
+    return PyBool_FromLong(resty_ffi_cancelled(self->task));
 }
 
 

@@ -44,7 +44,7 @@ sleep_for_tasks(runtime_t *self, void **tasks, int max, double patience,
     timeout = replies_outstanding(self->replies) ? COLLECT_MS : -1;
 
     Py_BEGIN_ALLOW_THREADS
-    n = ngx_http_lua_ffi_poll_batch(self->tq, tasks, max, timeout);
+    n = resty_ffi_poll_batch(self->tq, tasks, max, timeout);
     woken = now();
     Py_END_ALLOW_THREADS
 
@@ -77,8 +77,8 @@ dispatch_serve(runtime_t *self, PyObject *args)
          * before that, so wait for them a moment.
          */
 
-        n = ngx_http_lua_ffi_poll_batch(self->tq, tasks, max,
-                                        contended ? HOLD_MS : 0);
+        n = resty_ffi_poll_batch(self->tq, tasks, max,
+                                 contended ? HOLD_MS : 0);
 
         replies_collect(self->replies);
 
@@ -116,7 +116,7 @@ dispatch_answer(runtime_t *self, PyObject *number)
 
     /* it has waited in the pool's queue */
 
-    deadline = ngx_http_lua_ffi_deadline(task);
+    deadline = resty_ffi_deadline(task);
 
     if (deadline && now() * 1000 >= (double) deadline) {
         ngx_http_lua_ffi_respond(task, 1, NULL, 0);
@@ -268,7 +268,7 @@ dispatch_accept(runtime_t *self, PyObject *limit)
 
     max = value < 1 ? 1 : value > MAX_BATCH ? MAX_BATCH : (int) value;
 
-    n = ngx_http_lua_ffi_poll_batch(self->tq, tasks, max, 0);
+    n = resty_ffi_poll_batch(self->tq, tasks, max, 0);
 
     replies_collect(self->replies);
 
@@ -284,7 +284,7 @@ dispatch_accept(runtime_t *self, PyObject *limit)
         return PyLong_FromLong(0);
     }
 
-    armed = ngx_http_lua_ffi_arm(self->tq);
+    armed = resty_ffi_arm(self->tq);
 
     if (armed == -1) {
         PyErr_Format(PyExc_OSError, "%U: its eventfd has been closed, by "
@@ -305,7 +305,7 @@ dispatch_cancelled(runtime_t *self, PyObject *unused)
 
     (void) unused;
 
-    n = ngx_http_lua_ffi_poll_cancelled(self->tq, handles, MAX_BATCH);
+    n = resty_ffi_poll_cancelled(self->tq, handles, MAX_BATCH);
 
     list = PyList_New(n);
     if (list == NULL) {
@@ -340,7 +340,7 @@ dispatch_drop(runtime_t *self, PyObject *number)
         return NULL;
     }
 
-    ngx_http_lua_ffi_respond_copy(task, 1, text, sizeof(text) - 1);
+    resty_ffi_respond_copy(task, 1, text, sizeof(text) - 1);
 
     Py_RETURN_NONE;
 }
@@ -353,7 +353,7 @@ dispatch_fileno(runtime_t *self, PyObject *unused)
 
     (void) unused;
 
-    fd = ngx_http_lua_ffi_eventfd(self->tq);
+    fd = resty_ffi_eventfd(self->tq);
     if (fd == -1) {
         return PyErr_SetFromErrno(PyExc_OSError);
     }
@@ -367,7 +367,7 @@ dispatch_wake(runtime_t *self, PyObject *unused)
 {
     (void) unused;
 
-    ngx_http_lua_ffi_kick(self->tq);
+    resty_ffi_kick(self->tq);
 
     Py_RETURN_NONE;
 }

@@ -84,7 +84,7 @@ answer_no_method(runtime_t *self, void *task, const char *name, int len)
                      "rt(request) needs", of);
     }
 
-    ngx_http_lua_ffi_respond_copy(task, NO_METHOD, text, (size_t) n);
+    resty_ffi_respond_copy(task, NO_METHOD, text, (size_t) n);
 }
 
 
@@ -97,7 +97,7 @@ handler_of(runtime_t *self, void *task)
 
     /* earlier calls of the same batch have taken their time */
 
-    if (ngx_http_lua_ffi_cancelled(task)) {
+    if (resty_ffi_cancelled(task)) {
         ngx_http_lua_ffi_respond(task, 1, NULL, 0);
         return NULL;
     }
@@ -107,7 +107,7 @@ handler_of(runtime_t *self, void *task)
     }
 
     handler = NULL;
-    name = ngx_http_lua_ffi_method(task, &len);
+    name = resty_ffi_method(task, &len);
 
     key = PyUnicode_DecodeUTF8(name ? name : "", len, "surrogateescape");
     if (key) {

@@ -163,7 +163,7 @@ done:
 int
 interpreter_thread(void *tq, void *(*start)(void *), void *arg)
 {
-    return ngx_http_lua_ffi_thread(tq, start, arg, INTERPRETER_STACK);
+    return resty_ffi_thread(tq, start, arg, INTERPRETER_STACK);
 }
 
 
@@ -301,8 +301,8 @@ main_thread(void *arg)
     }
 
     if (!pending_is_noticed()) {
-        ngx_http_lua_ffi_log(RESTY_FFI_LOG_WARN, unnoticed,
-                             sizeof(unnoticed) - 1);
+        resty_ffi_log(RESTY_FFI_LOG_WARN, unnoticed,
+                      sizeof(unnoticed) - 1);
     }
 
     state = PyEval_SaveThread();

@@ -21,7 +21,7 @@
 /*
  * Any thread; nginx's for a runtime, whose queue is tq (else NULL).  Starts a
  * detached thread with such a stack, which has parted from nginx as all that
- * run Python have (ngx_http_lua_ffi_thread); 0, or an error number.
+ * run Python have (resty_ffi_thread); 0, or an error number.
  */
 int interpreter_thread(void *tq, void *(*start)(void *), void *arg);
 

@@ -96,7 +96,7 @@ leave(int timeout_ms)
     if (interpreter_thread(NULL, leave_thread, NULL) != 0
         || !wait_for_leave(timeout_ms - report_ms))
     {
-        ngx_http_lua_ffi_log(RESTY_FFI_LOG_WARN, late, sizeof(late) - 1);
+        resty_ffi_log(RESTY_FFI_LOG_WARN, late, sizeof(late) - 1);
         report_ask(NULL);
     }
 

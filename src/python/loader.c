@@ -11,7 +11,7 @@
 
 
 /* import and init may take seconds, and are not nginx's business */
-const int  libffi_async = 1;
+const int  resty_ffi_async = 1;
 
 
 typedef struct {
@@ -24,7 +24,7 @@ typedef struct {
 static void
 report(void *tq, const char *err)
 {
-    ngx_http_lua_ffi_started(tq, 1, err, (int) strlen(err));
+    resty_ffi_started(tq, 1, err, (int) strlen(err));
 }
 
 
@@ -80,7 +80,7 @@ start_thread(void *arg)
 
     if (!interpreter_start(why, sizeof(why))) {
         snprintf(text, sizeof(text), "ffi_python3: %s", why);
-        ngx_http_lua_ffi_log(RESTY_FFI_LOG_ERR, text, (int) strlen(text));
+        resty_ffi_log(RESTY_FFI_LOG_ERR, text, (int) strlen(text));
         report(tq, text);
         free(s);
         return NULL;
@@ -101,7 +101,7 @@ start_thread(void *arg)
 
 /* nginx's thread */
 void
-libffi_exit(int timeout_ms)
+resty_ffi_exit(int timeout_ms)
 {
     leave(timeout_ms);
 }
@@ -109,7 +109,7 @@ libffi_exit(int timeout_ms)
 
 /* nginx's thread */
 void
-libffi_report(void *tq)
+resty_ffi_report(void *tq)
 {
     if (interpreter_running()) {
         report_ask(tq);

@@ -213,7 +213,7 @@ release(void *arg, int delivered)
                                                     memory_order_relaxed));
 
     if (eager) {
-        ngx_http_lua_ffi_kick(tq);
+        resty_ffi_kick(tq);
     }
 }
 
@@ -287,7 +287,7 @@ reply_send(replies_t *replies, void *task, int rc, PyObject *value,
     if (callbacks == NULL && len < COPY_BELOW) {
 
         if (bytes) {
-            ngx_http_lua_ffi_respond_copy(task, rc, bytes, (size_t) len);
+            resty_ffi_respond_copy(task, rc, bytes, (size_t) len);
 
         } else {
             ngx_http_lua_ffi_respond(task, rc, NULL, 0);
@@ -321,8 +321,8 @@ reply_send(replies_t *replies, void *task, int rc, PyObject *value,
     reply->callbacks = callbacks;
     reply->eager = callbacks != NULL || len >= EAGER_FROM;
 
-    ngx_http_lua_ffi_respond_ref(task, rc, bytes, (size_t) len, release,
-                                 reply);
+    resty_ffi_respond_ref(task, rc, bytes, (size_t) len, release,
+                          reply);
 
     return 0;
 }

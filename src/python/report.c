@@ -201,7 +201,7 @@ tell_gil_is_held(void)
         (void) closedir(dir);
     }
 
-    ngx_http_lua_ffi_log(RESTY_FFI_LOG_ERR, text, (int) len);
+    resty_ffi_log(RESTY_FFI_LOG_ERR, text, (int) len);
 }
 
 

@@ -66,7 +66,7 @@ request_view(PyTypeObject *type, void *task)
         return NULL;
     }
 
-    request->bytes = ngx_http_lua_ffi_take_req(task, &len);
+    request->bytes = resty_ffi_take_req(task, &len);
     request->len = request->bytes ? len : 0;
 
     if (request->bytes == NULL && len) {

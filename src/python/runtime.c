@@ -22,7 +22,7 @@ answer_internal_error(void *task)
     static const char  text[] = "internal error: see error.log";
 
     PyErr_WriteUnraisable(NULL);
-    ngx_http_lua_ffi_respond_copy(task, 1, text, sizeof(text) - 1);
+    resty_ffi_respond_copy(task, 1, text, sizeof(text) - 1);
 }
 
 
@@ -185,7 +185,7 @@ runtime_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->renew = renew == Py_None ? NULL : Py_NewRef(renew);
     self->view = view;
 
-    ngx_http_lua_ffi_default_timeout(self->tq, TIMEOUT_MS);
+    resty_ffi_default_timeout(self->tq, TIMEOUT_MS);
 
     self->replies = replies_new(self->tq);
     if (self->replies == NULL) {

@@ -79,7 +79,7 @@ notice(const char *venv, const char *what)
 
     n = snprintf(text, sizeof(text), "ffi_python3: VIRTUAL_ENV %s: %s", venv,
                  what);
-    ngx_http_lua_ffi_log(RESTY_FFI_LOG_NOTICE, text, n);
+    resty_ffi_log(RESTY_FFI_LOG_NOTICE, text, n);
 }
 
 

@@ -28,7 +28,7 @@ look(void)
         break;
 
     case 1:
-        text = ngx_http_lua_ffi_take_req(tsk, plen);
+        text = resty_ffi_take_req(tsk, plen);
         require((text != NULL) == (t && !t->nil));
         left = text ? t->req_len : 0;
         if (text) {
@@ -40,7 +40,7 @@ look(void)
         break;
 
     case 2:
-        text = ngx_http_lua_ffi_method(tsk, plen);
+        text = resty_ffi_method(tsk, plen);
         require((text != NULL) == (t != NULL));
         left = text ? t->method_len : 0;
         require(!text || (memcmp(text, t->method, (size_t) left) == 0
@@ -48,11 +48,11 @@ look(void)
         break;
 
     case 3:
-        require(ngx_http_lua_ffi_deadline(tsk) == (t ? t->deadline : 0));
+        require(resty_ffi_deadline(tsk) == (t ? t->deadline : 0));
         return;
 
     default:
-        require(ngx_http_lua_ffi_cancelled(tsk) == (!t || t->cancelled));
+        require(resty_ffi_cancelled(tsk) == (!t || t->cancelled));
         return;
     }
 
@@ -172,7 +172,7 @@ respond_ref(void)
     answered(t, rc, rsp, n);
 
     refused = 0;
-    ngx_http_lua_ffi_respond_ref(tsk, rc, rsp, n, with ? release : NULL, t);
+    resty_ffi_respond_ref(tsk, rc, rsp, n, with ? release : NULL, t);
     require(refused == (with && t == NULL));
 }
 
@@ -221,7 +221,7 @@ respond_copy(void)
     }
 
     answered(t, rc, rsp, n);
-    ngx_http_lua_ffi_respond_copy(tsk, rc, rsp, n);
+    resty_ffi_respond_copy(tsk, rc, rsp, n);
 }
 
 
@@ -249,5 +249,5 @@ started(void)
     }
 
     answered(t, rc, rc && len > 0 ? err : NULL, (size_t) len);
-    ngx_http_lua_ffi_started(tq, rc, err, len);
+    resty_ffi_started(tq, rc, err, len);
 }

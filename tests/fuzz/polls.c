@@ -52,7 +52,7 @@ poll_batch(void)
         }
     }
 
-    require(ngx_http_lua_ffi_poll_batch(pointer(tq), tasks, max, 0) == want);
+    require(resty_ffi_poll_batch(pointer(tq), tasks, max, 0) == want);
 
     for (i = 0; i < want; i++) {
         require(number(tasks[i]) == m->tasks[got[i]].handle);
@@ -109,7 +109,7 @@ visit(void *tq)
 {
     void  *tasks[1];
 
-    (void) ngx_http_lua_ffi_poll_batch(tq, tasks, 1, 0);
+    (void) resty_ffi_poll_batch(tq, tasks, 1, 0);
 
     return NULL;
 }
@@ -155,7 +155,7 @@ poll_cancelled(void)
     max = (int[]) { 0, 1, 100, -1 }[below(4)];
     q = model_queue(m, tq);
 
-    n = ngx_http_lua_ffi_poll_cancelled(pointer(tq), tasks, max);
+    n = resty_ffi_poll_cancelled(pointer(tq), tasks, max);
 
     if (q == NULL) {
         require(n == 0);
@@ -192,7 +192,7 @@ event_loop(void)
     switch (below(3)) {
 
     case 0:
-        fd = ngx_http_lua_ffi_eventfd(tq);
+        fd = resty_ffi_eventfd(tq);
         require((fd >= 0) == (q != NULL));
         if (q) {
             require(q->fd == -1 || q->fd == fd);
@@ -212,11 +212,11 @@ event_loop(void)
             armed = !q->kicked;
             q->kicked = false;
         }
-        require(ngx_http_lua_ffi_arm(tq) == armed);
+        require(resty_ffi_arm(tq) == armed);
         break;
 
     default:
-        ngx_http_lua_ffi_kick(tq);
+        resty_ffi_kick(tq);
         if (q) {
             model_kick(q);
         }
@@ -243,7 +243,7 @@ say(void)
         option = (int) byte() - 128;
         want = q && option == RESTY_FFI_THREADS && !isnan(q->threads)
                ? q->threads : -7;
-        got = ngx_http_lua_ffi_option(tq, option, -7);
+        got = resty_ffi_option(tq, option, -7);
         require(got == want);
         break;
 
@@ -254,20 +254,20 @@ say(void)
             memset(name, 'n', n);
             name[n] = '\0';
         }
-        ngx_http_lua_ffi_name(tq, name);
+        resty_ffi_name(tq, name);
         free(name);
         break;
 
     case 2:
         len = (int[]) { 60000, 0, -1, INT_MIN }[below(4)];
-        ngx_http_lua_ffi_default_timeout(tq, len);
+        resty_ffi_default_timeout(tq, len);
         require(q == NULL
                 || atomic_load(&q->queue->timeout) == (len > 0 ? len : 0));
         break;
 
     default:
         len = (int[]) { 7, 0, -1, INT_MIN }[below(4)];
-        ngx_http_lua_ffi_log((int) byte() - 128, below(4) ? "message" : NULL,
-                             len);
+        resty_ffi_log((int) byte() - 128, below(4) ? "message" : NULL,
+                      len);
     }
 }

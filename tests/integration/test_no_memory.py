@@ -493,7 +493,7 @@ def test_a_report_for_which_nothing_is_left(
                 local _, tq = rt:run("result = f'return {{tq}}ULL'")
                 tq = ffi.cast("void *", loadstring(tq)())
                 ffi.C.faults_arm({n})
-                ffi.load("ffi_python3").libffi_report(tq)
+                ffi.load("ffi_python3").resty_ffi_report(tq)
                 return ffi.C.faults_disarm()
                 """
             ) == [1]
@@ -620,6 +620,7 @@ def test_no_function_was_left_out(library: Path) -> None:
     suspects = {
         name
         for name in imports
-        if allocating.search(name) and not name.startswith("ngx_http_lua_ffi_")
+        if allocating.search(name)
+        and not name.startswith(("ngx_http_lua_ffi_", "resty_ffi_"))
     }
     assert sorted(suspects - known() - HARMLESS) == []

@@ -266,7 +266,7 @@ call_all(served_t *list, unsigned n)
         }
 
         if (i % 40 == 0) {
-            libffi_report(queue_of(&list[i % n]));
+            resty_ffi_report(queue_of(&list[i % n]));
         }
     }
 }
@@ -340,7 +340,7 @@ test_one_stays_while_others_come_and_go(void **state)
         }
 
         for (j = 0; j < 3; j++) {
-            libffi_report(queue_of(&list[j]));
+            resty_ffi_report(queue_of(&list[j]));
             unload(&list[j]);
         }
     }
@@ -494,10 +494,10 @@ test_the_end(void **state)
 
     for (i = 0; i < 3; i++) {
         bridge_queue_close(list[i].queue);
-        libffi_report(queue_of(&list[i]));
+        resty_ffi_report(queue_of(&list[i]));
     }
 
-    libffi_exit(2000);
+    resty_ffi_exit(2000);
     drain();
 }
 

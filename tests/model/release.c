@@ -168,7 +168,7 @@ setup_start(void)
 static void
 report_start(void)
 {
-    ngx_http_lua_ffi_started((void *) (uintptr_t) world.h, 1, "no", 2);
+    resty_ffi_started((void *) (uintptr_t) world.h, 1, "no", 2);
 }
 
 

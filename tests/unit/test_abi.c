@@ -387,13 +387,13 @@ test_a_start_is_reported_once(void **state)
     (void) state;
 
     starting();
-    ngx_http_lua_ffi_started(tq, 0, "ignored", 7);
+    resty_ffi_started(tq, 0, "ignored", 7);
     check_answer(0, NULL, 0);
     assert_int_equal(atomic_load(&q->start), 0);
 
-    ngx_http_lua_ffi_started(tq, 0, NULL, 0);
+    resty_ffi_started(tq, 0, NULL, 0);
     check_line("not a runtime that is starting");
-    ngx_http_lua_ffi_started(tq, 1, "late", 4);
+    resty_ffi_started(tq, 1, "late", 4);
     check_line("not a runtime that is starting");
 }
 
@@ -406,16 +406,16 @@ test_a_failed_start_says_why(void **state)
     (void) state;
 
     starting();
-    ngx_http_lua_ffi_started(tq, -1, text, 3);
+    resty_ffi_started(tq, -1, text, 3);
     text[0] = '?';
     check_answer(-1, "why", 3);
 
     starting();
-    ngx_http_lua_ffi_started(tq, 1, NULL, 3);
+    resty_ffi_started(tq, 1, NULL, 3);
     check_answer(1, NULL, 0);
 
     starting();
-    ngx_http_lua_ffi_started(tq, 1, text, -1);
+    resty_ffi_started(tq, 1, text, -1);
     check_answer(1, NULL, 0);
 }
 
@@ -428,12 +428,12 @@ test_a_start_of_no_queue(void **state)
     (void) state;
 
     t = starting();
-    ngx_http_lua_ffi_started(NULL, 0, NULL, 0);
+    resty_ffi_started(NULL, 0, NULL, 0);
     check_line("not a runtime that is starting");
-    ngx_http_lua_ffi_started(pointer(bridge_task_handle(t)), 1, "x", 1);
+    resty_ffi_started(pointer(bridge_task_handle(t)), 1, "x", 1);
     check_line("not a runtime that is starting");
 
-    ngx_http_lua_ffi_started(tq, 0, NULL, 0);
+    resty_ffi_started(tq, 0, NULL, 0);
     check_answer(0, NULL, 0);
 }
 
@@ -446,7 +446,7 @@ report_start(void *arg)
 {
     (void) arg;
 
-    ngx_http_lua_ffi_started(tq, 1, "text", 4);
+    resty_ffi_started(tq, 1, "text", 4);
     atomic_fetch_add(&reports, 1);
 
     return NULL;
@@ -482,10 +482,10 @@ test_log_lines(void **state)
 
     (void) state;
 
-    ngx_http_lua_ffi_log(RESTY_FFI_LOG_INFO, NULL, 4);
-    ngx_http_lua_ffi_log(RESTY_FFI_LOG_INFO, "none", 0);
-    ngx_http_lua_ffi_log(RESTY_FFI_LOG_INFO, "none", -1);
-    ngx_http_lua_ffi_log(RESTY_FFI_LOG_INFO, "a\nbcd", 4);
+    resty_ffi_log(RESTY_FFI_LOG_INFO, NULL, 4);
+    resty_ffi_log(RESTY_FFI_LOG_INFO, "none", 0);
+    resty_ffi_log(RESTY_FFI_LOG_INFO, "none", -1);
+    resty_ffi_log(RESTY_FFI_LOG_INFO, "a\nbcd", 4);
 
     line = bridge_log_take(b, &lost);
     assert_non_null(line);
@@ -551,15 +551,15 @@ act_in_child(void *tsk)
     }
 
     fate = -1;
-    ngx_http_lua_ffi_respond_ref(tsk, 0, "x", 1, note_fate, &fate);
+    resty_ffi_respond_ref(tsk, 0, "x", 1, note_fate, &fate);
 
     if (fate != 0) {
         return 6;
     }
 
-    ngx_http_lua_ffi_respond_ref(tsk, 0, "x", 1, NULL, NULL);
-    ngx_http_lua_ffi_started(tq, 0, NULL, 0);
-    ngx_http_lua_ffi_log(RESTY_FFI_LOG_ERR, "x", 1);
+    resty_ffi_respond_ref(tsk, 0, "x", 1, NULL, NULL);
+    resty_ffi_started(tq, 0, NULL, 0);
+    resty_ffi_log(RESTY_FFI_LOG_ERR, "x", 1);
 
     if (bridge_done_take(b) || atomic_load(&b->lines)) {
         return 7;
@@ -597,7 +597,7 @@ test_a_forked_child_does_nothing(void **state)
 
     ngx_http_lua_ffi_respond(tsk, 0, copy("yes", 3), 3);
     check_answer(0, "yes", 3);
-    ngx_http_lua_ffi_started(tq, 0, NULL, 0);
+    resty_ffi_started(tq, 0, NULL, 0);
     check_answer(0, NULL, 0);
     ngx_http_lua_ffi_respond(ngx_http_lua_ffi_task_poll(tq), 0, NULL, 0);
     check_answer(0, NULL, 0);
@@ -612,15 +612,15 @@ test_who_polls(void **state)
 
     (void) state;
 
-    assert_int_equal(ngx_http_lua_ffi_pollers(tq, tids, 3), 0);
+    assert_int_equal(resty_ffi_pollers(tq, tids, 3), 0);
 
     tsk = pushed_and_polled("q", 1);
 
-    assert_int_equal(ngx_http_lua_ffi_pollers(tq, tids, 0), 0);
-    assert_int_equal(ngx_http_lua_ffi_pollers(tq, tids, 3), 1);
+    assert_int_equal(resty_ffi_pollers(tq, tids, 0), 0);
+    assert_int_equal(resty_ffi_pollers(tq, tids, 3), 1);
     assert_int_equal(tids[0], getpid());
-    assert_int_equal(ngx_http_lua_ffi_pollers(NULL, tids, 3), 1);
-    assert_int_equal(ngx_http_lua_ffi_pollers(tsk, tids, 3), 0);
+    assert_int_equal(resty_ffi_pollers(NULL, tids, 3), 1);
+    assert_int_equal(resty_ffi_pollers(tsk, tids, 3), 0);
 
     ngx_http_lua_ffi_respond(tsk, 0, NULL, 0);
     check_answer(0, NULL, 0);
@@ -641,13 +641,13 @@ test_the_method(void **state)
     assert_true(bridge_push(q, t));
     tsk = ngx_http_lua_ffi_task_poll(tq);
 
-    assert_string_equal(ngx_http_lua_ffi_method(tsk, &len), "upper");
+    assert_string_equal(resty_ffi_method(tsk, &len), "upper");
     assert_int_equal(len, 5);
-    assert_string_equal(ngx_http_lua_ffi_method(tsk, NULL), "upper");
+    assert_string_equal(resty_ffi_method(tsk, NULL), "upper");
 
     ngx_http_lua_ffi_respond(tsk, 0, NULL, 0);
-    assert_null(ngx_http_lua_ffi_method(tsk, NULL));
-    assert_null(ngx_http_lua_ffi_method(tsk, &len));
+    assert_null(resty_ffi_method(tsk, NULL));
+    assert_null(resty_ffi_method(tsk, &len));
     assert_int_equal(len, 0);
     check_answer(0, NULL, 0);
 }
@@ -669,7 +669,7 @@ say_started(void *arg)
 static void *
 start_for_the_queue(void *arg)
 {
-    *(int *) arg = ngx_http_lua_ffi_thread(tq, say_started, NULL, 0);
+    *(int *) arg = resty_ffi_thread(tq, say_started, NULL, 0);
 
     return NULL;
 }
@@ -683,13 +683,13 @@ test_threads_that_have_parted(void **state)
 
     (void) state;
 
-    assert_int_equal(ngx_http_lua_ffi_thread(NULL, say_started, NULL, 0), 0);
+    assert_int_equal(resty_ffi_thread(NULL, say_started, NULL, 0), 0);
     unit_until(atomic_load(&started));
 
     /* for a queue that is none, or not from here */
 
     stale = pointer(~bridge_queue_handle(q));
-    assert_int_equal(ngx_http_lua_ffi_thread(stale, say_started, NULL, 0),
+    assert_int_equal(resty_ffi_thread(stale, say_started, NULL, 0),
                      EINVAL);
 
     unit_join(unit_thread(start_for_the_queue, &rc));
@@ -698,9 +698,9 @@ test_threads_that_have_parted(void **state)
     /* once */
 
     atomic_store(&started, false);
-    assert_int_equal(ngx_http_lua_ffi_thread(tq, say_started, NULL, 0), 0);
+    assert_int_equal(resty_ffi_thread(tq, say_started, NULL, 0), 0);
     unit_until(atomic_load(&started));
-    assert_int_equal(ngx_http_lua_ffi_thread(tq, say_started, NULL, 0),
+    assert_int_equal(resty_ffi_thread(tq, say_started, NULL, 0),
                      EINVAL);
 }
 
@@ -712,14 +712,14 @@ test_a_default_timeout(void **state)
 
     assert_int_equal(atomic_load(&q->timeout), 0);
 
-    ngx_http_lua_ffi_default_timeout(tq, 60000);
+    resty_ffi_default_timeout(tq, 60000);
     assert_int_equal(atomic_load(&q->timeout), 60000);
 
-    ngx_http_lua_ffi_default_timeout(tq, -1);
+    resty_ffi_default_timeout(tq, -1);
     assert_int_equal(atomic_load(&q->timeout), 0);
 
-    ngx_http_lua_ffi_default_timeout(NULL, 1);
-    ngx_http_lua_ffi_default_timeout(pointer(~bridge_queue_handle(q)), 1);
+    resty_ffi_default_timeout(NULL, 1);
+    resty_ffi_default_timeout(pointer(~bridge_queue_handle(q)), 1);
     assert_int_equal(atomic_load(&q->timeout), 0);
 }
 

@@ -378,7 +378,7 @@ hosts(void)
     /* the reason is lost, the failure is not */
 
     fail = next_fails();
-    ngx_http_lua_ffi_started(tq, 3, "why", 3);
+    resty_ffi_started(tq, 3, "why", 3);
     assert_ptr_equal(bridge_done_take(b), start);
     assert_int_equal(start->rc, 3);
     assert_true((start->rsp == NULL) == fail);

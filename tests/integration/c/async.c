@@ -11,7 +11,7 @@
 
 #include "resty_ffi.h"
 
-const int  libffi_async = 1;
+const int  resty_ffi_async = 1;
 
 typedef struct {
     void  *tq;
@@ -31,15 +31,15 @@ run(void *arg)
     }
 
     if (strncmp(rt->cfg, "bad", 3) == 0) {
-        ngx_http_lua_ffi_started(rt->tq, 3, "not today", 9);
+        resty_ffi_started(rt->tq, 3, "not today", 9);
 
     } else {
-        ngx_http_lua_ffi_log(RESTY_FFI_LOG_WARN, "under way", 9);
-        ngx_http_lua_ffi_started(rt->tq, 0, NULL, 0);
+        resty_ffi_log(RESTY_FFI_LOG_WARN, "under way", 9);
+        resty_ffi_started(rt->tq, 0, NULL, 0);
     }
 
     if (strncmp(rt->cfg, "twice", 5) == 0) {
-        ngx_http_lua_ffi_started(rt->tq, 0, NULL, 0);
+        resty_ffi_started(rt->tq, 0, NULL, 0);
     }
 
     while ((task = ngx_http_lua_ffi_task_poll(rt->tq)) != NULL) {

@@ -265,7 +265,7 @@ huge(void *task)
         return;
     }
 
-    ngx_http_lua_ffi_respond_ref(task, 0, rsp, INT_MAX, abandoned_huge, rsp);
+    resty_ffi_respond_ref(task, 0, rsp, INT_MAX, abandoned_huge, rsp);
 }
 
 
@@ -332,7 +332,7 @@ serve(runtime_t *rt, void *task)
 
     } else if (is(req, "work:")) {
         nap(atoi(colon));
-        ngx_http_lua_ffi_log(RESTY_FFI_LOG_NOTICE, "worked", 6);
+        resty_ffi_log(RESTY_FFI_LOG_NOTICE, "worked", 6);
         answer(task, 0, "worked");
 
     } else if (is(req, "die")) {
@@ -377,7 +377,7 @@ serve(runtime_t *rt, void *task)
         get_null(task);
 
     } else if (is(req, "deadline")) {
-        answer(task, 0, ngx_http_lua_ffi_deadline(task) ? "some" : "none");
+        answer(task, 0, resty_ffi_deadline(task) ? "some" : "none");
 
     } else if (is(req, "cfg")) {
         answer(task, rt->cfg == NULL, rt->cfg ? rt->cfg : "NULL");
@@ -457,7 +457,7 @@ libffi_init(char *cfg, void *tq)
     failing = false;
 
     if (strstr(words, "eventfd")) {
-        (void) ngx_http_lua_ffi_eventfd(tq);
+        (void) resty_ffi_eventfd(tq);
     }
 
     rt->tq = last_tq = tq;
@@ -478,16 +478,16 @@ libffi_init(char *cfg, void *tq)
 
 
 void
-libffi_report(void *tq)
+resty_ffi_report(void *tq)
 {
     char  text[64];
 
     reports++;
 
-    ngx_http_lua_ffi_log(RESTY_FFI_LOG_ERR, text,
-                         snprintf(text, sizeof(text),
-                                  "probe: %d threads are at a gate, %s",
-                                  (int) gated,
-                                  ngx_http_lua_ffi_arm(tq) ? "?" : "calls "
-                                  "wait"));
+    resty_ffi_log(RESTY_FFI_LOG_ERR, text,
+                  snprintf(text, sizeof(text),
+                           "probe: %d threads are at a gate, %s",
+                           (int) gated,
+                           resty_ffi_arm(tq) ? "?" : "calls "
+                           "wait"));
 }

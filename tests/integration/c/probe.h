@@ -13,7 +13,7 @@ int probe_nulls(void);      /* polls that returned NULL */
 int probe_threads(void);    /* polling threads that live */
 int probe_inits(void);      /* calls of libffi_init */
 int probe_gated(void);      /* threads that a "gate" request holds up */
-int probe_reports(void);    /* calls of libffi_report */
+int probe_reports(void);    /* calls of resty_ffi_report */
 int probe_abandoned(void);  /* answers to "huge" that Lua did not get */
 void probe_open_gate(void);
 void probe_fail_next(void); /* the next libffi_init returns 7 */

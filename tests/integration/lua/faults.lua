@@ -6,7 +6,7 @@ ffi.cdef [[
 void faults_arm(int n);
 int faults_failures(void);
 int faults_disarm(void);
-void libffi_report(void *tq);
+void resty_ffi_report(void *tq);
 ]]
 
 local C = ffi.C
@@ -117,7 +117,7 @@ function _M.report()
         end
 
         local tq, tid = loadstring(res)()
-        ffi.load("ffi_python3").libffi_report(ffi.cast("void *", tq))
+        ffi.load("ffi_python3").resty_ffi_report(ffi.cast("void *", tq))
 
         for _ = 1, 2000 do
             if in_log("thread " .. tid .. ' "') then
