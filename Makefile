@@ -59,7 +59,7 @@ export NGINX_BIN NGINX_SRC BUILD_DIR CC CFLAGS LDFLAGS
 $(BUILD_DIR)/nginx/key: FORCE
 	@scripts/nginx-module configure
 
-$(LUA_SOURCE): lib/resty/ffi.lua scripts/embed
+$(LUA_SOURCE): lua/resty/ffi.lua scripts/embed
 	@mkdir -p $(@D)
 	scripts/embed ngx_http_lua_ffi_source < $< > $@.new
 	@$(replace)
@@ -74,8 +74,8 @@ $(NGINX_MODULE): $(BUILD_DIR)/nginx/key $(LUA_SOURCE) \
 
 # ---- the Python loader
 
-PY_C       := $(wildcard src/python/*.c)
-PY_OBJECTS := $(PY_C:src/python/%.c=$(BUILD_DIR)/obj/python/%.o)
+PY_C       := $(wildcard src/loader/*.c)
+PY_OBJECTS := $(PY_C:src/loader/%.c=$(BUILD_DIR)/obj/loader/%.o)
 PY_SOURCES := $(patsubst %,build/gen/%_py.h,bootstrap fresh imports main_thread)
 
 build/gen/python.cflags build/gen/python.ldflags: build/gen/python.%: FORCE
@@ -83,12 +83,12 @@ build/gen/python.cflags build/gen/python.ldflags: build/gen/python.%: FORCE
 	@$(PYTHON) scripts/python_config.py $* > $@.new
 	@$(if_changed)
 
-build/gen/%_py.h: resty_ffi/_%.py scripts/embed
+build/gen/%_py.h: python/resty_ffi/_%.py scripts/embed
 	@mkdir -p $(@D)
 	scripts/embed $*_py < $< > $@.new
 	@$(replace)
 
-$(BUILD_DIR)/obj/python/%.o: src/python/%.c build/gen/python.cflags $(PY_SOURCES)
+$(BUILD_DIR)/obj/loader/%.o: src/loader/%.c build/gen/python.cflags $(PY_SOURCES)
 	@mkdir -p $(@D)
 	$(CC) $(STRICT) -fPIC -fvisibility=hidden -pthread $(CPPFLAGS) \
 	    $(CFLAGS) -MMD -MP -Iinclude -Ibuild/gen @build/gen/python.cflags \
@@ -178,7 +178,7 @@ $(MODEL)/model: $(MODEL_COMMON) $(MODEL_BRIDGE)
 
 build/loader/test_loader: tests/loader/test_loader.c $(PY_C) $(PY_SOURCES) \
                           build/gen/python.cflags build/gen/python.ldflags \
-                          $(wildcard src/bridge/* src/python/*.h include/*.h)
+                          $(wildcard src/bridge/* src/loader/*.h include/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(STRICT) -g $(UNIT_tsan) -pthread -rdynamic -Isrc/bridge \
 	    -Iinclude -Ibuild/gen @build/gen/python.cflags $< $(PY_C) \
@@ -192,7 +192,7 @@ build/loader/test_loader: tests/loader/test_loader.c $(PY_C) $(PY_SOURCES) \
 FUZZ_CC := clang
 FUZZERS := build/fuzz/fuzz_cfg build/fuzz/fuzz_handles
 
-build/fuzz/fuzz_cfg: src/python/cfg.c src/python/cfg.h
+build/fuzz/fuzz_cfg: src/loader/cfg.c src/loader/cfg.h
 build/fuzz/fuzz_handles: \
     $(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)) \
     $(wildcard src/bridge/*.c src/bridge/*.h include/*.h)

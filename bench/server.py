@@ -69,7 +69,7 @@ def environ() -> dict[str, str]:
     return {
         **os.environ,
         "LD_LIBRARY_PATH": str(BUILD / "lib"),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'python'}",
         "VIRTUAL_ENV": sys.prefix,
     }
 

@@ -149,8 +149,8 @@ class Server:
 
         own = self.conf.parent
         put_first("LD_LIBRARY_PATH", BUILD / "lib")
-        put_first("PYTHONPATH", own, ROOT)
-        lua = [own / "?.lua", own / "?" / "init.lua", ROOT / "lib" / "?.lua"]
+        put_first("PYTHONPATH", own, ROOT / "python")
+        lua = [own / "?.lua", own / "?" / "init.lua", ROOT / "lua" / "?.lua"]
         old = os.environ.get("LUA_PATH", ";")
         environ["LUA_PATH"] = ";".join([*map(str, lua), old, ""])
         environ["VIRTUAL_ENV"] = str(BUILD / "venv")

@@ -58,7 +58,7 @@ UNIT_ENV = {
 UNIT_ONCE = ("test_stress",)
 LOADER = BUILD / "loader" / "test_loader"
 LOADER_ENV = {
-    "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'loader'}",
+    "PYTHONPATH": f"{ROOT / 'python'}:{ROOT / 'tests' / 'loader'}",
     "VIRTUAL_ENV": str(BUILD / "venv"),
     # each object's memory is its own then, and its end is seen
     "PYTHONMALLOC": "malloc",

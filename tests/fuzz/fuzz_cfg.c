@@ -1,5 +1,5 @@
 /*
- * src/python/cfg.c against the same grammar stated otherwise: by offsets,
+ * src/loader/cfg.c against the same grammar stated otherwise: by offsets,
  * from the left, into a text that stays whole.
  */
 
@@ -8,7 +8,7 @@
 
 #include "fuzz.h"
 
-#include "../../src/python/cfg.h"
+#include "../../src/loader/cfg.h"
 
 
 typedef struct {

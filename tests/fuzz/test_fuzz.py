@@ -60,6 +60,7 @@ def test_fuzz(name: str) -> None:
             str(SEEDS / name),
         ],
         cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'python'}"},
         check=False,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -84,13 +84,13 @@ class Nginx:
             (self.prefix / name).mkdir()
         if lua_path is None:
             lua_path = (
-                f"{self.prefix}/lua/?.lua;{HERE}/lua/?.lua;{ROOT}/lib/?.lua;;"
+                f"{self.prefix}/lua/?.lua;{HERE}/lua/?.lua;{ROOT}/lua/?.lua;;"
             )
         self._environ = {
             **os.environ,
             "LD_LIBRARY_PATH": _join(*library_path, BUILD / "lib"),
             "PYTHONPATH": _join(
-                ROOT, HERE / "python", self.python_dir, *python_path
+                ROOT / "python", HERE / "python", self.python_dir, *python_path
             ),
             "VIRTUAL_ENV": sys.prefix,
             **checker.environ(self.prefix),

@@ -44,7 +44,7 @@ def put(folder: Path, files: dict[str, str]) -> None:
 
 def environ(folder: Path, *, first: bool = True) -> dict[str, str]:
     """The user's own before ours on sys.path, or behind."""
-    parts = [ROOT, HERE / "python"]
+    parts = [ROOT / "python", HERE / "python"]
     parts.insert(0 if first else len(parts), folder)
     return {"PYTHONPATH": ":".join(map(str, parts))}
 
@@ -71,7 +71,7 @@ def check_ours(nginx: Nginx) -> None:
         "import ffi.echo; wire = ffi.echo",
     ):
         file = nginx.python(f"{code}; result = wire.__file__")
-        assert file.startswith(f"{ROOT}/ffi/")
+        assert file.startswith(f"{ROOT}/python/ffi/")
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -108,7 +108,7 @@ def test_a_users_own_echo(
         assert call(nginx, "ffi.echo,init") == [True, "mine"]
         assert call(nginx, "ffi.echo?,init") == [True, "mine"]
         file = nginx.python("import ffi.kafka; result = ffi.kafka.__file__")
-        assert file.startswith(f"{ROOT}/ffi/")
+        assert file.startswith(f"{ROOT}/python/ffi/")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

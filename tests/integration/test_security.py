@@ -130,7 +130,7 @@ def test_no_module_of_the_current_directory(
     new_nginx: NewNginx, path: str
 ) -> None:
     """Which empty entries mean to Python."""
-    path = path.format(root=ROOT, tests=HERE / "python")
+    path = path.format(root=ROOT / "python", tests=HERE / "python")
     with new_nginx(environ={"PYTHONPATH": path}) as nginx:
         (nginx.prefix / "here.py").write_text("def init(cfg, tq): return 0\n")
         rt, err = nginx.lua('return ngx.load_ffi("ffi_python3", "here,init")')
@@ -143,7 +143,7 @@ def test_no_module_of_the_current_directory(
 
 def test_paths_of_a_worker(new_nginx: NewNginx) -> None:
     """All of sys.path is absolute."""
-    path = f"{ROOT}:{HERE}/python::sub"
+    path = f"{ROOT}/python:{HERE}/python::sub"
     with new_nginx(environ={"PYTHONPATH": path}) as nginx:
         (nginx.prefix / "sub").mkdir()
         entries = nginx.python("import sys; result = chr(10).join(sys.path)")

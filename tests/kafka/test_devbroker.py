@@ -34,7 +34,7 @@ UNSUPPORTED_VERSION = 35
 def running() -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "ffi.kafka.devbroker", "--port", "0"],
-        cwd=ROOT,
+        cwd=ROOT / "python",
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

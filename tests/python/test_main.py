@@ -61,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
 
 def run(folder: Path, cfg: str, cwd: str = "empty", *path: str) -> Done:
     """python -m resty_ffi, elsewhere; path: more of PYTHONPATH."""
-    search = os.pathsep.join([str(ROOT), *path])
+    search = os.pathsep.join([str(ROOT / "python"), *path])
     return subprocess.run(
         [sys.executable, "-m", "resty_ffi", cfg],
         cwd=folder / cwd,

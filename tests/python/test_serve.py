@@ -172,7 +172,7 @@ def test_current_outside_of_a_call() -> None:
 
 def test_import_needs_nothing_else() -> None:
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        f"import sys; sys.path.insert(0, {str(ROOT / 'python')!r})\n"
         "import sys, resty_ffi\n"
         "loaded = set(sys.modules)\n"
         "assert '_resty_ffi' not in loaded\n"

@@ -31,7 +31,7 @@ SOURCES = {
 
 
 def command(nginx: Nginx, cfg: str) -> tuple[int, str, str]:
-    path = [ROOT, HERE / "python", nginx.python_dir, APPS]
+    path = [ROOT / "python", HERE / "python", nginx.python_dir, APPS]
     done = subprocess.run(
         [sys.executable, "-m", "resty_ffi", cfg],
         cwd=nginx.prefix,

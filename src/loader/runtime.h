@@ -3,7 +3,7 @@
 
 /*
  * `_resty_ffi.Runtime`: takes the tasks of a queue and has handlers answer
- * them.  resty_ffi/_serve.py starts the threads that call its methods.
+ * them.  python/resty_ffi/_serve.py starts the threads that call its methods.
  *
  * GIL held wherever not said otherwise.
  */
