@@ -29,7 +29,8 @@ endif
 # Where what is compiled goes; what is the same for all is in build.
 BUILD_DIR ?= build
 
-NGINX_MODULE := $(BUILD_DIR)/modules/ngx_http_lua_ffi_module.so
+NGINX_MODULES := $(BUILD_DIR)/modules/ngx_http_lua_ffi_module.so \
+                 $(BUILD_DIR)/modules/ngx_http_ffi_module.so
 LOADER       := $(BUILD_DIR)/lib/libffi_python3.so
 LOADER_ALIAS := $(BUILD_DIR)/lib/libresty_ffi_python.so
 
@@ -44,7 +45,7 @@ replace = mv -f $@.new $@
 if_changed = if cmp -s $@.new $@; then rm -f $@.new; else mv -f $@.new $@; fi
 
 .PHONY: all
-all: $(NGINX_MODULE) $(LOADER) $(LOADER_ALIAS)
+all: $(NGINX_MODULES) $(LOADER) $(LOADER_ALIAS)
 
 .PHONY: FORCE
 FORCE:
@@ -61,15 +62,18 @@ $(BUILD_DIR)/nginx/key: FORCE
 
 $(LUA_SOURCE): lua/resty/ffi.lua scripts/embed
 	@mkdir -p $(@D)
-	scripts/embed ngx_http_lua_ffi_source < $< > $@.new
+	scripts/embed ngx_ffi_lua_source < $< > $@.new
 	@$(replace)
 
-$(NGINX_MODULE): $(BUILD_DIR)/nginx/key $(LUA_SOURCE) \
-                 $(wildcard src/bridge/* src/nginx/* include/*)
+$(NGINX_MODULES) &: $(BUILD_DIR)/nginx/key $(LUA_SOURCE) \
+                   $(wildcard src/bridge/* src/nginx/*/* include/*)
 	@mkdir -p $(@D)
 	+scripts/nginx-module build
-	cp $(BUILD_DIR)/nginx/objs/$(@F) $@.new
-	@$(replace)
+	for name in $(notdir $(NGINX_MODULES)); do \
+	    cp $(BUILD_DIR)/nginx/objs/$$name $(@D)/$$name.new && \
+	    mv -f $(@D)/$$name.new $(@D)/$$name || exit 1; \
+	done
+
 
 
 # ---- the Python loader

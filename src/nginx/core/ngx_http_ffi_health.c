@@ -3,24 +3,24 @@
 #include <ngx_event.h>
 
 #include "abi.h"
-#include "ngx_http_lua_ffi_health.h"
-#include "ngx_http_lua_ffi_library.h"
+#include "ngx_http_ffi_health.h"
+#include "ngx_http_ffi_library.h"
 
 
 /* a handler may take longer than callers with a short deadline wait */
-#define NGX_HTTP_LUA_FFI_STUCK_AFTER  1000
+#define NGX_HTTP_FFI_STUCK_AFTER  1000
 
 
 /* a short queue does not mean that calls are few */
-#define NGX_HTTP_LUA_FFI_MIN_ABANDONED  1024
+#define NGX_HTTP_FFI_MIN_ABANDONED  1024
 
 
-static void ngx_http_lua_ffi_log_abandoned(ngx_http_lua_ffi_runtime_t *rt);
-static void ngx_http_lua_ffi_stuck(ngx_http_lua_ffi_runtime_t *rt);
+static void ngx_http_ffi_log_abandoned(ngx_http_ffi_runtime_t *rt);
+static void ngx_http_ffi_stuck(ngx_http_ffi_runtime_t *rt);
 
 
 const char *
-ngx_http_lua_ffi_unfit(ngx_http_lua_ffi_runtime_t *rt, ngx_msec_t ms)
+ngx_http_ffi_unfit(ngx_http_ffi_runtime_t *rt, ngx_msec_t ms)
 {
     uint32_t    taken;
     ngx_msec_t  idle;
@@ -32,9 +32,9 @@ ngx_http_lua_ffi_unfit(ngx_http_lua_ffi_runtime_t *rt, ngx_msec_t ms)
     rt->ended = 0;
 
     if (bridge_queue_abandoned(rt->requests)
-        >= ngx_max(rt->requests->limit, NGX_HTTP_LUA_FFI_MIN_ABANDONED))
+        >= ngx_max(rt->requests->limit, NGX_HTTP_FFI_MIN_ABANDONED))
     {
-        ngx_http_lua_ffi_log_abandoned(rt);
+        ngx_http_ffi_log_abandoned(rt);
         return "too many calls without an answer";
     }
 
@@ -51,20 +51,20 @@ ngx_http_lua_ffi_unfit(ngx_http_lua_ffi_runtime_t *rt, ngx_msec_t ms)
     idle = ngx_current_msec - rt->waits_since;
 
     if (ms == 0
-        || idle < ngx_max(ms, NGX_HTTP_LUA_FFI_STUCK_AFTER)
+        || idle < ngx_max(ms, NGX_HTTP_FFI_STUCK_AFTER)
         || bridge_queue_attended(rt->requests))
     {
         return NULL;
     }
 
-    ngx_http_lua_ffi_stuck(rt);
+    ngx_http_ffi_stuck(rt);
 
     return "the runtime is stuck";
 }
 
 
 static void
-ngx_http_lua_ffi_log_abandoned(ngx_http_lua_ffi_runtime_t *rt)
+ngx_http_ffi_log_abandoned(ngx_http_ffi_runtime_t *rt)
 {
     ngx_str_t  name;
 
@@ -73,7 +73,7 @@ ngx_http_lua_ffi_log_abandoned(ngx_http_lua_ffi_runtime_t *rt)
     }
 
     rt->logged_abandoned = ngx_time();
-    name = ngx_http_lua_ffi_runtime_name(rt);
+    name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "lua ffi: \"%V\" has not answered %uD calls whose callers "
@@ -84,20 +84,20 @@ ngx_http_lua_ffi_log_abandoned(ngx_http_lua_ffi_runtime_t *rt)
 
 
 void
-ngx_http_lua_ffi_not_taken(ngx_http_lua_ffi_runtime_t *rt, bridge_task_t *t)
+ngx_http_ffi_not_taken(ngx_http_ffi_runtime_t *rt, bridge_task_t *t)
 {
     if (t->taken == bridge_queue_taken(rt->requests)
-        && ngx_current_msec - rt->waits_since >= NGX_HTTP_LUA_FFI_STUCK_AFTER
+        && ngx_current_msec - rt->waits_since >= NGX_HTTP_FFI_STUCK_AFTER
         && !bridge_queue_attended(rt->requests))
     {
-        ngx_http_lua_ffi_stuck(rt);
+        ngx_http_ffi_stuck(rt);
     }
 }
 
 
 /* once each time */
 static void
-ngx_http_lua_ffi_stuck(ngx_http_lua_ffi_runtime_t *rt)
+ngx_http_ffi_stuck(ngx_http_ffi_runtime_t *rt)
 {
     void       *tq;
     ngx_str_t   name;
@@ -107,7 +107,7 @@ ngx_http_lua_ffi_stuck(ngx_http_lua_ffi_runtime_t *rt)
     }
 
     rt->stuck = 1;
-    name = ngx_http_lua_ffi_runtime_name(rt);
+    name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "lua ffi: \"%V\" is stuck: calls wait, and no thread has "
@@ -117,12 +117,12 @@ ngx_http_lua_ffi_stuck(ngx_http_lua_ffi_runtime_t *rt)
 
     tq = (void *) (uintptr_t) bridge_queue_handle(rt->requests);
 
-    ngx_http_lua_ffi_library_report(rt->library, tq);
+    ngx_http_ffi_library_report(rt->library, tq);
 }
 
 
 void
-ngx_http_lua_ffi_check_threads(ngx_http_lua_ffi_runtime_t *rt)
+ngx_http_ffi_check_threads(ngx_http_ffi_runtime_t *rt)
 {
     uint32_t   n;
     ngx_str_t  name;
@@ -133,12 +133,12 @@ ngx_http_lua_ffi_check_threads(ngx_http_lua_ffi_runtime_t *rt)
 
     n = bridge_queue_drop(bridge_host(), rt->requests);
 
-    if (rt->ended || rt->state != NGX_HTTP_LUA_FFI_READY) {
+    if (rt->ended || rt->state != NGX_HTTP_FFI_READY) {
         return;
     }
 
     rt->ended = 1;
-    name = ngx_http_lua_ffi_runtime_name(rt);
+    name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "lua ffi: every thread that took calls of \"%V\" has "

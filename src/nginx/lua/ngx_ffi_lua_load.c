@@ -8,31 +8,31 @@
 
 #include "abi.h"
 #include "resty_ffi.h"
-#include "ngx_http_lua_ffi_call.h"
-#include "ngx_http_lua_ffi_host.h"
-#include "ngx_http_lua_ffi_load.h"
-#include "ngx_http_lua_ffi_module.h"
-#include "ngx_http_lua_ffi_registry.h"
-#include "ngx_http_lua_ffi_start.h"
+#include "ngx_ffi_lua_call.h"
+#include "ngx_ffi_lua_host.h"
+#include "ngx_ffi_lua_load.h"
+#include "ngx_ffi_lua_module.h"
+#include "ngx_http_ffi_registry.h"
+#include "ngx_http_ffi_start.h"
 
 
-static void ngx_http_lua_ffi_get_load(lua_State *L,
-    ngx_http_lua_ffi_load_t *load);
-static lua_Number ngx_http_lua_ffi_number(lua_State *L, const char *name,
+static void ngx_ffi_lua_get_load(lua_State *L,
+    ngx_http_ffi_load_t *load);
+static lua_Number ngx_ffi_lua_number(lua_State *L, const char *name,
     lua_Number missing);
-static ngx_uint_t ngx_http_lua_ffi_flag(lua_State *L, const char *name);
-static int ngx_http_lua_ffi_await(lua_State *L, ngx_http_request_t *r,
-    ngx_http_lua_ffi_runtime_t *rt);
+static ngx_uint_t ngx_ffi_lua_flag(lua_State *L, const char *name);
+static int ngx_ffi_lua_await(lua_State *L, ngx_http_request_t *r,
+    ngx_http_ffi_runtime_t *rt);
 
 
 int
-ngx_http_lua_ffi_core_load(lua_State *L)
+ngx_ffi_lua_core_load(lua_State *L)
 {
-    size_t                       len;
-    u_char                       err[NGX_HTTP_LUA_FFI_ERR_LEN];
-    ngx_http_request_t          *r;
-    ngx_http_lua_ffi_load_t      load;
-    ngx_http_lua_ffi_runtime_t  *rt;
+    size_t                   len;
+    u_char                   err[NGX_HTTP_FFI_ERR_LEN];
+    ngx_http_request_t      *r;
+    ngx_http_ffi_load_t      load;
+    ngx_http_ffi_runtime_t  *rt;
 
     r = ngx_http_lua_get_request(L);
     if (r == NULL) {
@@ -43,7 +43,7 @@ ngx_http_lua_ffi_core_load(lua_State *L)
         return 2;
     }
 
-    ngx_http_lua_ffi_get_load(L, &load);
+    ngx_ffi_lua_get_load(L, &load);
 
     if (ngx_strlchr(load.lib.data, load.lib.data + load.lib.len, '\0')) {
         lua_pushnil(L);
@@ -59,24 +59,24 @@ ngx_http_lua_ffi_core_load(lua_State *L)
 
     len = sizeof(err);
 
-    rt = ngx_http_lua_ffi_load(&load, err, &len);
+    rt = ngx_http_ffi_load(&load, err, &len);
     if (rt == NULL) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "lua ffi: cannot load \"%V\": %*s", &load.lib, len, err);
-        return ngx_http_lua_ffi_fail(L, err, len);
+        return ngx_ffi_lua_fail(L, err, len);
     }
 
-    return ngx_http_lua_ffi_await(L, r, rt);
+    return ngx_ffi_lua_await(L, r, rt);
 }
 
 
 int
-ngx_http_lua_ffi_core_reload(lua_State *L)
+ngx_ffi_lua_core_reload(lua_State *L)
 {
-    size_t                       len;
-    u_char                       err[NGX_HTTP_LUA_FFI_ERR_LEN];
-    ngx_http_request_t          *r;
-    ngx_http_lua_ffi_runtime_t  *rt;
+    size_t                   len;
+    u_char                   err[NGX_HTTP_FFI_ERR_LEN];
+    ngx_http_request_t      *r;
+    ngx_http_ffi_runtime_t  *rt;
 
     r = ngx_http_lua_get_request(L);
     if (r == NULL) {
@@ -87,40 +87,40 @@ ngx_http_lua_ffi_core_reload(lua_State *L)
 
     len = sizeof(err);
 
-    rt = ngx_http_lua_ffi_reload((uint64_t) lua_tonumber(L, 1), err, &len);
+    rt = ngx_http_ffi_reload((uint64_t) lua_tonumber(L, 1), err, &len);
     if (rt == NULL) {
-        return ngx_http_lua_ffi_fail(L, err, len);
+        return ngx_ffi_lua_fail(L, err, len);
     }
 
-    return ngx_http_lua_ffi_await(L, r, rt);
+    return ngx_ffi_lua_await(L, r, rt);
 }
 
 
 static void
-ngx_http_lua_ffi_get_load(lua_State *L, ngx_http_lua_ffi_load_t *load)
+ngx_ffi_lua_get_load(lua_State *L, ngx_http_ffi_load_t *load)
 {
     ngx_uint_t  i;
 
-    ngx_memzero(load, sizeof(ngx_http_lua_ffi_load_t));
+    ngx_memzero(load, sizeof(ngx_http_ffi_load_t));
 
     load->lib.data = (u_char *) luaL_checklstring(L, 1, &load->lib.len);
     load->cfg.data = (u_char *) luaL_optlstring(L, 2, "", &load->cfg.len);
     load->has_cfg = lua_isstring(L, 2);
 
     load->max_queue = (ngx_uint_t)
-                      ngx_http_lua_ffi_number(L, "max_queue", 65536);
+                      ngx_ffi_lua_number(L, "max_queue", 65536);
     load->max_request = (size_t)
-                        ngx_http_lua_ffi_number(L, "max_request_bytes",
-                                                NGX_MAX_INT32_VALUE);
+                        ngx_ffi_lua_number(L, "max_request_bytes",
+                                           NGX_MAX_INT32_VALUE);
     load->max_response = (size_t)
-                         ngx_http_lua_ffi_number(L, "max_response_bytes",
-                                                 NGX_MAX_INT32_VALUE);
-    load->spin = (ngx_uint_t) ngx_http_lua_ffi_number(L, "spin", 0);
-    load->is_global = ngx_http_lua_ffi_flag(L, "is_global");
-    load->unpin = ngx_http_lua_ffi_flag(L, "unpin");
+                         ngx_ffi_lua_number(L, "max_response_bytes",
+                                            NGX_MAX_INT32_VALUE);
+    load->spin = (ngx_uint_t) ngx_ffi_lua_number(L, "spin", 0);
+    load->is_global = ngx_ffi_lua_flag(L, "is_global");
+    load->unpin = ngx_ffi_lua_flag(L, "unpin");
 
     lua_getfield(L, 3, "timeout");
-    load->timeout = ngx_http_lua_ffi_msec(L, -1);
+    load->timeout = ngx_ffi_lua_msec(L, -1);
     lua_pop(L, 1);
 
     for (i = 0; i < BRIDGE_QUEUE_OPTIONS; i++) {
@@ -128,15 +128,15 @@ ngx_http_lua_ffi_get_load(lua_State *L, ngx_http_lua_ffi_load_t *load)
     }
 
     load->options[RESTY_FFI_THREADS] =
-        ngx_http_lua_ffi_number(L, "threads", NAN);
+        ngx_ffi_lua_number(L, "threads", NAN);
 
     load->options[RESTY_FFI_SWITCH_INTERVAL] =
-        ngx_http_lua_ffi_number(L, "switch_interval", NAN);
+        ngx_ffi_lua_number(L, "switch_interval", NAN);
 }
 
 
 static lua_Number
-ngx_http_lua_ffi_number(lua_State *L, const char *name, lua_Number missing)
+ngx_ffi_lua_number(lua_State *L, const char *name, lua_Number missing)
 {
     lua_Number  value;
 
@@ -149,7 +149,7 @@ ngx_http_lua_ffi_number(lua_State *L, const char *name, lua_Number missing)
 
 
 static ngx_uint_t
-ngx_http_lua_ffi_flag(lua_State *L, const char *name)
+ngx_ffi_lua_flag(lua_State *L, const char *name)
 {
     ngx_uint_t  flag;
 
@@ -162,7 +162,7 @@ ngx_http_lua_ffi_flag(lua_State *L, const char *name)
 
 
 ngx_msec_t
-ngx_http_lua_ffi_msec(lua_State *L, int index)
+ngx_ffi_lua_msec(lua_State *L, int index)
 {
     lua_Number  ms;
 
@@ -181,7 +181,7 @@ ngx_http_lua_ffi_msec(lua_State *L, int index)
 
 
 int
-ngx_http_lua_ffi_fail(lua_State *L, const u_char *err, size_t len)
+ngx_ffi_lua_fail(lua_State *L, const u_char *err, size_t len)
 {
     lua_pushnil(L);
     lua_pushlstring(L, (const char *) err, len);
@@ -195,18 +195,18 @@ ngx_http_lua_ffi_fail(lua_State *L, const u_char *err, size_t len)
  * coroutine cannot yield, the worker waits.
  */
 static int
-ngx_http_lua_ffi_await(lua_State *L, ngx_http_request_t *r,
-    ngx_http_lua_ffi_runtime_t *rt)
+ngx_ffi_lua_await(lua_State *L, ngx_http_request_t *r,
+    ngx_http_ffi_runtime_t *rt)
 {
-    size_t                        len;
-    u_char                        err[NGX_HTTP_LUA_FFI_ERR_LEN];
-    ngx_int_t                     rc;
-    ngx_msec_t                    ms;
-    bridge_task_t                *t;
-    ngx_http_lua_ffi_loc_conf_t  *flcf;
+    size_t                   len;
+    u_char                   err[NGX_HTTP_FFI_ERR_LEN];
+    ngx_int_t                rc;
+    ngx_msec_t               ms;
+    bridge_task_t           *t;
+    ngx_ffi_lua_loc_conf_t  *flcf;
 
-    if (rt->state == NGX_HTTP_LUA_FFI_READY) {
-        lua_pushnumber(L, (lua_Number) ngx_http_lua_ffi_id(rt));
+    if (rt->state == NGX_HTTP_FFI_READY) {
+        lua_pushnumber(L, (lua_Number) ngx_http_ffi_id(rt));
         return 1;
     }
 
@@ -214,23 +214,23 @@ ngx_http_lua_ffi_await(lua_State *L, ngx_http_request_t *r,
     ms = flcf->load_timeout;
     len = sizeof(err);
 
-    rc = ngx_http_lua_ffi_can_wait(L, r, err, &len);
+    rc = ngx_ffi_lua_can_wait(L, r, err, &len);
 
     if (rc == NGX_ERROR) {
-        return ngx_http_lua_ffi_fail(L, err, len);
+        return ngx_ffi_lua_fail(L, err, len);
     }
 
     if (rc == NGX_DECLINED) {
-        ngx_http_lua_ffi_wait_started(rt, ms);
+        ngx_http_ffi_wait_started(rt, ms);
 
-        if (rt->state == NGX_HTTP_LUA_FFI_READY) {
-            lua_pushnumber(L, (lua_Number) ngx_http_lua_ffi_id(rt));
+        if (rt->state == NGX_HTTP_FFI_READY) {
+            lua_pushnumber(L, (lua_Number) ngx_http_ffi_id(rt));
             return 1;
         }
 
         lua_pushnil(L);
 
-        if (rt->state == NGX_HTTP_LUA_FFI_STARTING) {
+        if (rt->state == NGX_HTTP_FFI_STARTING) {
             lua_pushliteral(L, "timeout");
 
         } else if (rt->err.len) {
@@ -251,16 +251,16 @@ ngx_http_lua_ffi_await(lua_State *L, ngx_http_request_t *r,
     bridge_task_lend(t);
     len = sizeof(err);
 
-    if (ngx_http_lua_ffi_notify_started(rt, t) != NGX_OK) {
+    if (ngx_http_ffi_notify_started(rt, t) != NGX_OK) {
         bridge_task_free(bridge_host(), t, 0);
         goto nomem;
     }
 
-    if (ngx_http_lua_ffi_wait(L, r, t, ms, NGX_MAX_INT32_VALUE, err, &len)
+    if (ngx_ffi_lua_wait(L, r, t, ms, NGX_MAX_INT32_VALUE, err, &len)
         != NGX_OK)
     {
         bridge_task_free(bridge_host(), t, 0);
-        return ngx_http_lua_ffi_fail(L, err, len);
+        return ngx_ffi_lua_fail(L, err, len);
     }
 
     lua_pushnil(L);

@@ -4,75 +4,75 @@
 #include <dlfcn.h>
 
 #include "abi.h"
-#include "ngx_http_lua_ffi_health.h"
-#include "ngx_http_lua_ffi_library.h"
-#include "ngx_http_lua_ffi_registry.h"
-#include "ngx_http_lua_ffi_runtime.h"
-#include "ngx_http_lua_ffi_start.h"
-#include "ngx_http_lua_ffi_wake.h"
+#include "ngx_http_ffi_health.h"
+#include "ngx_http_ffi_library.h"
+#include "ngx_http_ffi_registry.h"
+#include "ngx_http_ffi_runtime.h"
+#include "ngx_http_ffi_start.h"
+#include "ngx_http_ffi_wake.h"
 
 
 /* ms that threads of runtimes leave to resty_ffi_exit, at most half of all */
-#define NGX_HTTP_LUA_FFI_LIBRARY_EXIT  1000
+#define NGX_HTTP_FFI_LIBRARY_EXIT  1000
 
 /* ms for threads that have nothing to do: Go's never end */
-#define NGX_HTTP_LUA_FFI_IDLE_EXIT     300
+#define NGX_HTTP_FFI_IDLE_EXIT     300
 
 
-static ngx_http_lua_ffi_runtime_t *ngx_http_lua_ffi_create(
-    ngx_http_lua_ffi_load_t *load, void *library);
-static ngx_int_t ngx_http_lua_ffi_decide(ngx_http_lua_ffi_runtime_t *rt);
-static void ngx_http_lua_ffi_sweep_closing(void);
-static uint32_t ngx_http_lua_ffi_closing_threads(ngx_uint_t *works);
-static void ngx_http_lua_ffi_free(ngx_http_lua_ffi_runtime_t *rt);
+static ngx_http_ffi_runtime_t *ngx_http_ffi_create(
+    ngx_http_ffi_load_t  *load, void *library);
+static ngx_int_t ngx_http_ffi_decide(ngx_http_ffi_runtime_t *rt);
+static void ngx_http_ffi_sweep_closing(void);
+static uint32_t ngx_http_ffi_closing_threads(ngx_uint_t *works);
+static void ngx_http_ffi_free(ngx_http_ffi_runtime_t *rt);
 
 
-static ngx_queue_t  ngx_http_lua_ffi_live;
-static ngx_queue_t  ngx_http_lua_ffi_closing;
-static ngx_uint_t   ngx_http_lua_ffi_exiting;
+static ngx_queue_t  ngx_http_ffi_live;
+static ngx_queue_t  ngx_http_ffi_closing;
+static ngx_uint_t   ngx_http_ffi_exiting;
 
 
 ngx_int_t
-ngx_http_lua_ffi_prepare(u_char *err, size_t *errlen)
+ngx_http_ffi_prepare(u_char *err, size_t *errlen)
 {
-    if (ngx_http_lua_ffi_exiting) {
+    if (ngx_http_ffi_exiting) {
         *errlen = ngx_snprintf(err, *errlen, "shutting down") - err;
         return NGX_ERROR;
     }
 
-    if (ngx_http_lua_ffi_live.next == NULL) {
-        ngx_queue_init(&ngx_http_lua_ffi_live);
-        ngx_queue_init(&ngx_http_lua_ffi_closing);
+    if (ngx_http_ffi_live.next == NULL) {
+        ngx_queue_init(&ngx_http_ffi_live);
+        ngx_queue_init(&ngx_http_ffi_closing);
     }
 
-    if (ngx_http_lua_ffi_event_init() != NGX_OK) {
+    if (ngx_http_ffi_event_init() != NGX_OK) {
         *errlen = ngx_snprintf(err, *errlen, "no connection or descriptor "
                                "left (see worker_connections)")
                   - err;
         return NGX_ERROR;
     }
 
-    ngx_http_lua_ffi_sweep_closing();
+    ngx_http_ffi_sweep_closing();
 
     return NGX_OK;
 }
 
 
-ngx_http_lua_ffi_runtime_t *
-ngx_http_lua_ffi_start(ngx_http_lua_ffi_load_t *load, void *library,
-    ngx_http_lua_ffi_entry_t *entry, u_char *err, size_t *errlen)
+ngx_http_ffi_runtime_t *
+ngx_http_ffi_start(ngx_http_ffi_load_t *load, void *library,
+    ngx_http_ffi_entry_t *entry, u_char *err, size_t *errlen)
 {
-    int                          rc;
-    void                        *tq;
-    size_t                       room;
-    ngx_str_t                    cfg;
-    ngx_http_lua_ffi_init_pt     init;
-    ngx_http_lua_ffi_runtime_t  *rt;
+    int                      rc;
+    void                    *tq;
+    size_t                   room;
+    ngx_str_t                cfg;
+    ngx_http_ffi_init_pt     init;
+    ngx_http_ffi_runtime_t  *rt;
 
     room = *errlen;
     ngx_str_null(&cfg);
 
-    init = ngx_http_lua_ffi_library_init(library, err, errlen);
+    init = ngx_http_ffi_library_init(library, err, errlen);
     if (init == NULL) {
         (void) dlclose(library);
         return NULL;
@@ -81,10 +81,10 @@ ngx_http_lua_ffi_start(ngx_http_lua_ffi_load_t *load, void *library,
     rt = NULL;
 
     if (!load->has_cfg
-        || ngx_http_lua_ffi_dup(&cfg, load->cfg.data, load->cfg.len)
+        || ngx_http_ffi_dup(&cfg, load->cfg.data, load->cfg.len)
            == NGX_OK)
     {
-        rt = ngx_http_lua_ffi_create(load, library);
+        rt = ngx_http_ffi_create(load, library);
     }
 
     if (rt == NULL) {
@@ -95,22 +95,22 @@ ngx_http_lua_ffi_start(ngx_http_lua_ffi_load_t *load, void *library,
         goto done;
     }
 
-    ngx_http_lua_ffi_attach(entry, rt);
+    ngx_http_ffi_attach(entry, rt);
 
     tq = (void *) (uintptr_t) bridge_queue_handle(rt->requests);
 
     rc = init((char *) cfg.data, tq);
 
-    if (rc == 0 && ngx_http_lua_ffi_library_async(library)) {
+    if (rc == 0 && ngx_http_ffi_library_async(library)) {
         goto done;
     }
 
-    if (ngx_http_lua_ffi_decide(rt) != NGX_OK) {
-        ngx_http_lua_ffi_event_drain();
+    if (ngx_http_ffi_decide(rt) != NGX_OK) {
+        ngx_http_ffi_event_drain();
     }
 
-    if (rc == 0 && rt->state != NGX_HTTP_LUA_FFI_FAILED) {
-        ngx_http_lua_ffi_ready(rt);
+    if (rc == 0 && rt->state != NGX_HTTP_FFI_FAILED) {
+        ngx_http_ffi_ready(rt);
         goto done;
     }
 
@@ -120,8 +120,8 @@ ngx_http_lua_ffi_start(ngx_http_lua_ffi_load_t *load, void *library,
                            &load->lib, rc)
               - err;
 
-    if (rt->state != NGX_HTTP_LUA_FFI_FAILED) {
-        ngx_http_lua_ffi_close(rt, NGX_HTTP_LUA_FFI_FAILED);
+    if (rt->state != NGX_HTTP_FFI_FAILED) {
+        ngx_http_ffi_close(rt, NGX_HTTP_FFI_FAILED);
     }
 
     rt = NULL;
@@ -141,7 +141,7 @@ done:
  * has been given already.
  */
 static ngx_int_t
-ngx_http_lua_ffi_decide(ngx_http_lua_ffi_runtime_t *rt)
+ngx_http_ffi_decide(ngx_http_ffi_runtime_t *rt)
 {
     bridge_task_t  *start;
 
@@ -158,13 +158,13 @@ ngx_http_lua_ffi_decide(ngx_http_lua_ffi_runtime_t *rt)
 }
 
 
-static ngx_http_lua_ffi_runtime_t *
-ngx_http_lua_ffi_create(ngx_http_lua_ffi_load_t *load, void *library)
+static ngx_http_ffi_runtime_t *
+ngx_http_ffi_create(ngx_http_ffi_load_t *load, void *library)
 {
-    bridge_task_t               *start;
-    ngx_http_lua_ffi_runtime_t  *rt;
+    bridge_task_t           *start;
+    ngx_http_ffi_runtime_t  *rt;
 
-    rt = ngx_calloc(sizeof(ngx_http_lua_ffi_runtime_t), ngx_cycle->log);
+    rt = ngx_calloc(sizeof(ngx_http_ffi_runtime_t), ngx_cycle->log);
     if (rt == NULL) {
         return NULL;
     }
@@ -175,9 +175,9 @@ ngx_http_lua_ffi_create(ngx_http_lua_ffi_load_t *load, void *library)
     ngx_str_null(&rt->load.lib);
     ngx_str_null(&rt->load.cfg);
 
-    if (ngx_http_lua_ffi_dup(&rt->load.lib, load->lib.data, load->lib.len)
+    if (ngx_http_ffi_dup(&rt->load.lib, load->lib.data, load->lib.len)
         != NGX_OK
-        || ngx_http_lua_ffi_dup(&rt->load.cfg, load->cfg.data, load->cfg.len)
+        || ngx_http_ffi_dup(&rt->load.cfg, load->cfg.data, load->cfg.len)
            != NGX_OK)
     {
         goto failed;
@@ -194,8 +194,8 @@ ngx_http_lua_ffi_create(ngx_http_lua_ffi_load_t *load, void *library)
         goto failed;
     }
 
-    rt->started.handler = ngx_http_lua_ffi_start_done;
-    rt->state = NGX_HTTP_LUA_FFI_STARTING;
+    rt->started.handler = ngx_http_ffi_start_done;
+    rt->state = NGX_HTTP_FFI_STARTING;
     rt->library = library;
 
     start->data = rt;
@@ -207,20 +207,20 @@ ngx_http_lua_ffi_create(ngx_http_lua_ffi_load_t *load, void *library)
                sizeof(rt->requests->options));
     atomic_store(&rt->requests->start, bridge_task_handle(start));
 
-    ngx_queue_insert_tail(&ngx_http_lua_ffi_live, &rt->queue);
+    ngx_queue_insert_tail(&ngx_http_ffi_live, &rt->queue);
 
     return rt;
 
 failed:
 
-    ngx_http_lua_ffi_free(rt);
+    ngx_http_ffi_free(rt);
 
     return NULL;
 }
 
 
-ngx_http_lua_ffi_runtime_t *
-ngx_http_lua_ffi_runtime_of(bridge_task_t *t)
+ngx_http_ffi_runtime_t *
+ngx_http_ffi_runtime_of(bridge_task_t *t)
 {
     bridge_queue_t  *queue;
 
@@ -231,7 +231,7 @@ ngx_http_lua_ffi_runtime_of(bridge_task_t *t)
 
 
 ngx_str_t
-ngx_http_lua_ffi_runtime_name(ngx_http_lua_ffi_runtime_t *rt)
+ngx_http_ffi_runtime_name(ngx_http_ffi_runtime_t *rt)
 {
     ngx_str_t  name;
 
@@ -247,17 +247,17 @@ ngx_http_lua_ffi_runtime_name(ngx_http_lua_ffi_runtime_t *rt)
 
 
 void
-ngx_http_lua_ffi_close(ngx_http_lua_ffi_runtime_t *rt,
-    ngx_http_lua_ffi_state_e state)
+ngx_http_ffi_close(ngx_http_ffi_runtime_t *rt,
+    ngx_http_ffi_state_e state)
 {
     rt->state = state;
-    ngx_http_lua_ffi_detach(rt);
+    ngx_http_ffi_detach(rt);
 
-    ngx_http_lua_ffi_wake_now();
+    ngx_http_ffi_wake_now();
     bridge_queue_close(rt->requests);
 
     ngx_queue_remove(&rt->queue);
-    ngx_queue_insert_tail(&ngx_http_lua_ffi_closing, &rt->queue);
+    ngx_queue_insert_tail(&ngx_http_ffi_closing, &rt->queue);
 }
 
 
@@ -266,19 +266,19 @@ ngx_http_lua_ffi_close(ngx_http_lua_ffi_runtime_t *rt,
  * asked for, when in addition each thread that polled has ended.
  */
 static void
-ngx_http_lua_ffi_sweep_closing(void)
+ngx_http_ffi_sweep_closing(void)
 {
-    uint32_t                     threads;
-    ngx_uint_t                   polled;
-    ngx_queue_t                 *q, *next;
-    ngx_http_lua_ffi_runtime_t  *rt;
+    uint32_t                 threads;
+    ngx_uint_t               polled;
+    ngx_queue_t             *q, *next;
+    ngx_http_ffi_runtime_t  *rt;
 
-    for (q = ngx_queue_head(&ngx_http_lua_ffi_closing);
-         q != ngx_queue_sentinel(&ngx_http_lua_ffi_closing);
+    for (q = ngx_queue_head(&ngx_http_ffi_closing);
+         q != ngx_queue_sentinel(&ngx_http_ffi_closing);
          q = next)
     {
         next = ngx_queue_next(q);
-        rt = ngx_queue_data(q, ngx_http_lua_ffi_runtime_t, queue);
+        rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, queue);
 
         threads = bridge_queue_threads(rt->requests);
 
@@ -286,7 +286,7 @@ ngx_http_lua_ffi_sweep_closing(void)
 
         polled = atomic_load(&rt->requests->polled);
 
-        ngx_http_lua_ffi_check_threads(rt);
+        ngx_http_ffi_check_threads(rt);
 
         /* what is left in the queue of one that is stuck */
 
@@ -308,51 +308,51 @@ ngx_http_lua_ffi_sweep_closing(void)
         }
 
         ngx_queue_remove(&rt->queue);
-        ngx_http_lua_ffi_free(rt);
+        ngx_http_ffi_free(rt);
     }
 }
 
 
 void
-ngx_http_lua_ffi_threads_ended(void)
+ngx_http_ffi_threads_ended(void)
 {
-    ngx_uint_t                   i;
-    ngx_queue_t                 *q, *lists[2];
-    ngx_http_lua_ffi_runtime_t  *rt;
+    ngx_uint_t               i;
+    ngx_queue_t             *q, *lists[2];
+    ngx_http_ffi_runtime_t  *rt;
 
-    if (ngx_http_lua_ffi_live.next == NULL) {
+    if (ngx_http_ffi_live.next == NULL) {
         return;
     }
 
-    lists[0] = &ngx_http_lua_ffi_live;
-    lists[1] = &ngx_http_lua_ffi_closing;
+    lists[0] = &ngx_http_ffi_live;
+    lists[1] = &ngx_http_ffi_closing;
 
     for (i = 0; i < 2; i++) {
         for (q = ngx_queue_head(lists[i]);
              q != ngx_queue_sentinel(lists[i]);
              q = ngx_queue_next(q))
         {
-            rt = ngx_queue_data(q, ngx_http_lua_ffi_runtime_t, queue);
-            ngx_http_lua_ffi_check_threads(rt);
+            rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, queue);
+            ngx_http_ffi_check_threads(rt);
         }
     }
 }
 
 
 ngx_int_t
-ngx_http_lua_ffi_live_threads(void)
+ngx_http_ffi_live_threads(void)
 {
-    ngx_int_t                    n;
-    ngx_queue_t                 *q;
-    ngx_http_lua_ffi_runtime_t  *rt;
+    ngx_int_t                n;
+    ngx_queue_t             *q;
+    ngx_http_ffi_runtime_t  *rt;
 
     n = 0;
 
-    for (q = ngx_queue_head(&ngx_http_lua_ffi_live);
-         q != ngx_queue_sentinel(&ngx_http_lua_ffi_live);
+    for (q = ngx_queue_head(&ngx_http_ffi_live);
+         q != ngx_queue_sentinel(&ngx_http_ffi_live);
          q = ngx_queue_next(q))
     {
-        rt = ngx_queue_data(q, ngx_http_lua_ffi_runtime_t, queue);
+        rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, queue);
         n += bridge_queue_threads(rt->requests);
     }
 
@@ -361,30 +361,30 @@ ngx_http_lua_ffi_live_threads(void)
 
 
 void
-ngx_http_lua_ffi_unload_all(ngx_msec_t ms)
+ngx_http_ffi_unload_all(ngx_msec_t ms)
 {
-    uint32_t                     threads;
-    ngx_msec_t                   began, worked, waited, patience;
-    ngx_uint_t                   works;
-    ngx_queue_t                 *q;
-    ngx_http_lua_ffi_runtime_t  *rt;
+    uint32_t                 threads;
+    ngx_msec_t               began, worked, waited, patience;
+    ngx_uint_t               works;
+    ngx_queue_t             *q;
+    ngx_http_ffi_runtime_t  *rt;
 
-    ngx_http_lua_ffi_exiting = 1;
+    ngx_http_ffi_exiting = 1;
     atomic_store(&bridge_host()->exiting, true);
 
-    if (ngx_http_lua_ffi_live.next == NULL) {
+    if (ngx_http_ffi_live.next == NULL) {
         return;
     }
 
-    while (!ngx_queue_empty(&ngx_http_lua_ffi_live)) {
-        q = ngx_queue_head(&ngx_http_lua_ffi_live);
-        rt = ngx_queue_data(q, ngx_http_lua_ffi_runtime_t, queue);
-        ngx_http_lua_ffi_close(rt, NGX_HTTP_LUA_FFI_UNLOADED);
+    while (!ngx_queue_empty(&ngx_http_ffi_live)) {
+        q = ngx_queue_head(&ngx_http_ffi_live);
+        rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, queue);
+        ngx_http_ffi_close(rt, NGX_HTTP_FFI_UNLOADED);
     }
 
     /* libraries get the rest, to end and to tell what the stuck ones do */
 
-    patience = ms - ngx_min(ms / 2, NGX_HTTP_LUA_FFI_LIBRARY_EXIT);
+    patience = ms - ngx_min(ms / 2, NGX_HTTP_FFI_LIBRARY_EXIT);
 
     /* nobody tells when a thread has ended */
 
@@ -392,7 +392,7 @@ ngx_http_lua_ffi_unload_all(ngx_msec_t ms)
     began = worked = ngx_current_msec;
 
     for ( ;; ) {
-        threads = ngx_http_lua_ffi_closing_threads(&works);
+        threads = ngx_http_ffi_closing_threads(&works);
 
         if (works) {
             worked = ngx_current_msec;
@@ -402,17 +402,17 @@ ngx_http_lua_ffi_unload_all(ngx_msec_t ms)
 
         if (threads == 0
             || waited >= patience
-            || ngx_current_msec - worked >= NGX_HTTP_LUA_FFI_IDLE_EXIT)
+            || ngx_current_msec - worked >= NGX_HTTP_FFI_IDLE_EXIT)
         {
             break;
         }
 
         ngx_msleep(5);
         ngx_time_update();
-        ngx_http_lua_ffi_event_drain();
+        ngx_http_ffi_event_drain();
     }
 
-    ngx_http_lua_ffi_event_drain();
+    ngx_http_ffi_event_drain();
 
     if (threads && works) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
@@ -421,8 +421,8 @@ ngx_http_lua_ffi_unload_all(ngx_msec_t ms)
                       threads, waited);
     }
 
-    ngx_http_lua_ffi_libraries_exit(ms - ngx_min(ms, waited));
-    ngx_http_lua_ffi_event_drain();
+    ngx_http_ffi_libraries_exit(ms - ngx_min(ms, waited));
+    ngx_http_ffi_event_drain();
 }
 
 
@@ -431,20 +431,20 @@ ngx_http_lua_ffi_unload_all(ngx_msec_t ms)
  * on a call, or has yet to see the end of its queue.
  */
 static uint32_t
-ngx_http_lua_ffi_closing_threads(ngx_uint_t *works)
+ngx_http_ffi_closing_threads(ngx_uint_t *works)
 {
-    uint32_t                     n, threads;
-    ngx_queue_t                 *q;
-    ngx_http_lua_ffi_runtime_t  *rt;
+    uint32_t                 n, threads;
+    ngx_queue_t             *q;
+    ngx_http_ffi_runtime_t  *rt;
 
     threads = 0;
     *works = 0;
 
-    for (q = ngx_queue_head(&ngx_http_lua_ffi_closing);
-         q != ngx_queue_sentinel(&ngx_http_lua_ffi_closing);
+    for (q = ngx_queue_head(&ngx_http_ffi_closing);
+         q != ngx_queue_sentinel(&ngx_http_ffi_closing);
          q = ngx_queue_next(q))
     {
-        rt = ngx_queue_data(q, ngx_http_lua_ffi_runtime_t, queue);
+        rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, queue);
 
         n = bridge_queue_threads(rt->requests);
         threads += n;
@@ -462,7 +462,7 @@ ngx_http_lua_ffi_closing_threads(ngx_uint_t *works)
 
 
 ngx_int_t
-ngx_http_lua_ffi_dup(ngx_str_t *dst, u_char *data, size_t len)
+ngx_http_ffi_dup(ngx_str_t *dst, u_char *data, size_t len)
 {
     dst->data = ngx_alloc(len + 1, ngx_cycle->log);
     if (dst->data == NULL) {
@@ -481,7 +481,7 @@ ngx_http_lua_ffi_dup(ngx_str_t *dst, u_char *data, size_t len)
 
 
 static void
-ngx_http_lua_ffi_free(ngx_http_lua_ffi_runtime_t *rt)
+ngx_http_ffi_free(ngx_http_ffi_runtime_t *rt)
 {
     if (rt->load.lib.data) {
         ngx_free(rt->load.lib.data);

@@ -1,5 +1,5 @@
-#ifndef _NGX_HTTP_LUA_FFI_LIBRARY_H_INCLUDED_
-#define _NGX_HTTP_LUA_FFI_LIBRARY_H_INCLUDED_
+#ifndef _NGX_HTTP_FFI_LIBRARY_H_INCLUDED_
+#define _NGX_HTTP_FFI_LIBRARY_H_INCLUDED_
 
 /* The libraries that hold runtimes, and what they export (resty_ffi.h). */
 
@@ -9,7 +9,7 @@
 #pragma GCC visibility push(hidden)
 
 
-typedef int (*ngx_http_lua_ffi_init_pt)(char *cfg, void *tq);
+typedef int (*ngx_http_ffi_init_pt)(char *cfg, void *tq);
 
 
 /*
@@ -17,35 +17,35 @@ typedef int (*ngx_http_lua_ffi_init_pt)(char *cfg, void *tq);
  * to the dynamic linker; "x" stands for "libx.so".  NULL with the reason in
  * err (*errlen bytes of room; becomes its length).
  */
-void *ngx_http_lua_ffi_library_open(ngx_str_t *lib, ngx_uint_t is_global,
+void *ngx_http_ffi_library_open(ngx_str_t *lib, ngx_uint_t is_global,
     u_char *err, size_t *errlen);
 
 /*
  * What starts a runtime; NULL with the reason, likewise.  Remembers a
  * library that wants to be told of the exit.
  */
-ngx_http_lua_ffi_init_pt ngx_http_lua_ffi_library_init(void *library,
+ngx_http_ffi_init_pt ngx_http_ffi_library_init(void *library,
     u_char *err, size_t *errlen);
 
 /* Whether a start is reported later, by resty_ffi_started. */
-ngx_uint_t ngx_http_lua_ffi_library_async(void *library);
+ngx_uint_t ngx_http_ffi_library_async(void *library);
 
 /*
  * Has the library, where it can, write to error.log what the threads of the
  * runtime with the queue tq do.
  */
-void ngx_http_lua_ffi_library_report(void *library, void *tq);
+void ngx_http_ffi_library_report(void *library, void *tq);
 
 /*
  * Keeps this module in memory: nginx closes it before the process ends, with
  * threads of runtimes in it.  Nothing to do where it is part of nginx.
  */
-void ngx_http_lua_ffi_library_pin(void);
+void ngx_http_ffi_library_pin(void);
 
 /* In exit_process: lets each such library end, in ms milliseconds. */
-void ngx_http_lua_ffi_libraries_exit(ngx_msec_t ms);
+void ngx_http_ffi_libraries_exit(ngx_msec_t ms);
 
 #pragma GCC visibility pop
 
 
-#endif /* _NGX_HTTP_LUA_FFI_LIBRARY_H_INCLUDED_ */
+#endif /* _NGX_HTTP_FFI_LIBRARY_H_INCLUDED_ */

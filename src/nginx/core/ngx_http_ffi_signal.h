@@ -1,5 +1,5 @@
-#ifndef _NGX_HTTP_LUA_FFI_SIGNAL_H_INCLUDED_
-#define _NGX_HTTP_LUA_FFI_SIGNAL_H_INCLUDED_
+#ifndef _NGX_HTTP_FFI_SIGNAL_H_INCLUDED_
+#define _NGX_HTTP_FFI_SIGNAL_H_INCLUDED_
 
 /* What nginx's signal handlers would do to children of a runtime. */
 
@@ -10,9 +10,9 @@
  * In a worker, once, before its first runtime: children are left to whoever
  * waits for them, and a forked one has no handlers of nginx's.
  */
-void ngx_http_lua_ffi_signals_init(void);
+void ngx_http_ffi_signals_init(void);
 
 #pragma GCC visibility pop
 
 
-#endif /* _NGX_HTTP_LUA_FFI_SIGNAL_H_INCLUDED_ */
+#endif /* _NGX_HTTP_FFI_SIGNAL_H_INCLUDED_ */

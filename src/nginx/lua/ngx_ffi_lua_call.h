@@ -1,5 +1,5 @@
-#ifndef _NGX_HTTP_LUA_FFI_CALL_H_INCLUDED_
-#define _NGX_HTTP_LUA_FFI_CALL_H_INCLUDED_
+#ifndef _NGX_FFI_LUA_CALL_H_INCLUDED_
+#define _NGX_FFI_LUA_CALL_H_INCLUDED_
 
 /* A call: a coroutine waits for a task, and takes its answer. */
 
@@ -21,7 +21,7 @@
  * call take.  Else not NGX_OK, with the reason in err (*errlen bytes of room;
  * becomes its length), and t is still the caller's.
  */
-ngx_int_t ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r,
+ngx_int_t ngx_ffi_lua_wait(lua_State *L, ngx_http_request_t *r,
     bridge_task_t *t, ngx_msec_t ms, size_t max, u_char *err,
     size_t *errlen);
 
@@ -31,16 +31,16 @@ ngx_int_t ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r,
  * Returns the number of values; 0 where something else has resumed it: it
  * must yield again, before anything else happens, and call take again.
  */
-int ngx_http_lua_ffi_take(lua_State *L, uint64_t id);
+int ngx_ffi_lua_take(lua_State *L, uint64_t id);
 
 /*
  * Whether r's coroutine L could wait here: NGX_OK; else the reason, and
  * NGX_DECLINED, or NGX_ERROR where memory ran out.
  */
-ngx_int_t ngx_http_lua_ffi_can_wait(lua_State *L, ngx_http_request_t *r,
+ngx_int_t ngx_ffi_lua_can_wait(lua_State *L, ngx_http_request_t *r,
     u_char *err, size_t *errlen);
 
 #pragma GCC visibility pop
 
 
-#endif /* _NGX_HTTP_LUA_FFI_CALL_H_INCLUDED_ */
+#endif /* _NGX_FFI_LUA_CALL_H_INCLUDED_ */

@@ -4,28 +4,28 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
-#include "ngx_http_lua_ffi_library.h"
+#include "ngx_http_ffi_library.h"
 
 
 /* each keeps its library open */
-#define NGX_HTTP_LUA_FFI_MAX_EXITS  16
+#define NGX_HTTP_FFI_MAX_EXITS  16
 
 
-typedef void (*ngx_http_lua_ffi_exit_pt)(int timeout_ms);
-typedef void (*ngx_http_lua_ffi_report_pt)(void *tq);
+typedef void (*ngx_http_ffi_exit_pt)(int timeout_ms);
+typedef void (*ngx_http_ffi_report_pt)(void *tq);
 
 
-static ngx_int_t ngx_http_lua_ffi_library_here(const char *name);
-static void ngx_http_lua_ffi_remember_exit(void *library);
+static ngx_int_t ngx_http_ffi_library_here(const char *name);
+static void ngx_http_ffi_remember_exit(void *library);
 
 
-static ngx_http_lua_ffi_exit_pt
-    ngx_http_lua_ffi_exits[NGX_HTTP_LUA_FFI_MAX_EXITS];
-static ngx_uint_t                ngx_http_lua_ffi_nexits;
+static ngx_http_ffi_exit_pt
+    ngx_http_ffi_exits[NGX_HTTP_FFI_MAX_EXITS];
+static ngx_uint_t                ngx_http_ffi_nexits;
 
 
 void *
-ngx_http_lua_ffi_library_open(ngx_str_t *lib, ngx_uint_t is_global,
+ngx_http_ffi_library_open(ngx_str_t *lib, ngx_uint_t is_global,
     u_char *err, size_t *errlen)
 {
     int         flags;
@@ -67,7 +67,7 @@ ngx_http_lua_ffi_library_open(ngx_str_t *lib, ngx_uint_t is_global,
         return NULL;
     }
 
-    here = name[0] != '/' ? ngx_http_lua_ffi_library_here((char *) name) : 0;
+    here = name[0] != '/' ? ngx_http_ffi_library_here((char *) name) : 0;
 
     if (here == NGX_ERROR) {
         *errlen = ngx_snprintf(err, room, "no memory") - err;
@@ -98,7 +98,7 @@ ngx_http_lua_ffi_library_open(ngx_str_t *lib, ngx_uint_t is_global,
  * NGX_ERROR where that cannot be told.
  */
 static ngx_int_t
-ngx_http_lua_ffi_library_here(const char *name)
+ngx_http_ffi_library_here(const char *name)
 {
     char         path[NGX_MAX_PATH];
     void        *self;
@@ -154,37 +154,37 @@ done:
 }
 
 
-ngx_http_lua_ffi_init_pt
-ngx_http_lua_ffi_library_init(void *library, u_char *err, size_t *errlen)
+ngx_http_ffi_init_pt
+ngx_http_ffi_library_init(void *library, u_char *err, size_t *errlen)
 {
-    ngx_http_lua_ffi_init_pt  init;
+    ngx_http_ffi_init_pt  init;
 
-    init = (ngx_http_lua_ffi_init_pt) dlsym(library, "libffi_init");
+    init = (ngx_http_ffi_init_pt) dlsym(library, "libffi_init");
 
     if (init == NULL) {
         *errlen = ngx_snprintf(err, *errlen, "%s", dlerror()) - err;
         return NULL;
     }
 
-    ngx_http_lua_ffi_remember_exit(library);
+    ngx_http_ffi_remember_exit(library);
 
     return init;
 }
 
 
 ngx_uint_t
-ngx_http_lua_ffi_library_async(void *library)
+ngx_http_ffi_library_async(void *library)
 {
     return dlsym(library, "resty_ffi_async") != NULL;
 }
 
 
 void
-ngx_http_lua_ffi_library_report(void *library, void *tq)
+ngx_http_ffi_library_report(void *library, void *tq)
 {
-    ngx_http_lua_ffi_report_pt  report;
+    ngx_http_ffi_report_pt  report;
 
-    report = (ngx_http_lua_ffi_report_pt) dlsym(library, "resty_ffi_report");
+    report = (ngx_http_ffi_report_pt) dlsym(library, "resty_ffi_report");
     if (report) {
         report(tq);
     }
@@ -192,33 +192,33 @@ ngx_http_lua_ffi_library_report(void *library, void *tq)
 
 
 void
-ngx_http_lua_ffi_library_pin(void)
+ngx_http_ffi_library_pin(void)
 {
     Dl_info  info;
 
-    if (dladdr((void *) ngx_http_lua_ffi_library_pin, &info)) {
+    if (dladdr((void *) ngx_http_ffi_library_pin, &info)) {
         (void) dlopen(info.dli_fname, RTLD_NOW|RTLD_NOLOAD|RTLD_NODELETE);
     }
 }
 
 
 static void
-ngx_http_lua_ffi_remember_exit(void *library)
+ngx_http_ffi_remember_exit(void *library)
 {
-    Dl_info                   info;
-    ngx_uint_t                i;
-    ngx_http_lua_ffi_exit_pt  leave;
+    Dl_info               info;
+    ngx_uint_t            i;
+    ngx_http_ffi_exit_pt  leave;
 
-    leave = (ngx_http_lua_ffi_exit_pt) dlsym(library, "resty_ffi_exit");
+    leave = (ngx_http_ffi_exit_pt) dlsym(library, "resty_ffi_exit");
 
     if (leave == NULL
-        || ngx_http_lua_ffi_nexits == NGX_HTTP_LUA_FFI_MAX_EXITS)
+        || ngx_http_ffi_nexits == NGX_HTTP_FFI_MAX_EXITS)
     {
         return;
     }
 
-    for (i = 0; i < ngx_http_lua_ffi_nexits; i++) {
-        if (ngx_http_lua_ffi_exits[i] == leave) {
+    for (i = 0; i < ngx_http_ffi_nexits; i++) {
+        if (ngx_http_ffi_exits[i] == leave) {
             return;
         }
     }
@@ -228,17 +228,17 @@ ngx_http_lua_ffi_remember_exit(void *library)
     if (dladdr((void *) leave, &info)
         && dlopen(info.dli_fname, RTLD_NOW|RTLD_NOLOAD))
     {
-        ngx_http_lua_ffi_exits[ngx_http_lua_ffi_nexits++] = leave;
+        ngx_http_ffi_exits[ngx_http_ffi_nexits++] = leave;
     }
 }
 
 
 void
-ngx_http_lua_ffi_libraries_exit(ngx_msec_t ms)
+ngx_http_ffi_libraries_exit(ngx_msec_t ms)
 {
     ngx_uint_t  i;
 
-    for (i = 0; i < ngx_http_lua_ffi_nexits; i++) {
-        ngx_http_lua_ffi_exits[i]((int) ngx_min(ms, NGX_MAX_INT32_VALUE));
+    for (i = 0; i < ngx_http_ffi_nexits; i++) {
+        ngx_http_ffi_exits[i]((int) ngx_min(ms, NGX_MAX_INT32_VALUE));
     }
 }

@@ -3,31 +3,31 @@
 
 #include <pthread.h>
 
-#include "ngx_http_lua_ffi_signal.h"
+#include "ngx_http_ffi_signal.h"
 
 
-static void ngx_http_lua_ffi_reset_signal(int signo);
-static void ngx_http_lua_ffi_before_fork(void);
-static void ngx_http_lua_ffi_after_fork(void);
-static void ngx_http_lua_ffi_in_child(void);
+static void ngx_http_ffi_reset_signal(int signo);
+static void ngx_http_ffi_before_fork(void);
+static void ngx_http_ffi_after_fork(void);
+static void ngx_http_ffi_in_child(void);
 
 
-static _Thread_local sigset_t  ngx_http_lua_ffi_mask;
+static _Thread_local sigset_t  ngx_http_ffi_mask;
 
 
 void
-ngx_http_lua_ffi_signals_init(void)
+ngx_http_ffi_signals_init(void)
 {
     /*
      * nginx reaps every child; a runtime that waits for one of its own would
      * not learn its status.  Workers have no other children.
      */
 
-    ngx_http_lua_ffi_reset_signal(SIGCHLD);
+    ngx_http_ffi_reset_signal(SIGCHLD);
 
-    if (pthread_atfork(ngx_http_lua_ffi_before_fork,
-                       ngx_http_lua_ffi_after_fork,
-                       ngx_http_lua_ffi_in_child)
+    if (pthread_atfork(ngx_http_ffi_before_fork,
+                       ngx_http_ffi_after_fork,
+                       ngx_http_ffi_in_child)
         != 0)
     {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
@@ -38,7 +38,7 @@ ngx_http_lua_ffi_signals_init(void)
 
 /* gives a signal its default action where it has nginx's handler */
 static void
-ngx_http_lua_ffi_reset_signal(int signo)
+ngx_http_ffi_reset_signal(int signo)
 {
     struct sigaction  sa, io;
 
@@ -63,24 +63,24 @@ ngx_http_lua_ffi_reset_signal(int signo)
 
 /* a signal for the child must not find nginx's handlers */
 static void
-ngx_http_lua_ffi_before_fork(void)
+ngx_http_ffi_before_fork(void)
 {
     sigset_t  all;
 
     sigfillset(&all);
-    (void) pthread_sigmask(SIG_SETMASK, &all, &ngx_http_lua_ffi_mask);
+    (void) pthread_sigmask(SIG_SETMASK, &all, &ngx_http_ffi_mask);
 }
 
 
 static void
-ngx_http_lua_ffi_after_fork(void)
+ngx_http_ffi_after_fork(void)
 {
-    (void) pthread_sigmask(SIG_SETMASK, &ngx_http_lua_ffi_mask, NULL);
+    (void) pthread_sigmask(SIG_SETMASK, &ngx_http_ffi_mask, NULL);
 }
 
 
 static void
-ngx_http_lua_ffi_in_child(void)
+ngx_http_ffi_in_child(void)
 {
     static const int  signals[] = {
         SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGTERM, SIGQUIT, SIGINT, SIGALRM,
@@ -90,8 +90,8 @@ ngx_http_lua_ffi_in_child(void)
     ngx_uint_t  i;
 
     for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-        ngx_http_lua_ffi_reset_signal(signals[i]);
+        ngx_http_ffi_reset_signal(signals[i]);
     }
 
-    ngx_http_lua_ffi_after_fork();
+    ngx_http_ffi_after_fork();
 }

@@ -6,30 +6,30 @@
 #include <lua.h>
 
 #include "abi.h"
-#include "ngx_http_lua_ffi_call.h"
-#include "ngx_http_lua_ffi_event.h"
-#include "ngx_http_lua_ffi_health.h"
-#include "ngx_http_lua_ffi_host.h"
-#include "ngx_http_lua_ffi_runtime.h"
-#include "ngx_http_lua_ffi_waiter.h"
+#include "ngx_ffi_lua_call.h"
+#include "ngx_http_ffi_event.h"
+#include "ngx_http_ffi_health.h"
+#include "ngx_ffi_lua_host.h"
+#include "ngx_http_ffi_runtime.h"
+#include "ngx_ffi_lua_waiter.h"
 
 
-static int ngx_http_lua_ffi_push(lua_State *L, bridge_task_t *t);
-static void ngx_http_lua_ffi_answered(bridge_task_t *t);
-static void ngx_http_lua_ffi_log_timeout(bridge_task_t *t);
-static void ngx_http_lua_ffi_log_large(bridge_task_t *t);
-static ngx_uint_t ngx_http_lua_ffi_is_late(bridge_task_t *t);
-static int64_t ngx_http_lua_ffi_now(void);
+static int ngx_ffi_lua_push(lua_State *L, bridge_task_t *t);
+static void ngx_ffi_lua_answered(bridge_task_t *t);
+static void ngx_ffi_lua_log_timeout(bridge_task_t *t);
+static void ngx_ffi_lua_log_large(bridge_task_t *t);
+static ngx_uint_t ngx_ffi_lua_is_late(bridge_task_t *t);
+static int64_t ngx_ffi_lua_now(void);
 
 
 ngx_int_t
-ngx_http_lua_ffi_can_wait(lua_State *L, ngx_http_request_t *r, u_char *err,
+ngx_ffi_lua_can_wait(lua_State *L, ngx_http_request_t *r, u_char *err,
     size_t *errlen)
 {
-    ngx_int_t                   rc;
-    ngx_http_lua_ffi_waiter_t  *w;
+    ngx_int_t              rc;
+    ngx_ffi_lua_waiter_t  *w;
 
-    w = ngx_http_lua_ffi_get_waiter();
+    w = ngx_ffi_lua_get_waiter();
     if (w == NULL) {
         *errlen = ngx_snprintf(err, *errlen, "no memory") - err;
         return NGX_ERROR;
@@ -39,7 +39,7 @@ ngx_http_lua_ffi_can_wait(lua_State *L, ngx_http_request_t *r, u_char *err,
 
     rc = ngx_http_lua_ffi_sema_wait(r, w->sem, 0, err, errlen);
 
-    ngx_http_lua_ffi_free_waiter(w);
+    ngx_ffi_lua_free_waiter(w);
 
     if (rc == NGX_ERROR) {
         return NGX_DECLINED;
@@ -59,28 +59,28 @@ ngx_http_lua_ffi_can_wait(lua_State *L, ngx_http_request_t *r, u_char *err,
 
 
 ngx_int_t
-ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
+ngx_ffi_lua_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
     ngx_msec_t ms, size_t max, u_char *err, size_t *errlen)
 {
-    ngx_int_t                   rc;
-    ngx_queue_t                *waiters;
-    ngx_http_lua_ffi_waiter_t  *w;
+    ngx_int_t              rc;
+    ngx_queue_t           *waiters;
+    ngx_ffi_lua_waiter_t  *w;
 
-    if (ngx_http_lua_ffi_waits_ended(r, ms)) {
+    if (ngx_ffi_lua_waits_ended(r, ms)) {
         *errlen = ngx_snprintf(err, *errlen, "shutting down") - err;
         return NGX_ERROR;
     }
 
     if (!lua_isyieldable(L)) {
-        return ngx_http_lua_ffi_can_wait(L, r, err, errlen);
+        return ngx_ffi_lua_can_wait(L, r, err, errlen);
     }
 
-    w = ngx_http_lua_ffi_get_waiter();
-    waiters = ngx_http_lua_ffi_request_waiters(r);
+    w = ngx_ffi_lua_get_waiter();
+    waiters = ngx_ffi_lua_request_waiters(r);
 
     if (w == NULL || waiters == NULL) {
         if (w) {
-            ngx_http_lua_ffi_free_waiter(w);
+            ngx_ffi_lua_free_waiter(w);
         }
 
         *errlen = ngx_snprintf(err, *errlen, "no memory") - err;
@@ -95,7 +95,7 @@ ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
     }
 
     if (ms < NGX_MAX_INT32_VALUE) {
-        t->deadline = ngx_http_lua_ffi_now() + (int64_t) ms;
+        t->deadline = ngx_ffi_lua_now() + (int64_t) ms;
     }
 
     rc = ngx_http_lua_ffi_sema_wait(r, w->sem, (int) ms, err, errlen);
@@ -106,11 +106,11 @@ ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
                       - err;
         }
 
-        ngx_http_lua_ffi_free_waiter(w);
+        ngx_ffi_lua_free_waiter(w);
         return NGX_ERROR;
     }
 
-    w->done.handler = ngx_http_lua_ffi_answered;
+    w->done.handler = ngx_ffi_lua_answered;
     w->done.waits = 1;
     w->request = r;
     w->task = t;
@@ -128,12 +128,12 @@ ngx_http_lua_ffi_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
 
 
 int
-ngx_http_lua_ffi_take(lua_State *L, uint64_t id)
+ngx_ffi_lua_take(lua_State *L, uint64_t id)
 {
-    int                         n;
-    bool                        delivered;
-    bridge_task_t              *t;
-    ngx_http_lua_ffi_waiter_t  *w;
+    int                    n;
+    bool                   delivered;
+    bridge_task_t         *t;
+    ngx_ffi_lua_waiter_t  *w;
 
     t = bridge_task_find(bridge_host(), id);
     w = t ? t->data : NULL;
@@ -144,7 +144,7 @@ ngx_http_lua_ffi_take(lua_State *L, uint64_t id)
         return 2;
     }
 
-    if (ngx_http_lua_ffi_waits(w)) {
+    if (ngx_ffi_lua_waits(w)) {
         return 0;
     }
 
@@ -153,7 +153,7 @@ ngx_http_lua_ffi_take(lua_State *L, uint64_t id)
         /* an answer that is there wins against the deadline */
 
         w->taking = 1;
-        ngx_http_lua_ffi_event_drain();
+        ngx_http_ffi_event_drain();
     }
 
     if (!w->answered) {
@@ -163,7 +163,7 @@ ngx_http_lua_ffi_take(lua_State *L, uint64_t id)
             lua_pushstring(L, w->ended);
 
         } else {
-            ngx_http_lua_ffi_log_timeout(t);
+            ngx_ffi_lua_log_timeout(t);
             lua_pushliteral(L, "timeout");
         }
 
@@ -171,12 +171,12 @@ ngx_http_lua_ffi_take(lua_State *L, uint64_t id)
         t->data = NULL;
 
         ngx_queue_remove(&w->queue);
-        ngx_http_lua_ffi_free_waiter(w);
+        ngx_ffi_lua_free_waiter(w);
 
         return 2;
     }
 
-    if ((t->dropped || t->rc != 0) && ngx_http_lua_ffi_is_late(t)) {
+    if ((t->dropped || t->rc != 0) && ngx_ffi_lua_is_late(t)) {
 
         /* a runtime gives up what is late, and says so as a failure */
 
@@ -194,7 +194,7 @@ ngx_http_lua_ffi_take(lua_State *L, uint64_t id)
         delivered = 0;
 
     } else if (t->rsp && t->rsp_len > w->max) {
-        ngx_http_lua_ffi_log_large(t);
+        ngx_ffi_lua_log_large(t);
 
         lua_pushboolean(L, 0);
         lua_pushliteral(L, "response too large");
@@ -203,12 +203,12 @@ ngx_http_lua_ffi_take(lua_State *L, uint64_t id)
         delivered = 0;
 
     } else {
-        n = ngx_http_lua_ffi_push(L, t);
+        n = ngx_ffi_lua_push(L, t);
         delivered = 1;
     }
 
     ngx_queue_remove(&w->queue);
-    ngx_http_lua_ffi_free_waiter(w);
+    ngx_ffi_lua_free_waiter(w);
     bridge_task_free(bridge_host(), t, delivered);
 
     return n;
@@ -216,7 +216,7 @@ ngx_http_lua_ffi_take(lua_State *L, uint64_t id)
 
 
 static int
-ngx_http_lua_ffi_push(lua_State *L, bridge_task_t *t)
+ngx_ffi_lua_push(lua_State *L, bridge_task_t *t)
 {
     int  n;
 
@@ -241,47 +241,47 @@ ngx_http_lua_ffi_push(lua_State *L, bridge_task_t *t)
 
 
 static void
-ngx_http_lua_ffi_answered(bridge_task_t *t)
+ngx_ffi_lua_answered(bridge_task_t *t)
 {
-    ngx_http_lua_ffi_waiter_t  *w;
+    ngx_ffi_lua_waiter_t  *w;
 
     w = t->data;
 
     w->answered = 1;
 
-    if (!w->taking && ngx_http_lua_ffi_resume(w) != NGX_OK) {
+    if (!w->taking && ngx_ffi_lua_resume(w) != NGX_OK) {
 
         /* killed */
 
         ngx_queue_remove(&w->queue);
-        ngx_http_lua_ffi_free_waiter(w);
+        ngx_ffi_lua_free_waiter(w);
         bridge_task_free(bridge_host(), t, 0);
         return;
     }
 
     ngx_queue_remove(&w->queue);
-    ngx_http_lua_ffi_sweep_later(w);
+    ngx_ffi_lua_sweep_later(w);
 }
 
 
 static void
-ngx_http_lua_ffi_log_timeout(bridge_task_t *t)
+ngx_ffi_lua_log_timeout(bridge_task_t *t)
 {
-    int                          tid;
-    ssize_t                      n;
-    ngx_fd_t                     fd;
-    ngx_str_t                    name;
-    u_char                       path[64], comm[32];
-    ngx_http_lua_ffi_runtime_t  *rt;
+    int                      tid;
+    ssize_t                  n;
+    ngx_fd_t                 fd;
+    ngx_str_t                name;
+    u_char                   path[64], comm[32];
+    ngx_http_ffi_runtime_t  *rt;
 
-    rt = ngx_http_lua_ffi_runtime_of(t);
+    rt = ngx_http_ffi_runtime_of(t);
     if (rt == NULL) {
         return;
     }
 
     tid = bridge_task_holder(t);
     if (tid == 0) {
-        ngx_http_lua_ffi_not_taken(rt, t);
+        ngx_http_ffi_not_taken(rt, t);
         return;
     }
 
@@ -290,7 +290,7 @@ ngx_http_lua_ffi_log_timeout(bridge_task_t *t)
     }
 
     rt->logged_timeout = ngx_time();
-    name = ngx_http_lua_ffi_runtime_name(rt);
+    name = ngx_http_ffi_runtime_name(rt);
 
     ngx_sprintf(path, "/proc/self/task/%d/comm%Z", tid);
     n = 0;
@@ -313,19 +313,19 @@ ngx_http_lua_ffi_log_timeout(bridge_task_t *t)
 
 
 static void
-ngx_http_lua_ffi_log_large(bridge_task_t *t)
+ngx_ffi_lua_log_large(bridge_task_t *t)
 {
-    ngx_str_t                    name;
-    ngx_http_lua_ffi_runtime_t  *rt;
+    ngx_str_t                name;
+    ngx_http_ffi_runtime_t  *rt;
 
-    rt = ngx_http_lua_ffi_runtime_of(t);
+    rt = ngx_http_ffi_runtime_of(t);
 
     if (rt == NULL || rt->logged_large == ngx_time()) {
         return;
     }
 
     rt->logged_large = ngx_time();
-    name = ngx_http_lua_ffi_runtime_name(rt);
+    name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "lua ffi: \"%V\" has answered with %uz bytes: too large "
@@ -335,14 +335,14 @@ ngx_http_lua_ffi_log_large(bridge_task_t *t)
 
 
 static ngx_uint_t
-ngx_http_lua_ffi_is_late(bridge_task_t *t)
+ngx_ffi_lua_is_late(bridge_task_t *t)
 {
-    return t->deadline && ngx_http_lua_ffi_now() >= t->deadline;
+    return t->deadline && ngx_ffi_lua_now() >= t->deadline;
 }
 
 
 static int64_t
-ngx_http_lua_ffi_now(void)
+ngx_ffi_lua_now(void)
 {
     struct timespec  ts;
 

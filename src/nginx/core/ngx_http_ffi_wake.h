@@ -1,12 +1,12 @@
-#ifndef _NGX_HTTP_LUA_FFI_WAKE_H_INCLUDED_
-#define _NGX_HTTP_LUA_FFI_WAKE_H_INCLUDED_
+#ifndef _NGX_HTTP_FFI_WAKE_H_INCLUDED_
+#define _NGX_HTTP_FFI_WAKE_H_INCLUDED_
 
 /* When runtimes are woken for the calls that wait in their queues. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "ngx_http_lua_ffi_runtime.h"
+#include "ngx_http_ffi_runtime.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -16,12 +16,12 @@
  * handled the events at hand, or after some more calls: a wake-up is a
  * system call, and one does for all.
  */
-void ngx_http_lua_ffi_wake_later(ngx_http_lua_ffi_runtime_t *rt);
+void ngx_http_ffi_wake_later(ngx_http_ffi_runtime_t *rt);
 
 /* Wakes all that are to be woken: before the worker blocks. */
-void ngx_http_lua_ffi_wake_now(void);
+void ngx_http_ffi_wake_now(void);
 
 #pragma GCC visibility pop
 
 
-#endif /* _NGX_HTTP_LUA_FFI_WAKE_H_INCLUDED_ */
+#endif /* _NGX_HTTP_FFI_WAKE_H_INCLUDED_ */

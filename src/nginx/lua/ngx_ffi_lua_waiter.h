@@ -1,5 +1,5 @@
-#ifndef _NGX_HTTP_LUA_FFI_WAITER_H_INCLUDED_
-#define _NGX_HTTP_LUA_FFI_WAITER_H_INCLUDED_
+#ifndef _NGX_FFI_LUA_WAITER_H_INCLUDED_
+#define _NGX_FFI_LUA_WAITER_H_INCLUDED_
 
 /*
  * Who waits for a task: a semaphore, and the request it belongs to.
@@ -18,80 +18,80 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_lua_ffi_event.h"
-#include "ngx_http_lua_ffi_host.h"
+#include "ngx_http_ffi_event.h"
+#include "ngx_ffi_lua_host.h"
 #include "task.h"
 
 #pragma GCC visibility push(hidden)
 
 
 typedef struct {
-    ngx_http_lua_ffi_done_t     done;       /* first: bridge_task_t.data */
-    ngx_queue_t                 queue;      /* of the request, or swept */
-    ngx_http_lua_sema_t        *sem;
-    ngx_http_request_t         *request;
-    bridge_task_t              *task;
-    size_t                      max;        /* bytes of its answer */
-    unsigned                    posted:1;   /* to the semaphore */
-    unsigned                    answered:1;
-    unsigned                    taking:1;
-    const char                 *ended;      /* before its time: why */
-} ngx_http_lua_ffi_waiter_t;
+    ngx_http_ffi_done_t   done;      /* first: bridge_task_t.data */
+    ngx_queue_t           queue;     /* of the request, or swept */
+    ngx_http_lua_sema_t  *sem;
+    ngx_http_request_t   *request;
+    bridge_task_t        *task;
+    size_t                max;       /* bytes of its answer */
+    unsigned              posted:1;  /* to the semaphore */
+    unsigned              answered:1;
+    unsigned              taking:1;
+    const char           *ended;     /* before its time: why */
+} ngx_ffi_lua_waiter_t;
 
 
 /* A waiter with an empty semaphore; NULL where memory ran out. */
-ngx_http_lua_ffi_waiter_t *ngx_http_lua_ffi_get_waiter(void);
+ngx_ffi_lua_waiter_t *ngx_ffi_lua_get_waiter(void);
 
 /*
  * Gives back one that is in no queue, that no task points to and through
  * which no coroutine waits.
  */
-void ngx_http_lua_ffi_free_waiter(ngx_http_lua_ffi_waiter_t *w);
+void ngx_ffi_lua_free_waiter(ngx_ffi_lua_waiter_t *w);
 
 /*
  * Has the coroutine of w resumed in a posted event, once; NGX_DECLINED where
  * none waits any more.
  */
-ngx_int_t ngx_http_lua_ffi_resume(ngx_http_lua_ffi_waiter_t *w);
+ngx_int_t ngx_ffi_lua_resume(ngx_ffi_lua_waiter_t *w);
 
 /*
  * Whether the coroutine of w, which runs, still stands in its semaphore's
  * queue, and would be resumed by it wherever it goes.
  */
-ngx_uint_t ngx_http_lua_ffi_waits(ngx_http_lua_ffi_waiter_t *w);
+ngx_uint_t ngx_ffi_lua_waits(ngx_ffi_lua_waiter_t *w);
 
 /*
  * The waiters of a request and its subrequests, to insert into: when the
  * request ends, they are swept.  NULL where memory ran out.
  */
-ngx_queue_t *ngx_http_lua_ffi_request_waiters(ngx_http_request_t *r);
+ngx_queue_t *ngx_ffi_lua_request_waiters(ngx_http_request_t *r);
 
 /*
  * Sweeps w, which is in no queue, behind the semaphores posted so far,
  * unless it is taken out of its queue and given back before.
  */
-void ngx_http_lua_ffi_sweep_later(ngx_http_lua_ffi_waiter_t *w);
+void ngx_ffi_lua_sweep_later(ngx_ffi_lua_waiter_t *w);
 
 /*
  * Worker that quits: after ms milliseconds resumes who waits still, and lets
  * nobody wait any more.
  */
-void ngx_http_lua_ffi_end_waits_after(ngx_msec_t ms);
+void ngx_ffi_lua_end_waits_after(ngx_msec_t ms);
 
 /* The same for who has neither a deadline nor a client, as in a timer. */
-void ngx_http_lua_ffi_abort_waits_after(ngx_msec_t ms);
+void ngx_ffi_lua_abort_waits_after(ngx_msec_t ms);
 
 /* Whether nobody may wait any more as r would, ms milliseconds (0: for ever) */
-ngx_uint_t ngx_http_lua_ffi_waits_ended(ngx_http_request_t *r, ngx_msec_t ms);
+ngx_uint_t ngx_ffi_lua_waits_ended(ngx_http_request_t *r, ngx_msec_t ms);
 
 /*
  * In exit_process: nobody is resumed any more.  Abandons all answers, those
  * that come later included, and gives back all semaphores, which the lua
  * module insists on.
  */
-void ngx_http_lua_ffi_waiters_done(void);
+void ngx_ffi_lua_waiters_done(void);
 
 #pragma GCC visibility pop
 
 
-#endif /* _NGX_HTTP_LUA_FFI_WAITER_H_INCLUDED_ */
+#endif /* _NGX_FFI_LUA_WAITER_H_INCLUDED_ */

@@ -3,25 +3,25 @@
 
 #include "abi.h"
 #include "answer.h"
-#include "ngx_http_lua_ffi_registry.h"
-#include "ngx_http_lua_ffi_start.h"
-#include "ngx_http_lua_ffi_wake.h"
+#include "ngx_http_ffi_registry.h"
+#include "ngx_http_ffi_start.h"
+#include "ngx_http_ffi_wake.h"
 
 
 typedef struct {
     ngx_queue_t                queue;
     uint64_t                   task;
-} ngx_http_lua_ffi_loader_t;
+} ngx_http_ffi_loader_t;
 
 
-static void ngx_http_lua_ffi_notify(ngx_http_lua_ffi_runtime_t *rt,
+static void ngx_http_ffi_notify(ngx_http_ffi_runtime_t *rt,
     uint64_t task);
 
 
 void
-ngx_http_lua_ffi_start_done(bridge_task_t *t)
+ngx_http_ffi_start_done(bridge_task_t *t)
 {
-    ngx_http_lua_ffi_runtime_t  *rt;
+    ngx_http_ffi_runtime_t  *rt;
 
     rt = t->data;
     rt->reported = 1;
@@ -30,61 +30,61 @@ ngx_http_lua_ffi_start_done(bridge_task_t *t)
         bridge_queue_forget(rt->requests);
     }
 
-    if (rt->state != NGX_HTTP_LUA_FFI_STARTING) {
+    if (rt->state != NGX_HTTP_FFI_STARTING) {
         bridge_task_free(bridge_host(), t, 0);
         return;
     }
 
     if (t->rc == 0) {
-        ngx_http_lua_ffi_ready(rt);
+        ngx_http_ffi_ready(rt);
 
     } else {
         if (t->rsp == NULL
-            || ngx_http_lua_ffi_dup(&rt->err, (u_char *) t->rsp, t->rsp_len)
+            || ngx_http_ffi_dup(&rt->err, (u_char *) t->rsp, t->rsp_len)
                != NGX_OK)
         {
             ngx_str_null(&rt->err);
         }
 
-        ngx_http_lua_ffi_close(rt, NGX_HTTP_LUA_FFI_FAILED);
+        ngx_http_ffi_close(rt, NGX_HTTP_FFI_FAILED);
     }
 
     bridge_task_free(bridge_host(), t, 0);
 
-    ngx_http_lua_ffi_notify_loaders(rt);
+    ngx_http_ffi_notify_loaders(rt);
 }
 
 
 void
-ngx_http_lua_ffi_notify_loaders(ngx_http_lua_ffi_runtime_t *rt)
+ngx_http_ffi_notify_loaders(ngx_http_ffi_runtime_t *rt)
 {
-    ngx_queue_t                *q;
-    ngx_http_lua_ffi_loader_t  *l;
+    ngx_queue_t            *q;
+    ngx_http_ffi_loader_t  *l;
 
     while (!ngx_queue_empty(&rt->loaders)) {
         q = ngx_queue_head(&rt->loaders);
         ngx_queue_remove(q);
 
-        l = ngx_queue_data(q, ngx_http_lua_ffi_loader_t, queue);
-        ngx_http_lua_ffi_notify(rt, l->task);
+        l = ngx_queue_data(q, ngx_http_ffi_loader_t, queue);
+        ngx_http_ffi_notify(rt, l->task);
         ngx_free(l);
     }
 }
 
 
 static void
-ngx_http_lua_ffi_notify(ngx_http_lua_ffi_runtime_t *rt, uint64_t task)
+ngx_http_ffi_notify(ngx_http_ffi_runtime_t *rt, uint64_t task)
 {
     ngx_str_t  err;
 
-    if (rt->state == NGX_HTTP_LUA_FFI_READY
-        || ngx_http_lua_ffi_dup(&err, rt->err.data, rt->err.len) != NGX_OK)
+    if (rt->state == NGX_HTTP_FFI_READY
+        || ngx_http_ffi_dup(&err, rt->err.data, rt->err.len) != NGX_OK)
     {
         ngx_str_null(&err);
     }
 
     if (!bridge_task_answer(bridge_host(), task,
-                            rt->state != NGX_HTTP_LUA_FFI_READY,
+                            rt->state != NGX_HTTP_FFI_READY,
                             (char *) err.data, err.len,
                             err.data ? bridge_release_free : NULL,
                             err.data)
@@ -96,12 +96,12 @@ ngx_http_lua_ffi_notify(ngx_http_lua_ffi_runtime_t *rt, uint64_t task)
 
 
 ngx_int_t
-ngx_http_lua_ffi_notify_started(ngx_http_lua_ffi_runtime_t *rt,
+ngx_http_ffi_notify_started(ngx_http_ffi_runtime_t *rt,
     bridge_task_t *t)
 {
-    ngx_http_lua_ffi_loader_t  *l;
+    ngx_http_ffi_loader_t  *l;
 
-    l = ngx_alloc(sizeof(ngx_http_lua_ffi_loader_t), ngx_cycle->log);
+    l = ngx_alloc(sizeof(ngx_http_ffi_loader_t), ngx_cycle->log);
     if (l == NULL) {
         return NGX_ERROR;
     }
@@ -114,7 +114,7 @@ ngx_http_lua_ffi_notify_started(ngx_http_lua_ffi_runtime_t *rt,
 
 
 void
-ngx_http_lua_ffi_wait_started(ngx_http_lua_ffi_runtime_t *rt, ngx_msec_t ms)
+ngx_http_ffi_wait_started(ngx_http_ffi_runtime_t *rt, ngx_msec_t ms)
 {
     ngx_msec_t      elapsed;
     struct timeval  tv, start;
@@ -122,12 +122,12 @@ ngx_http_lua_ffi_wait_started(ngx_http_lua_ffi_runtime_t *rt, ngx_msec_t ms)
     ngx_gettimeofday(&start);
     elapsed = 0;
 
-    ngx_http_lua_ffi_wake_now();
+    ngx_http_ffi_wake_now();
 
-    while (rt->state == NGX_HTTP_LUA_FFI_STARTING
+    while (rt->state == NGX_HTTP_FFI_STARTING
            && (ms == 0 || elapsed < ms))
     {
-        ngx_http_lua_ffi_event_wait(ms ? ms - elapsed : 1000);
+        ngx_http_ffi_event_wait(ms ? ms - elapsed : 1000);
 
         ngx_gettimeofday(&tv);
         elapsed = (ngx_msec_t) ((tv.tv_sec - start.tv_sec) * 1000

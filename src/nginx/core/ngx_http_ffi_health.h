@@ -1,5 +1,5 @@
-#ifndef _NGX_HTTP_LUA_FFI_HEALTH_H_INCLUDED_
-#define _NGX_HTTP_LUA_FFI_HEALTH_H_INCLUDED_
+#ifndef _NGX_HTTP_FFI_HEALTH_H_INCLUDED_
+#define _NGX_HTTP_FFI_HEALTH_H_INCLUDED_
 
 /*
  * Whether a runtime still takes calls.
@@ -17,7 +17,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "ngx_http_lua_ffi_runtime.h"
+#include "ngx_http_ffi_runtime.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -26,20 +26,20 @@
  * Why a call that waits ms milliseconds (0: no bound) would wait in vain;
  * NULL where it would not.  Before each call.
  */
-const char *ngx_http_lua_ffi_unfit(ngx_http_lua_ffi_runtime_t *rt,
+const char *ngx_http_ffi_unfit(ngx_http_ffi_runtime_t *rt,
     ngx_msec_t ms);
 
 /* The deadline of t has passed, and no thread of rt has taken it. */
-void ngx_http_lua_ffi_not_taken(ngx_http_lua_ffi_runtime_t *rt,
+void ngx_http_ffi_not_taken(ngx_http_ffi_runtime_t *rt,
     bridge_task_t *t);
 
 /*
  * A thread of rt has ended, or rt has become READY: fails what waits in its
  * queue where nobody is left to take it.
  */
-void ngx_http_lua_ffi_check_threads(ngx_http_lua_ffi_runtime_t *rt);
+void ngx_http_ffi_check_threads(ngx_http_ffi_runtime_t *rt);
 
 #pragma GCC visibility pop
 
 
-#endif /* _NGX_HTTP_LUA_FFI_HEALTH_H_INCLUDED_ */
+#endif /* _NGX_HTTP_FFI_HEALTH_H_INCLUDED_ */

@@ -1,5 +1,5 @@
-#ifndef _NGX_HTTP_LUA_FFI_HOST_H_INCLUDED_
-#define _NGX_HTTP_LUA_FFI_HOST_H_INCLUDED_
+#ifndef _NGX_FFI_LUA_HOST_H_INCLUDED_
+#define _NGX_FFI_LUA_HOST_H_INCLUDED_
 
 /*
  * What this module needs of the lua module: functions it exports, which are
@@ -40,4 +40,4 @@ int ngx_http_lua_ffi_sema_wait(ngx_http_request_t *r,
 void ngx_http_lua_ffi_sema_gc(ngx_http_lua_sema_t *sem);
 
 
-#endif /* _NGX_HTTP_LUA_FFI_HOST_H_INCLUDED_ */
+#endif /* _NGX_FFI_LUA_HOST_H_INCLUDED_ */

@@ -7,55 +7,55 @@
 
 #include "abi.h"
 #include "ffi_lua.h"
-#include "ngx_http_lua_ffi_call.h"
-#include "ngx_http_lua_ffi_health.h"
-#include "ngx_http_lua_ffi_host.h"
-#include "ngx_http_lua_ffi_load.h"
-#include "ngx_http_lua_ffi_lua.h"
-#include "ngx_http_lua_ffi_module.h"
-#include "ngx_http_lua_ffi_registry.h"
-#include "ngx_http_lua_ffi_wake.h"
+#include "ngx_ffi_lua_call.h"
+#include "ngx_http_ffi_health.h"
+#include "ngx_ffi_lua_host.h"
+#include "ngx_ffi_lua_load.h"
+#include "ngx_ffi_lua_api.h"
+#include "ngx_ffi_lua_module.h"
+#include "ngx_http_ffi_registry.h"
+#include "ngx_http_ffi_wake.h"
 
 
-#define NGX_HTTP_LUA_FFI_VERSION  "0.1.0"
+#define NGX_FFI_LUA_VERSION  "0.1.0"
 
 
-static int ngx_http_lua_ffi_resty_core(lua_State *L);
-static int ngx_http_lua_ffi_resty_ffi(lua_State *L);
-static int ngx_http_lua_ffi_core_submit(lua_State *L);
-static int ngx_http_lua_ffi_core_wait(lua_State *L);
-static int ngx_http_lua_ffi_core_take(lua_State *L);
-static int ngx_http_lua_ffi_core_alive(lua_State *L);
-static int ngx_http_lua_ffi_core_unload(lua_State *L);
-static ngx_msec_t ngx_http_lua_ffi_timeout(lua_State *L, int index,
-    ngx_http_request_t *r, ngx_http_lua_ffi_runtime_t *rt);
-static void ngx_http_lua_ffi_log_full(ngx_http_request_t *r,
-    ngx_http_lua_ffi_runtime_t *rt);
+static int ngx_ffi_lua_resty_core(lua_State *L);
+static int ngx_ffi_lua_resty_ffi(lua_State *L);
+static int ngx_ffi_lua_core_submit(lua_State *L);
+static int ngx_ffi_lua_core_wait(lua_State *L);
+static int ngx_ffi_lua_core_take(lua_State *L);
+static int ngx_ffi_lua_core_alive(lua_State *L);
+static int ngx_ffi_lua_core_unload(lua_State *L);
+static ngx_msec_t ngx_ffi_lua_timeout(lua_State *L, int index,
+    ngx_http_request_t *r, ngx_http_ffi_runtime_t *rt);
+static void ngx_ffi_lua_log_full(ngx_http_request_t *r,
+    ngx_http_ffi_runtime_t *rt);
 
 
-static const luaL_Reg  ngx_http_lua_ffi_core[] = {
-    { "load",    ngx_http_lua_ffi_core_load },
-    { "reload",  ngx_http_lua_ffi_core_reload },
-    { "submit",  ngx_http_lua_ffi_core_submit },
-    { "wait",    ngx_http_lua_ffi_core_wait },
-    { "take",    ngx_http_lua_ffi_core_take },
-    { "alive",   ngx_http_lua_ffi_core_alive },
-    { "unload",  ngx_http_lua_ffi_core_unload },
+static const luaL_Reg  ngx_ffi_lua_core[] = {
+    { "load",    ngx_ffi_lua_core_load },
+    { "reload",  ngx_ffi_lua_core_reload },
+    { "submit",  ngx_ffi_lua_core_submit },
+    { "wait",    ngx_ffi_lua_core_wait },
+    { "take",    ngx_ffi_lua_core_take },
+    { "alive",   ngx_ffi_lua_core_alive },
+    { "unload",  ngx_ffi_lua_core_unload },
     { NULL, NULL }
 };
 
 
 ngx_int_t
-ngx_http_lua_ffi_preload(ngx_conf_t *cf)
+ngx_ffi_lua_preload(ngx_conf_t *cf)
 {
     if (ngx_http_lua_add_package_preload(cf, "resty.core",
-                                         ngx_http_lua_ffi_resty_core)
+                                         ngx_ffi_lua_resty_core)
         != NGX_OK
         || ngx_http_lua_add_package_preload(cf, "resty.ffi",
-                                            ngx_http_lua_ffi_resty_ffi)
+                                            ngx_ffi_lua_resty_ffi)
            != NGX_OK
         || ngx_http_lua_add_package_preload(cf, "resty_ffi",
-                                            ngx_http_lua_ffi_resty_ffi)
+                                            ngx_ffi_lua_resty_ffi)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -70,7 +70,7 @@ ngx_http_lua_ffi_preload(ngx_conf_t *cf)
  * before the real one just once, to come by after it.
  */
 static int
-ngx_http_lua_ffi_resty_core(lua_State *L)
+ngx_ffi_lua_resty_core(lua_State *L)
 {
     lua_getglobal(L, "package");
 
@@ -96,7 +96,7 @@ ngx_http_lua_ffi_resty_core(lua_State *L)
 
 /* one module under two names */
 static int
-ngx_http_lua_ffi_resty_ffi(lua_State *L)
+ngx_ffi_lua_resty_ffi(lua_State *L)
 {
     const luaL_Reg  *f;
 
@@ -105,8 +105,8 @@ ngx_http_lua_ffi_resty_ffi(lua_State *L)
         return 1;
     }
 
-    if (luaL_loadbuffer(L, (const char *) ngx_http_lua_ffi_source,
-                        sizeof(ngx_http_lua_ffi_source) - 1,
+    if (luaL_loadbuffer(L, (const char *) ngx_ffi_lua_source,
+                        sizeof(ngx_ffi_lua_source) - 1,
                         "@resty/ffi.lua")
         != 0)
     {
@@ -115,12 +115,12 @@ ngx_http_lua_ffi_resty_ffi(lua_State *L)
 
     lua_createtable(L, 0, 8);
 
-    for (f = ngx_http_lua_ffi_core; f->name; f++) {
+    for (f = ngx_ffi_lua_core; f->name; f++) {
         lua_pushcfunction(L, f->func);
         lua_setfield(L, -2, f->name);
     }
 
-    lua_pushliteral(L, NGX_HTTP_LUA_FFI_VERSION);
+    lua_pushliteral(L, NGX_FFI_LUA_VERSION);
     lua_setfield(L, -2, "version");
 
     lua_call(L, 1, 1);
@@ -138,20 +138,20 @@ ngx_http_lua_ffi_resty_ffi(lua_State *L)
  * the call was not made.
  */
 static int
-ngx_http_lua_ffi_core_submit(lua_State *L)
+ngx_ffi_lua_core_submit(lua_State *L)
 {
-    size_t                       len, method_len, errlen;
-    u_char                       err[NGX_HTTP_LUA_FFI_ERR_LEN];
-    const char                  *req, *method, *unfit;
-    ngx_msec_t                   ms;
-    bridge_task_t               *t;
-    ngx_http_request_t          *r;
-    ngx_http_lua_ffi_runtime_t  *rt;
+    size_t                   len, method_len, errlen;
+    u_char                   err[NGX_HTTP_FFI_ERR_LEN];
+    const char              *req, *method, *unfit;
+    ngx_msec_t               ms;
+    bridge_task_t           *t;
+    ngx_http_request_t      *r;
+    ngx_http_ffi_runtime_t  *rt;
 
-    rt = ngx_http_lua_ffi_serving((uint64_t) lua_tonumber(L, 1));
+    rt = ngx_http_ffi_serving((uint64_t) lua_tonumber(L, 1));
     if (rt == NULL) {
         lua_pushnil(L);
-        lua_pushliteral(L, NGX_HTTP_LUA_FFI_FINISHED);
+        lua_pushliteral(L, NGX_HTTP_FFI_FINISHED);
         return 2;
     }
 
@@ -173,15 +173,15 @@ ngx_http_lua_ffi_core_submit(lua_State *L)
     }
 
     if (bridge_queue_full(rt->requests)) {
-        ngx_http_lua_ffi_log_full(r, rt);
+        ngx_ffi_lua_log_full(r, rt);
         lua_pushnil(L);
-        lua_pushliteral(L, NGX_HTTP_LUA_FFI_FULL);
+        lua_pushliteral(L, NGX_HTTP_FFI_FULL);
         return 2;
     }
 
-    ms = ngx_http_lua_ffi_timeout(L, 4, r, rt);
+    ms = ngx_ffi_lua_timeout(L, 4, r, rt);
 
-    unfit = ngx_http_lua_ffi_unfit(rt, ms);
+    unfit = ngx_http_ffi_unfit(rt, ms);
     if (unfit) {
         lua_pushnil(L);
         lua_pushstring(L, unfit);
@@ -200,16 +200,16 @@ ngx_http_lua_ffi_core_submit(lua_State *L)
 
     errlen = sizeof(err);
 
-    if (ngx_http_lua_ffi_wait(L, r, t, ms, rt->load.max_response, err,
-                              &errlen)
+    if (ngx_ffi_lua_wait(L, r, t, ms, rt->load.max_response, err,
+                         &errlen)
         != NGX_OK)
     {
         bridge_task_free(bridge_host(), t, 0);
-        return ngx_http_lua_ffi_fail(L, err, errlen);
+        return ngx_ffi_lua_fail(L, err, errlen);
     }
 
     (void) bridge_put(rt->requests, t);
-    ngx_http_lua_ffi_wake_later(rt);
+    ngx_http_ffi_wake_later(rt);
 
     lua_pushnumber(L, (lua_Number) bridge_task_id(t));
 
@@ -219,13 +219,13 @@ ngx_http_lua_ffi_core_submit(lua_State *L)
 
 /* the call's own, the load's, the location's, the runtime's */
 static ngx_msec_t
-ngx_http_lua_ffi_timeout(lua_State *L, int index, ngx_http_request_t *r,
-    ngx_http_lua_ffi_runtime_t *rt)
+ngx_ffi_lua_timeout(lua_State *L, int index, ngx_http_request_t *r,
+    ngx_http_ffi_runtime_t *rt)
 {
-    ngx_msec_t                    ms;
-    ngx_http_lua_ffi_loc_conf_t  *flcf;
+    ngx_msec_t               ms;
+    ngx_ffi_lua_loc_conf_t  *flcf;
 
-    ms = ngx_http_lua_ffi_msec(L, index);
+    ms = ngx_ffi_lua_msec(L, index);
 
     if (ms == NGX_CONF_UNSET_MSEC) {
         ms = rt->load.timeout;
@@ -246,41 +246,41 @@ ngx_http_lua_ffi_timeout(lua_State *L, int index, ngx_http_request_t *r,
 
 
 static int
-ngx_http_lua_ffi_core_wait(lua_State *L)
+ngx_ffi_lua_core_wait(lua_State *L)
 {
     return lua_yield(L, 0);
 }
 
 
 static int
-ngx_http_lua_ffi_core_take(lua_State *L)
+ngx_ffi_lua_core_take(lua_State *L)
 {
-    return ngx_http_lua_ffi_take(L, (uint64_t) lua_tonumber(L, 1));
+    return ngx_ffi_lua_take(L, (uint64_t) lua_tonumber(L, 1));
 }
 
 
 static int
-ngx_http_lua_ffi_core_alive(lua_State *L)
+ngx_ffi_lua_core_alive(lua_State *L)
 {
-    lua_pushboolean(L, ngx_http_lua_ffi_serving((uint64_t)
-                                                lua_tonumber(L, 1)) != NULL);
+    lua_pushboolean(L, ngx_http_ffi_serving((uint64_t)
+                                            lua_tonumber(L, 1)) != NULL);
 
     return 1;
 }
 
 
 static int
-ngx_http_lua_ffi_core_unload(lua_State *L)
+ngx_ffi_lua_core_unload(lua_State *L)
 {
-    ngx_http_lua_ffi_unload((uint64_t) lua_tonumber(L, 1));
+    ngx_http_ffi_unload((uint64_t) lua_tonumber(L, 1));
 
     return 0;
 }
 
 
 static void
-ngx_http_lua_ffi_log_full(ngx_http_request_t *r,
-    ngx_http_lua_ffi_runtime_t *rt)
+ngx_ffi_lua_log_full(ngx_http_request_t *r,
+    ngx_http_ffi_runtime_t *rt)
 {
     ngx_str_t  name;
 
@@ -289,7 +289,7 @@ ngx_http_lua_ffi_log_full(ngx_http_request_t *r,
     }
 
     rt->logged_full = ngx_time();
-    name = ngx_http_lua_ffi_runtime_name(rt);
+    name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "lua ffi: queue of \"%V\" is full (%uD requests): the "

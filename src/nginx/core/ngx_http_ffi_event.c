@@ -8,58 +8,58 @@
 #include "abi.h"
 #include "done.h"
 #include "eventfd.h"
-#include "ngx_http_lua_ffi_event.h"
-#include "ngx_http_lua_ffi_library.h"
-#include "ngx_http_lua_ffi_module.h"
-#include "ngx_http_lua_ffi_runtime.h"
-#include "ngx_http_lua_ffi_signal.h"
-#include "ngx_http_lua_ffi_waiter.h"
+#include "ngx_http_ffi_event.h"
+#include "ngx_http_ffi_library.h"
+#include "ngx_http_ffi_module.h"
+#include "ngx_http_ffi_runtime.h"
+#include "ngx_http_ffi_signal.h"
 #include "spawn.h"
 #include "threads.h"
 
 
 /* nginx cuts a log entry at 2048 bytes, its own prefix included */
-#define NGX_HTTP_LUA_FFI_LOG_CHUNK  1800
+#define NGX_HTTP_FFI_LOG_CHUNK  1800
 
 
 /* free memory below this stays with the worker */
-#define NGX_HTTP_LUA_FFI_KEEP_BELOW  (4 * 1024 * 1024)
+#define NGX_HTTP_FFI_KEEP_BELOW  (4 * 1024 * 1024)
 
 
 /* ms between two looks of a worker that quits, while it is told and after */
-#define NGX_HTTP_LUA_FFI_LOOK_TOLD   500
-#define NGX_HTTP_LUA_FFI_LOOK        10
+#define NGX_HTTP_FFI_LOOK_TOLD   500
+#define NGX_HTTP_FFI_LOOK        10
 
 
-static void ngx_http_lua_ffi_wake(void *arg);
-static void ngx_http_lua_ffi_event_handler(ngx_event_t *ev);
-static void ngx_http_lua_ffi_quits(void);
-static void ngx_http_lua_ffi_look(ngx_event_t *ev);
-static void ngx_http_lua_ffi_watch_stderr(void);
-static void ngx_http_lua_ffi_reopen(ngx_open_file_t *file, ngx_log_t *log);
-static void ngx_http_lua_ffi_write_log(bridge_t *b);
-static void ngx_http_lua_ffi_write_line(bridge_line_t *line);
+static void ngx_http_ffi_wake(void *arg);
+static void ngx_http_ffi_event_handler(ngx_event_t *ev);
+static void ngx_http_ffi_quits(void);
+static void ngx_http_ffi_look(ngx_event_t *ev);
+static void ngx_http_ffi_watch_stderr(void);
+static void ngx_http_ffi_reopen(ngx_open_file_t *file, ngx_log_t *log);
+static void ngx_http_ffi_write_log(bridge_t *b);
+static void ngx_http_ffi_write_line(bridge_line_t *line);
 
 
-static ngx_connection_t  *ngx_http_lua_ffi_conn;
-static ngx_fd_t           ngx_http_lua_ffi_fd = -1;
-static ngx_event_t        ngx_http_lua_ffi_look_event;
-static _Atomic ngx_uint_t ngx_http_lua_ffi_lost;    /* what fd was, or is to
-                                                       other threads */
+static ngx_connection_t  *ngx_http_ffi_conn;
+static ngx_fd_t           ngx_http_ffi_fd = -1;
+static ngx_event_t        ngx_http_ffi_look_event;
+static _Atomic ngx_uint_t ngx_http_ffi_lost;    /* what fd was, or is to
+                                                   other threads */
+static ngx_http_ffi_quit_t *ngx_http_ffi_told;
 
-static void             (*ngx_http_lua_ffi_flush)(ngx_open_file_t *file,
+static void             (*ngx_http_ffi_flush)(ngx_open_file_t *file,
     ngx_log_t *log);
-static ngx_uint_t         ngx_http_lua_ffi_reopened;
+static ngx_uint_t         ngx_http_ffi_reopened;
 
 
 ngx_int_t
-ngx_http_lua_ffi_event_init(void)
+ngx_http_ffi_event_init(void)
 {
-    int                            fd;
-    ngx_connection_t              *c;
-    ngx_http_lua_ffi_main_conf_t  *fmcf;
+    int                        fd;
+    ngx_connection_t          *c;
+    ngx_http_ffi_main_conf_t  *fmcf;
 
-    if (ngx_http_lua_ffi_fd != -1) {
+    if (ngx_http_ffi_fd != -1) {
         return NGX_OK;
     }
 
@@ -70,7 +70,7 @@ ngx_http_lua_ffi_event_init(void)
         return NGX_ERROR;
     }
 
-    if (!bridge_host_init(ngx_http_lua_ffi_wake, NULL)) {
+    if (!bridge_host_init(ngx_http_ffi_wake, NULL)) {
         goto failed;
     }
 
@@ -81,7 +81,7 @@ ngx_http_lua_ffi_event_init(void)
 
     c->log = ngx_cycle->log;
     c->read->log = ngx_cycle->log;
-    c->read->handler = ngx_http_lua_ffi_event_handler;
+    c->read->handler = ngx_http_ffi_event_handler;
 
     /* not a client's: shutdown timer and exit checks pass over it */
     c->read->channel = 1;
@@ -95,8 +95,8 @@ ngx_http_lua_ffi_event_init(void)
         goto failed;
     }
 
-    ngx_http_lua_ffi_conn = c;
-    ngx_http_lua_ffi_fd = fd;
+    ngx_http_ffi_conn = c;
+    ngx_http_ffi_fd = fd;
 
     /*
      * Bodies are copied from thread to thread, and at the defaults (128 KiB)
@@ -104,19 +104,18 @@ ngx_http_lua_ffi_event_init(void)
      * again for the next one.
      */
 
-    (void) mallopt(M_MMAP_THRESHOLD, NGX_HTTP_LUA_FFI_KEEP_BELOW);
-    (void) mallopt(M_TRIM_THRESHOLD, 2 * NGX_HTTP_LUA_FFI_KEEP_BELOW);
-    ngx_http_lua_ffi_library_pin();
-    ngx_http_lua_ffi_signals_init();
+    (void) mallopt(M_MMAP_THRESHOLD, NGX_HTTP_FFI_KEEP_BELOW);
+    (void) mallopt(M_TRIM_THRESHOLD, 2 * NGX_HTTP_FFI_KEEP_BELOW);
+    ngx_http_ffi_library_pin();
+    ngx_http_ffi_signals_init();
 
-    fmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
-                                               ngx_http_lua_ffi_module);
+    fmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle, ngx_http_ffi_module);
 
     bridge_spawn_init((int) fmcf->umask, fd);
-    ngx_http_lua_ffi_watch_stderr();
+    ngx_http_ffi_watch_stderr();
 
     if (ngx_exiting) {
-        ngx_http_lua_ffi_quits();
+        ngx_http_ffi_quits();
     }
 
     return NGX_OK;
@@ -132,19 +131,27 @@ failed:
 }
 
 
-ngx_uint_t
-ngx_http_lua_ffi_event_ready(void)
+void
+ngx_http_ffi_on_quit(ngx_http_ffi_quit_t *q)
 {
-    return ngx_http_lua_ffi_conn != NULL;
+    q->next = ngx_http_ffi_told;
+    ngx_http_ffi_told = q;
+}
+
+
+ngx_uint_t
+ngx_http_ffi_event_ready(void)
+{
+    return ngx_http_ffi_conn != NULL;
 }
 
 
 void
-ngx_http_lua_ffi_event_done(void)
+ngx_http_ffi_event_done(void)
 {
     ngx_connection_t  *c;
 
-    c = ngx_http_lua_ffi_conn;
+    c = ngx_http_ffi_conn;
 
     if (c) {
 
@@ -155,19 +162,19 @@ ngx_http_lua_ffi_event_done(void)
 
         ngx_free_connection(c);
         c->fd = (ngx_socket_t) -1;
-        ngx_http_lua_ffi_conn = NULL;
+        ngx_http_ffi_conn = NULL;
     }
 }
 
 
 /* any thread */
 static void
-ngx_http_lua_ffi_wake(void *arg)
+ngx_http_ffi_wake(void *arg)
 {
     (void) arg;
 
-    if (!bridge_eventfd_write(ngx_http_lua_ffi_fd)
-        && !atomic_exchange(&ngx_http_lua_ffi_lost, 1))
+    if (!bridge_eventfd_write(ngx_http_ffi_fd)
+        && !atomic_exchange(&ngx_http_ffi_lost, 1))
     {
         (void) kill(ngx_pid, SIGQUIT);
     }
@@ -175,7 +182,7 @@ ngx_http_lua_ffi_wake(void *arg)
 
 
 static void
-ngx_http_lua_ffi_event_handler(ngx_event_t *ev)
+ngx_http_ffi_event_handler(ngx_event_t *ev)
 {
     ngx_connection_t  *c;
 
@@ -183,35 +190,33 @@ ngx_http_lua_ffi_event_handler(ngx_event_t *ev)
 
     if (c->close) {
         c->close = 0;
-        ngx_http_lua_ffi_quits();
+        ngx_http_ffi_quits();
     }
 
-    if (ngx_http_lua_ffi_reopened) {
-        ngx_http_lua_ffi_reopened = 0;
+    if (ngx_http_ffi_reopened) {
+        ngx_http_ffi_reopened = 0;
         bridge_spawn_stderr(STDERR_FILENO);
     }
 
-    ngx_http_lua_ffi_event_drain();
+    ngx_http_ffi_event_drain();
 }
 
 
 /* the worker, in whose master's name, or since it has lost its eventfd */
 static void
-ngx_http_lua_ffi_quits(void)
+ngx_http_ffi_quits(void)
 {
-    ngx_event_t                   *ev;
-    ngx_core_conf_t               *ccf;
-    ngx_http_lua_ffi_main_conf_t  *fmcf;
+    ngx_event_t               *ev;
+    ngx_core_conf_t           *ccf;
+    ngx_http_ffi_quit_t       *q;
+    ngx_http_ffi_main_conf_t  *fmcf;
 
-    fmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
-                                               ngx_http_lua_ffi_module);
-
-    ngx_http_lua_ffi_abort_waits_after(fmcf->exit_timeout);
+    fmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle, ngx_http_ffi_module);
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(ngx_cycle->conf_ctx,
                                            ngx_core_module);
 
-    if (atomic_load(&ngx_http_lua_ffi_lost)) {
+    if (atomic_load(&ngx_http_ffi_lost)) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "lua ffi: code of a runtime has closed descriptors that "
                       "are not its own, as os.closerange() does: this worker "
@@ -223,34 +228,34 @@ ngx_http_lua_ffi_quits(void)
         }
     }
 
-    ev = &ngx_http_lua_ffi_look_event;
+    ev = &ngx_http_ffi_look_event;
 
     if (!ev->timer_set) {
-        ev->handler = ngx_http_lua_ffi_look;
-        ev->data = ngx_http_lua_ffi_conn;
+        ev->handler = ngx_http_ffi_look;
+        ev->data = ngx_http_ffi_conn;
         ev->log = ngx_cycle->log;
         ev->cancelable = 1;
 
-        ngx_add_timer(ev, NGX_HTTP_LUA_FFI_LOOK);
+        ngx_add_timer(ev, NGX_HTTP_FFI_LOOK);
     }
 
-    if (ccf->shutdown_timeout) {
-        ngx_http_lua_ffi_end_waits_after(ccf->shutdown_timeout);
+    for (q = ngx_http_ffi_told; q; q = q->next) {
+        q->handler(fmcf->exit_timeout, ccf->shutdown_timeout);
     }
 }
 
 
 /* one that quits has no second handler for the loss */
 static void
-ngx_http_lua_ffi_look(ngx_event_t *ev)
+ngx_http_ffi_look(ngx_event_t *ev)
 {
-    if (!atomic_load(&ngx_http_lua_ffi_lost)) {
-        ngx_add_timer(ev, NGX_HTTP_LUA_FFI_LOOK_TOLD);
+    if (!atomic_load(&ngx_http_ffi_lost)) {
+        ngx_add_timer(ev, NGX_HTTP_FFI_LOOK_TOLD);
         return;
     }
 
-    ngx_http_lua_ffi_event_drain();
-    ngx_add_timer(ev, NGX_HTTP_LUA_FFI_LOOK);
+    ngx_http_ffi_event_drain();
+    ngx_add_timer(ev, NGX_HTTP_FFI_LOOK);
 }
 
 
@@ -259,37 +264,37 @@ ngx_http_lua_ffi_look(ngx_event_t *ev)
  * which modules are told by the file's flush handler, shortly before.
  */
 static void
-ngx_http_lua_ffi_watch_stderr(void)
+ngx_http_ffi_watch_stderr(void)
 {
     ngx_log_t  *log;
 
     log = ngx_log_get_file_log(ngx_cycle->log);
 
     if (log && log->file) {
-        ngx_http_lua_ffi_flush = log->file->flush;
-        log->file->flush = ngx_http_lua_ffi_reopen;
+        ngx_http_ffi_flush = log->file->flush;
+        log->file->flush = ngx_http_ffi_reopen;
     }
 }
 
 
 static void
-ngx_http_lua_ffi_reopen(ngx_open_file_t *file, ngx_log_t *log)
+ngx_http_ffi_reopen(ngx_open_file_t *file, ngx_log_t *log)
 {
-    if (ngx_http_lua_ffi_flush) {
-        ngx_http_lua_ffi_flush(file, log);
+    if (ngx_http_ffi_flush) {
+        ngx_http_ffi_flush(file, log);
     }
 
-    ngx_http_lua_ffi_reopened = 1;
-    ngx_http_lua_ffi_wake(NULL);
+    ngx_http_ffi_reopened = 1;
+    ngx_http_ffi_wake(NULL);
 }
 
 
 void
-ngx_http_lua_ffi_event_drain(void)
+ngx_http_ffi_event_drain(void)
 {
-    bridge_t                 *b;
-    bridge_task_t            *t, *next;
-    ngx_http_lua_ffi_done_t  *done;
+    bridge_t             *b;
+    bridge_task_t        *t, *next;
+    ngx_http_ffi_done_t  *done;
 
     b = bridge_host();
 
@@ -297,10 +302,10 @@ ngx_http_lua_ffi_event_drain(void)
 
     /* a line that was logged before an answer is there before the answer */
 
-    ngx_http_lua_ffi_write_log(b);
+    ngx_http_ffi_write_log(b);
 
     if (bridge_threads_ended(b)) {
-        ngx_http_lua_ffi_threads_ended();
+        ngx_http_ffi_threads_ended();
     }
 
     for ( /* void */ ; t; t = next) {
@@ -318,12 +323,12 @@ ngx_http_lua_ffi_event_drain(void)
 
 
 void
-ngx_http_lua_ffi_event_wait(ngx_msec_t ms)
+ngx_http_ffi_event_wait(ngx_msec_t ms)
 {
     uint64_t       n;
     struct pollfd  pfd;
 
-    pfd.fd = ngx_http_lua_ffi_fd;
+    pfd.fd = ngx_http_ffi_fd;
     pfd.events = POLLIN;
 
     if (poll(&pfd, 1, (int) ngx_min(ms, NGX_MAX_INT32_VALUE)) == 1) {
@@ -336,12 +341,12 @@ ngx_http_lua_ffi_event_wait(ngx_msec_t ms)
         }
     }
 
-    ngx_http_lua_ffi_event_drain();
+    ngx_http_ffi_event_drain();
 }
 
 
 static void
-ngx_http_lua_ffi_write_log(bridge_t *b)
+ngx_http_ffi_write_log(bridge_t *b)
 {
     uint32_t        lost;
     bridge_line_t  *line, *next;
@@ -352,7 +357,7 @@ ngx_http_lua_ffi_write_log(bridge_t *b)
 
     for (line = bridge_log_take(b, &lost); line; line = next) {
         next = line->next;
-        ngx_http_lua_ffi_write_line(line);
+        ngx_http_ffi_write_line(line);
         free(line);
     }
 
@@ -365,7 +370,7 @@ ngx_http_lua_ffi_write_log(bridge_t *b)
 
 
 static void
-ngx_http_lua_ffi_write_line(bridge_line_t *line)
+ngx_http_ffi_write_line(bridge_line_t *line)
 {
     char        *p, *last, *end;
     ngx_uint_t   level;
@@ -381,15 +386,15 @@ ngx_http_lua_ffi_write_line(bridge_line_t *line)
     for (p = line->text; p < last; p = end) {
         end = last;
 
-        if (end - p > NGX_HTTP_LUA_FFI_LOG_CHUNK) {
-            end = p + NGX_HTTP_LUA_FFI_LOG_CHUNK;
+        if (end - p > NGX_HTTP_FFI_LOG_CHUNK) {
+            end = p + NGX_HTTP_FFI_LOG_CHUNK;
 
             while (end > p && end[-1] != '\n') {
                 end--;
             }
 
             if (end == p) {
-                end = p + NGX_HTTP_LUA_FFI_LOG_CHUNK;
+                end = p + NGX_HTTP_FFI_LOG_CHUNK;
             }
         }
 

@@ -1,5 +1,5 @@
-#ifndef _NGX_HTTP_LUA_FFI_LUA_H_INCLUDED_
-#define _NGX_HTTP_LUA_FFI_LUA_H_INCLUDED_
+#ifndef _NGX_FFI_LUA_API_H_INCLUDED_
+#define _NGX_FFI_LUA_API_H_INCLUDED_
 
 /* What Lua sees: preloaded packages, and the C functions behind them. */
 
@@ -13,9 +13,9 @@
  * In preconfiguration: every Lua VM gets ngx.load_ffi, and the packages
  * "resty.ffi" and "resty_ffi", whatever its lua_package_path is.
  */
-ngx_int_t ngx_http_lua_ffi_preload(ngx_conf_t *cf);
+ngx_int_t ngx_ffi_lua_preload(ngx_conf_t *cf);
 
 #pragma GCC visibility pop
 
 
-#endif /* _NGX_HTTP_LUA_FFI_LUA_H_INCLUDED_ */
+#endif /* _NGX_FFI_LUA_API_H_INCLUDED_ */

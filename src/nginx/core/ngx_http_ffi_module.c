@@ -1,0 +1,198 @@
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "ngx_http_ffi_event.h"
+#include "ngx_http_ffi_module.h"
+#include "ngx_http_ffi_runtime.h"
+
+
+/* the master kills a worker about 1.5 s after -s stop */
+#define NGX_HTTP_FFI_STOP_TIMEOUT  500
+
+
+static void *ngx_http_ffi_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_ffi_init_main_conf(ngx_conf_t *cf, void *conf);
+static ngx_uint_t ngx_http_ffi_default_umask(void);
+static char *ngx_http_ffi_set_umask(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static void ngx_http_ffi_exit_process(ngx_cycle_t *cycle);
+static void ngx_http_ffi_leave(int status, void *data);
+
+
+static ngx_command_t  ngx_http_ffi_commands[] = {
+
+    { ngx_string("ffi_exit_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_ffi_main_conf_t, exit_timeout),
+      NULL },
+
+    { ngx_string("ffi_umask"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_ffi_set_umask,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_ffi_main_conf_t, umask),
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_ffi_module_ctx = {
+    NULL,                                  /* preconfiguration */
+    NULL,                                  /* postconfiguration */
+
+    ngx_http_ffi_create_main_conf,     /* create main configuration */
+    ngx_http_ffi_init_main_conf,       /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    NULL,                                  /* create location configuration */
+    NULL                                   /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_ffi_module = {
+    NGX_MODULE_V1,
+    &ngx_http_ffi_module_ctx,          /* module context */
+    ngx_http_ffi_commands,             /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    ngx_http_ffi_exit_process,         /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static void *
+ngx_http_ffi_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_ffi_main_conf_t  *fmcf;
+
+    fmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_ffi_main_conf_t));
+    if (fmcf == NULL) {
+        return NULL;
+    }
+
+    fmcf->exit_timeout = NGX_CONF_UNSET_MSEC;
+    fmcf->umask = NGX_CONF_UNSET_UINT;
+
+    return fmcf;
+}
+
+
+static char *
+ngx_http_ffi_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_ffi_main_conf_t  *fmcf = conf;
+
+    (void) cf;
+
+    ngx_conf_init_msec_value(fmcf->exit_timeout, 5000);
+    ngx_conf_init_uint_value(fmcf->umask, ngx_http_ffi_default_umask());
+
+    return NGX_CONF_OK;
+}
+
+
+/* what nginx was started with: a daemon makes it 0, before a reload */
+static ngx_uint_t
+ngx_http_ffi_default_umask(void)
+{
+    mode_t             mask;
+    static ngx_uint_t  started_with;
+
+    if (started_with == 0) {
+        mask = umask(0);
+        (void) umask(mask);
+
+        started_with = mask ? mask : 022;
+    }
+
+    return started_with;
+}
+
+
+static char *
+ngx_http_ffi_set_umask(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    u_char      *p, *last;
+    ngx_str_t   *value;
+    ngx_uint_t  *mask;
+
+    (void) cmd;
+
+    value = cf->args->elts;
+    mask = &((ngx_http_ffi_main_conf_t *) conf)->umask;
+
+    if (*mask != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    *mask = 0;
+    last = value[1].data + value[1].len;
+
+    for (p = value[1].data; p < last; p++) {
+        if (*p < '0' || *p > '7' || *mask > 077) {
+            return "must be octal, from 0 to 777";
+        }
+
+        *mask = *mask * 8 + (*p - '0');
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static void
+ngx_http_ffi_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_msec_t                     ms;
+    ngx_http_ffi_main_conf_t  *fmcf;
+
+    if (!ngx_http_ffi_event_ready()) {
+        return;
+    }
+
+    ms = NGX_HTTP_FFI_STOP_TIMEOUT;
+
+    if (!ngx_terminate) {
+        fmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                                   ngx_http_ffi_module);
+        if (fmcf) {
+            ms = fmcf->exit_timeout;
+        }
+    }
+
+    ngx_http_ffi_unload_all(ms);
+    ngx_http_ffi_event_done();
+
+    /*
+     * Threads of runtimes may still run: they must not see the destructors
+     * of exit().  Registered last, this is called first.
+     */
+
+    if (on_exit(ngx_http_ffi_leave, NULL) != 0) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
+                      "lua ffi: on_exit() failed");
+    }
+}
+
+
+static void
+ngx_http_ffi_leave(int status, void *data)
+{
+    (void) data;
+
+    _exit(status);
+}

@@ -1,0 +1,27 @@
+#ifndef _NGX_HTTP_FFI_MODULE_H_INCLUDED_
+#define _NGX_HTTP_FFI_MODULE_H_INCLUDED_
+
+/*
+ * Everything in this folder runs on the worker's main thread; only the
+ * bridge's wake callback (in _event.c) is called from others.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#pragma GCC visibility push(hidden)
+
+
+typedef struct {
+    ngx_msec_t  exit_timeout;
+    ngx_uint_t  umask;
+} ngx_http_ffi_main_conf_t;
+
+#pragma GCC visibility pop
+
+
+extern ngx_module_t  ngx_http_ffi_module;
+
+
+#endif /* _NGX_HTTP_FFI_MODULE_H_INCLUDED_ */

@@ -1,0 +1,74 @@
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "ngx_http_ffi_wake.h"
+
+
+/* so that a long turn of the loop keeps nobody waiting */
+#define NGX_HTTP_FFI_MAX_QUIET  32
+
+
+static void ngx_http_ffi_wake_handler(ngx_event_t *ev);
+
+
+static ngx_queue_t  ngx_http_ffi_quiet;
+static ngx_event_t  ngx_http_ffi_wake_event;
+
+
+void
+ngx_http_ffi_wake_later(ngx_http_ffi_runtime_t *rt)
+{
+    /* a worker that leaves runs timers before its next turn, not in one */
+
+    if (ngx_exiting) {
+        bridge_wake(rt->requests);
+        return;
+    }
+
+    if (rt->ncalls++ == 0) {
+
+        if (ngx_http_ffi_quiet.next == NULL) {
+            ngx_queue_init(&ngx_http_ffi_quiet);
+            ngx_http_ffi_wake_event.handler = ngx_http_ffi_wake_handler;
+            ngx_http_ffi_wake_event.log = ngx_cycle->log;
+        }
+
+        ngx_queue_insert_tail(&ngx_http_ffi_quiet, &rt->quiet);
+        ngx_post_event((&ngx_http_ffi_wake_event), &ngx_posted_events);
+
+    } else if (rt->ncalls % NGX_HTTP_FFI_MAX_QUIET == 0) {
+        bridge_wake(rt->requests);
+    }
+}
+
+
+static void
+ngx_http_ffi_wake_handler(ngx_event_t *ev)
+{
+    (void) ev;
+
+    ngx_http_ffi_wake_now();
+}
+
+
+void
+ngx_http_ffi_wake_now(void)
+{
+    ngx_queue_t             *q;
+    ngx_http_ffi_runtime_t  *rt;
+
+    if (ngx_http_ffi_quiet.next == NULL) {
+        return;
+    }
+
+    while (!ngx_queue_empty(&ngx_http_ffi_quiet)) {
+        q = ngx_queue_head(&ngx_http_ffi_quiet);
+        ngx_queue_remove(q);
+
+        rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, quiet);
+
+        rt->ncalls = 0;
+        bridge_wake(rt->requests);
+    }
+}

@@ -1,0 +1,24 @@
+#ifndef _NGX_FFI_LUA_MODULE_H_INCLUDED_
+#define _NGX_FFI_LUA_MODULE_H_INCLUDED_
+
+/* Everything in this folder runs on the worker's main thread. */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#pragma GCC visibility push(hidden)
+
+
+typedef struct {
+    ngx_msec_t  timeout;       /* 0: none; or unset */
+    ngx_msec_t  load_timeout;  /* 0: none */
+} ngx_ffi_lua_loc_conf_t;
+
+#pragma GCC visibility pop
+
+
+extern ngx_module_t  ngx_http_lua_ffi_module;
+
+
+#endif /* _NGX_FFI_LUA_MODULE_H_INCLUDED_ */
