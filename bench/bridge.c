@@ -38,7 +38,7 @@ static int       fd;
 
 
 static void
-wake(void *arg)
+notify(void *arg)
 {
     uint64_t  one;
 
@@ -210,7 +210,7 @@ main(int argc, char **argv)
 
     seconds = argc > 1 ? atof(argv[1]) : 1;
     fd = eventfd(0, EFD_CLOEXEC);
-    bridge_init(&bridge, wake, NULL);
+    bridge_init(&bridge, notify, NULL);
 
     printf("%9s %5s %9s %12s %12s %12s\n", "consumers", "batch", "in flight",
            "trips/s", "cpu us/trip", "sleeps/trip");

@@ -24,15 +24,15 @@ in_forked_child(void)
 
 
 bool
-bridge_host_init(void (*wake)(void *arg), void *arg)
+bridge_host_init(void (*notify)(void *arg), void *arg)
 {
-    if (host.wake == NULL) {
+    if (host.notify == NULL) {
 
         if (pthread_atfork(NULL, NULL, in_forked_child) != 0) {
             return false;
         }
 
-        bridge_init(&host, wake, arg);
+        bridge_init(&host, notify, arg);
     }
 
     return true;

@@ -12,10 +12,10 @@
 
 /*
  * Host thread, in the process that will call runtimes, before the first
- * load; once more does no harm.  wake as for bridge_init.  false where memory
+ * load; once more does no harm.  notify as for bridge_init.  false where memory
  * ran out.
  */
-bool bridge_host_init(void (*wake)(void *arg), void *arg);
+bool bridge_host_init(void (*notify)(void *arg), void *arg);
 
 /* Any thread, after bridge_host_init. */
 bridge_t *bridge_host(void);

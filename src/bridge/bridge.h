@@ -40,8 +40,8 @@ struct bridge_s {
     pthread_t                 host;
 
     /* tells the host, from any thread, that drain has something to do */
-    void                    (*wake)(void *arg);
-    void                     *wake_arg;
+    void                    (*notify)(void *arg);
+    void                     *notify_arg;
 
     _Atomic(bridge_task_t *)  done;
     _Atomic(bridge_line_t *)  lines;
@@ -50,7 +50,7 @@ struct bridge_s {
     _Atomic uint32_t          threads;   /* that poll, once for each queue */
     _Atomic(bridge_seen_t *)  seen;      /* what threads.c knows of them; never
                                             freed, so that all may walk it */
-    _Atomic bool              deserted;  /* some queue, since it was asked */
+    _Atomic bool              orphaned;  /* some queue, since it was asked */
     _Atomic bool              dead;
     _Atomic bool              exiting;
 
@@ -65,11 +65,11 @@ struct bridge_s {
 
 /*
  * Host thread.  Prepares *b, which must be zeroed and outlive every thread
- * that may hold a handle.  wake is called from runtime threads, only when
- * the first answer or log line comes after a drain, or a queue is deserted;
+ * that may hold a handle.  notify is called from runtime threads, only when
+ * the first answer or log line comes after a drain, or a queue is orphaned;
  * it must not block.
  */
-void bridge_init(bridge_t *b, void (*wake)(void *arg), void *arg);
+void bridge_init(bridge_t *b, void (*notify)(void *arg), void *arg);
 
 /*
  * After fork, in the child: from now on no function touches anything, so

@@ -8,11 +8,11 @@
 
 
 void
-bridge_init(bridge_t *b, void (*wake)(void *arg), void *arg)
+bridge_init(bridge_t *b, void (*notify)(void *arg), void *arg)
 {
     b->host = pthread_self();
-    b->wake = wake;
-    b->wake_arg = arg;
+    b->notify = notify;
+    b->notify_arg = arg;
 }
 
 
@@ -39,7 +39,7 @@ bridge_done_push(bridge_t *b, bridge_task_t *t)
     /* t may be gone already: the host drains without being woken, too */
 
     if (head == NULL) {
-        b->wake(b->wake_arg);
+        b->notify(b->notify_arg);
     }
 }
 
@@ -103,7 +103,7 @@ bridge_log(bridge_t *b, int level, const char *text, size_t len)
                                                     memory_order_relaxed));
 
     if (head == NULL) {
-        b->wake(b->wake_arg);
+        b->notify(b->notify_arg);
     }
 
     return;

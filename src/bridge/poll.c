@@ -81,7 +81,7 @@ pop(bridge_t *b, bridge_queue_t *q, uint32_t n, uint64_t *handles, int *got)
 
 
 uint32_t
-bridge_queue_drop(bridge_t *b, bridge_queue_t *q)
+bridge_queue_reject(bridge_t *b, bridge_queue_t *q)
 {
     int             n;
     uint32_t        w, dropped;
@@ -105,7 +105,7 @@ bridge_queue_drop(bridge_t *b, bridge_queue_t *q)
 
         if (n) {
             t = bridge_task_find(b, handle);
-            t->dropped = true;
+            t->rejected = true;
             (void) bridge_task_answer(b, handle, 0, NULL, 0, NULL, NULL);
         }
     }

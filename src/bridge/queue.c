@@ -63,7 +63,7 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     q->tail = 0;
     q->mask = size - 1;
     q->limit = limit;
-    q->abandoned = 0;
+    q->cancelled = 0;
     q->spin = 0;
     q->host_fd = -1;
     q->close_fd = NULL;
@@ -71,7 +71,7 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     atomic_store(&q->has_loop, false);
     atomic_store(&q->kicked, false);
     atomic_store(&q->polled, false);
-    atomic_store(&q->forgotten, false);
+    atomic_store(&q->detached, false);
     atomic_store(&q->naming, false);
     atomic_store(&q->named, false);
     atomic_store(&q->watched, false);
@@ -125,14 +125,14 @@ bridge_queue_taken(const bridge_queue_t *q)
 
 
 uint32_t
-bridge_queue_abandoned(const bridge_queue_t *q)
+bridge_queue_cancelled(const bridge_queue_t *q)
 {
-    return q->abandoned;
+    return q->cancelled;
 }
 
 
 bool
-bridge_queue_attended(const bridge_queue_t *q)
+bridge_queue_active(const bridge_queue_t *q)
 {
     return atomic_load(&q->inside) || (atomic_load(&q->word) & ARMED);
 }
@@ -167,7 +167,7 @@ bridge_queue_threads(const bridge_queue_t *q)
 
 
 bool
-bridge_queue_deserted(const bridge_queue_t *q)
+bridge_queue_orphaned(const bridge_queue_t *q)
 {
     return atomic_load(&q->polled) && bridge_queue_threads(q) == 0;
 }
@@ -208,7 +208,7 @@ bridge_put(bridge_queue_t *q, bridge_task_t *t)
 
 
 void
-bridge_wake(bridge_queue_t *q)
+bridge_queue_wake(bridge_queue_t *q)
 {
     uint32_t  w, want;
 
@@ -238,7 +238,7 @@ bridge_push(bridge_queue_t *q, bridge_task_t *t)
         return false;
     }
 
-    bridge_wake(q);
+    bridge_queue_wake(q);
 
     return true;
 }
@@ -253,14 +253,14 @@ bridge_queue_close(bridge_queue_t *q)
 
 
 void
-bridge_queue_forget(bridge_queue_t *q)
+bridge_queue_detach(bridge_queue_t *q)
 {
-    atomic_store(&q->forgotten, true);
+    atomic_store(&q->detached, true);
 }
 
 
 bool
-bridge_queue_given_up(const bridge_queue_t *q)
+bridge_queue_all_cancelled(const bridge_queue_t *q)
 {
     uint32_t        i;
     bridge_task_t  *t;
@@ -284,7 +284,7 @@ bridge_queue_given_up(const bridge_queue_t *q)
 static bool
 told(const bridge_queue_t *q)
 {
-    return atomic_load(&q->forgotten)
+    return atomic_load(&q->detached)
            || (atomic_load(&q->polled)
                && (uint32_t) atomic_load(&q->threads) < BRIDGE_THREAD_UNTOLD);
 }

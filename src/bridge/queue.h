@@ -43,7 +43,7 @@ struct bridge_queue_s {
     _Atomic bool               has_loop; /* somebody waits on the eventfd */
     _Atomic bool               kicked;
     _Atomic bool               polled;   /* by any thread, ever */
-    _Atomic bool               forgotten;
+    _Atomic bool               detached;
     _Atomic bool               naming;
     _Atomic bool               watched;  /* somebody takes notices */
     _Atomic bool               named;    /* name is there to be read */
@@ -63,7 +63,7 @@ struct bridge_queue_s {
     uint32_t                   tail;
     uint32_t                   mask;
     uint32_t                   limit;
-    uint32_t                   abandoned;
+    uint32_t                   cancelled;
     bool                       in_use;
     bool                       stale;    /* its handle, as release began */
     _Atomic(bridge_task_t *)  *cells;
@@ -96,7 +96,7 @@ void bridge_queue_unpin(bridge_queue_t *q);
 bool bridge_queue_full(const bridge_queue_t *q);
 
 /*
- * Host thread.  Hands t over and wakes nobody, which bridge_wake must do
+ * Host thread.  Hands t over and wakes nobody, which bridge_queue_wake must do
  * soon.  false where the queue is full (in the rare case that a consumer was
  * stopped in mid-pop for a whole turn of the ring, also before its limit) or
  * closed: t stays the host's then.
@@ -107,7 +107,7 @@ bool bridge_put(bridge_queue_t *q, bridge_task_t *t);
  * Host thread.  Wakes a consumer where tasks wait and one sleeps; it wakes
  * the next one where it leaves something.
  */
-void bridge_wake(bridge_queue_t *q);
+void bridge_queue_wake(bridge_queue_t *q);
 
 /* Host thread.  Both. */
 bool bridge_push(bridge_queue_t *q, bridge_task_t *t);
@@ -122,13 +122,13 @@ uint32_t bridge_queue_taken(const bridge_queue_t *q);
  * Host thread.  How many of the tasks put to the queue were cancelled and
  * have not come back: they wait in it still, or a runtime has them.
  */
-uint32_t bridge_queue_abandoned(const bridge_queue_t *q);
+uint32_t bridge_queue_cancelled(const bridge_queue_t *q);
 
 /*
  * Host thread.  Whether somebody is in a poll, or has yet to be told that
  * tasks wait: what waits is then about to be taken.
  */
-bool bridge_queue_attended(const bridge_queue_t *q);
+bool bridge_queue_active(const bridge_queue_t *q);
 
 /*
  * Host thread.  Whether some task that was taken from the queue has no answer
@@ -146,7 +146,7 @@ uint32_t bridge_queue_threads(const bridge_queue_t *q);
  * Host thread.  Whether threads have polled the queue, and all of them have
  * ended: nobody is going to take what waits.
  */
-bool bridge_queue_deserted(const bridge_queue_t *q);
+bool bridge_queue_orphaned(const bridge_queue_t *q);
 
 /*
  * Host thread.  No more pushes; what waits may still be polled, then each
@@ -158,7 +158,7 @@ void bridge_queue_close(bridge_queue_t *q);
  * Host thread.  Its runtime takes no part any more (it could not start): a
  * release need not wait until it has been told of the close.
  */
-void bridge_queue_forget(bridge_queue_t *q);
+void bridge_queue_detach(bridge_queue_t *q);
 
 /*
  * Host thread.  Gives a closed queue back for reuse; false while a thread
@@ -170,13 +170,13 @@ void bridge_queue_forget(bridge_queue_t *q);
 bool bridge_queue_release(bridge_queue_t *q);
 
 /* Host thread.  Whether each task that waits in the queue was cancelled. */
-bool bridge_queue_given_up(const bridge_queue_t *q);
+bool bridge_queue_all_cancelled(const bridge_queue_t *q);
 
 /*
  * Host thread.  Takes what waits in a queue back from it, as a consumer
- * would, into the done stack, marked as dropped.  Returns how many.
+ * would, into the done stack, marked as rejected.  Returns how many.
  */
-uint32_t bridge_queue_drop(bridge_t *b, bridge_queue_t *q);
+uint32_t bridge_queue_reject(bridge_t *b, bridge_queue_t *q);
 
 /*
  * Any thread.  Blocks until tasks wait, at most timeout_ms milliseconds

@@ -118,7 +118,7 @@ bridge_task_new(bridge_t *b, const char *req, size_t len,
     t->deadline = 0;
     t->queue = 0;
     t->rc = 0;
-    t->dropped = false;
+    t->rejected = false;
     t->rsp = NULL;
     t->rsp_len = 0;
     t->release = NULL;
@@ -152,7 +152,7 @@ bridge_task_free(bridge_t *b, bridge_task_t *t, bool delivered)
     if (state & BRIDGE_TASK_CANCEL) {
         q = bridge_queue_find(b, t->queue);
         if (q) {
-            q->abandoned--;
+            q->cancelled--;
         }
     }
 
@@ -220,7 +220,7 @@ bridge_task_cancel(bridge_t *b, bridge_task_t *t)
 
     q = bridge_queue_find(b, t->queue);
     if (q) {
-        q->abandoned++;
+        q->cancelled++;
     }
 
     if (state_phase(old) == BRIDGE_TASK_QUEUED) {
@@ -280,7 +280,7 @@ bridge_task_take(bridge_t *b, bridge_task_t *t, int64_t now,
                                                     memory_order_acquire));
 
     if (drop) {
-        t->dropped = true;
+        t->rejected = true;
         bridge_done_push(b, t);
     }
 

@@ -47,7 +47,7 @@ struct bridge_task_s {
 
     /* the answer: written by who claimed it, read by the host after drain */
     int                   rc;
-    bool                  dropped;  /* came back from its queue unanswered */
+    bool                  rejected; /* came back from its queue unanswered */
     size_t                rsp_len;
     const char           *rsp;      /* NULL: none */
     bridge_release_pt     release;

@@ -63,9 +63,9 @@ static void
 desert(bridge_t *b)
 {
     if (!atomic_load_explicit(&b->dead, memory_order_relaxed)
-        && !atomic_exchange(&b->deserted, true))
+        && !atomic_exchange(&b->orphaned, true))
     {
-        b->wake(b->wake_arg);
+        b->notify(b->notify_arg);
     }
 }
 
@@ -252,8 +252,8 @@ bridge_threads_alive(bridge_t *b)
 bool
 bridge_threads_ended(bridge_t *b)
 {
-    return atomic_load_explicit(&b->deserted, memory_order_relaxed)
-           && atomic_exchange(&b->deserted, false);
+    return atomic_load_explicit(&b->orphaned, memory_order_relaxed)
+           && atomic_exchange(&b->orphaned, false);
 }
 
 

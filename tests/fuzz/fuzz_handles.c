@@ -12,7 +12,7 @@
 
 
 static void
-wake(void *arg)
+notify(void *arg)
 {
     (void) arg;
 }
@@ -64,8 +64,8 @@ step(void)
                 drop(q);
                 break;
             case 2:
-                bridge_queue_forget(q->queue);
-                q->forgotten = true;
+                bridge_queue_detach(q->queue);
+                q->detached = true;
                 break;
             default:
                 release_queue(q);
@@ -142,8 +142,8 @@ finish(void)
         if (q->live) {
             close_queue(q);
             drop(q);
-            bridge_queue_forget(q->queue);
-            q->forgotten = true;
+            bridge_queue_detach(q->queue);
+            q->detached = true;
         }
     }
 
@@ -193,7 +193,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pthread_t  thread;
 
     if (b == NULL) {
-        bridge_host_init(wake, NULL);
+        bridge_host_init(notify, NULL);
         b = bridge_host();
     }
 

@@ -157,8 +157,8 @@ drain(void)
         t = &m->tasks[m->done[i]];
 
         require(t->task == task && t->state == ANSWERED);
-        require(task->dropped == t->dropped);
-        require(t->dropped || task->rc == t->rc);
+        require(task->rejected == t->rejected);
+        require(t->rejected || task->rc == t->rc);
         require((task->rsp != NULL) == t->has_rsp);
         require(task->rsp_len == t->rsp_len);
         require(!t->has_rsp || memcmp(task->rsp, t->rsp, t->rsp_len) == 0);
@@ -191,12 +191,12 @@ drop(queue_t *q)
 
     while (q->nwaiting) {
         if (model_pop(m, q, 1, got)) {
-            m->tasks[got[0]].dropped = true;
+            m->tasks[got[0]].rejected = true;
             model_done(m, &m->tasks[got[0]]);
         }
     }
 
-    require(bridge_queue_drop(b, q->queue) == (uint32_t) n);
+    require(bridge_queue_reject(b, q->queue) == (uint32_t) n);
 }
 
 
@@ -210,7 +210,7 @@ release_queue(queue_t *q)
     }
 
     gone = q->nwaiting == 0
-           && (q->fd == -1 || q->forgotten
+           && (q->fd == -1 || q->detached
                || (q->polled && (!q->polled_here || q->told)));
 
     require(bridge_queue_release(q->queue) == gone);

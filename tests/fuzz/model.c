@@ -53,7 +53,7 @@ model_pop(model_t *m, queue_t *q, int n, int *got)
         t = &m->tasks[q->waiting[i]];
 
         if (t->cancelled || t->deadline == 1) {
-            t->dropped = true;
+            t->rejected = true;
             model_done(m, t);
 
         } else {
@@ -133,10 +133,10 @@ compare_queue(model_t *m, queue_t *q)
     require(bridge_queue_len(q->queue) == (uint32_t) q->nwaiting);
     require(bridge_queue_full(q->queue) == ((uint32_t) q->nwaiting
                                             >= q->limit));
-    require(bridge_queue_abandoned(q->queue) == abandoned);
-    require(bridge_queue_given_up(q->queue) == given_up);
+    require(bridge_queue_cancelled(q->queue) == abandoned);
+    require(bridge_queue_all_cancelled(q->queue) == given_up);
     require(bridge_queue_threads(q->queue) == (uint32_t) q->polled_here);
-    require(bridge_queue_deserted(q->queue)
+    require(bridge_queue_orphaned(q->queue)
             == (q->polled && !q->polled_here));
 }
 

@@ -34,7 +34,7 @@ typedef struct {
     int             method_len;
     char            method[MAX_BODY];
 
-    bool            dropped;
+    bool            rejected;
     int             rc;
     bool            has_rsp;
     size_t          rsp_len;
@@ -50,7 +50,7 @@ typedef struct {
     bool            live;           /* its handle is good */
     bool            closed;
     bool            told;           /* this thread, of the close */
-    bool            forgotten;
+    bool            detached;
     bool            kicked;
     bool            armed;
     bool            readable;

@@ -369,7 +369,7 @@ test_starts_that_fail(void **state)
     for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
         drain_until(&list[i].started, NULL, 0);
         assert_int_not_equal(list[i].rc, 0);
-        bridge_queue_forget(list[i].queue);
+        bridge_queue_detach(list[i].queue);
         unload(&list[i]);
     }
 }
@@ -437,7 +437,7 @@ test_memory_runs_out_at_the_first_starts(void **state)
         for (i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
             drain_until(&list[i].started, NULL, 0);
             nfailed += list[i].rc != 0;
-            bridge_queue_forget(list[i].queue);
+            bridge_queue_detach(list[i].queue);
             unload(&list[i]);
         }
     }

@@ -28,7 +28,7 @@ put_two_wake_and_close(void)
 {
     MODEL_ASSERT(bridge_put(world.q, world_task(0)));
     MODEL_ASSERT(bridge_put(world.q, world_task(1)));
-    bridge_wake(world.q);
+    bridge_queue_wake(world.q);
     world_until_taken(2);
     bridge_queue_close(world.q);
 }

@@ -79,7 +79,7 @@ push_two_and_drop(void)
 {
     world_push(0);
     world_push(1);
-    (void) bridge_queue_drop(world.b, world.q);
+    (void) bridge_queue_reject(world.b, world.q);
     world_until_done(2);
     bridge_queue_close(world.q);
 }
@@ -105,9 +105,9 @@ poll_and_end(void)
 
 /* the host is woken when nobody is left, and not before it is so */
 static void
-until_deserted(void)
+until_orphaned(void)
 {
-    while (!bridge_queue_deserted(world.q)) {
+    while (!bridge_queue_orphaned(world.q)) {
         world_until_woken();
         (void) bridge_threads_ended(world.b);
     }
@@ -117,16 +117,16 @@ until_deserted(void)
 static void
 nobody_is_left(void)
 {
-    MODEL_ASSERT(bridge_queue_deserted(world.q));
+    MODEL_ASSERT(bridge_queue_orphaned(world.q));
     MODEL_ASSERT(bridge_threads_alive(world.b) == 0);
     MODEL_ASSERT(bridge_queue_threads(world.q) == 0);
 }
 
 
 static void
-release_deserted(void)
+release_orphaned(void)
 {
-    until_deserted();
+    until_orphaned();
     bridge_queue_close(world.q);
 
     while (!bridge_queue_release(world.q)) {
@@ -230,12 +230,12 @@ const model_scenario_t  model_release[] = {
       { { "host", push_two_and_drop }, { "a", world_serve_and_answer },
         { "b", world_serve_and_answer } },
       taken_or_dropped, 0, 2, false },
-    { "deserted", setup,
-      { { "host", until_deserted }, { "a", poll_and_end },
+    { "orphaned", setup,
+      { { "host", until_orphaned }, { "a", poll_and_end },
         { "b", poll_and_end } },
       nobody_is_left, 0, 3, false },
-    { "deserted, release and reuse", setup,
-      { { "host", release_deserted },
+    { "orphaned, release and reuse", setup,
+      { { "host", release_orphaned },
         { "a", poll_with_an_eventfd_and_end } },
       nothing_is_open, 1, 0, false },
     { "started, release", setup_start,

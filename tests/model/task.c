@@ -102,7 +102,7 @@ ended_once(void)
     MODEL_ASSERT(bridge_task_find(world.b, world.handles[0]) == NULL);
     MODEL_ASSERT(!bridge_task_answer(world.b, world.handles[0], 0, NULL, 0,
                                      NULL, NULL));
-    MODEL_ASSERT(world.q->abandoned == 0);
+    MODEL_ASSERT(world.q->cancelled == 0);
 }
 
 
@@ -210,7 +210,7 @@ taken_or_given_back(void)
 {
     MODEL_ASSERT(world.done[0] == 1 && world.taken[0] <= 1);
     MODEL_ASSERT(world.b->live_tasks == 0);
-    MODEL_ASSERT(world.q->abandoned == 0);
+    MODEL_ASSERT(world.q->cancelled == 0);
     MODEL_ASSERT(bridge_queue_len(world.q) == 0);
 }
 

@@ -5,11 +5,11 @@ MODEL_STATE world_t  world;
 
 
 static void
-wake(void *arg)
+notify(void *arg)
 {
     (void) arg;
 
-    model_access(&world.wakes, true, "wake", __func__, __LINE__);
+    model_access(&world.wakes, true, "notify", __func__, __LINE__);
     world.wakes++;
     model_ready(&world.wakes, INT32_MAX);
 }
@@ -19,7 +19,7 @@ void
 world_new(void)
 {
     world.b = bridge_host();
-    bridge_init(world.b, wake, NULL);
+    bridge_init(world.b, notify, NULL);
     world.q = bridge_queue_new(world.b, 8);
     world.h = bridge_queue_handle(world.q);
 }
@@ -139,7 +139,7 @@ world_drain(void)
         MODEL_ASSERT(t == world.tasks[n]);
         world.done[n]++;
         world.all_done++;
-        bridge_task_free(world.b, t, !t->dropped);
+        bridge_task_free(world.b, t, !t->rejected);
     }
 }
 

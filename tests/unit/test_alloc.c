@@ -312,7 +312,7 @@ notices(void)
 
     assert_true(unit_answer(b, h, 0));
     assert_int_equal(unit_drain(b), 1);
-    assert_int_equal(bridge_queue_abandoned(q), 0);
+    assert_int_equal(bridge_queue_cancelled(q), 0);
 }
 
 
@@ -340,7 +340,7 @@ check_thread(void)
     assert_int_equal(bridge_queue_threads(q), left);
     assert_int_equal(bridge_threads_alive(b), 0);
     assert_true(bridge_threads_ended(b) == (left == 0));
-    assert_true(bridge_queue_deserted(q) == (left == 0));
+    assert_true(bridge_queue_orphaned(q) == (left == 0));
 }
 
 

@@ -44,7 +44,7 @@ teardown(void **state)
     (void) state;
 
     bridge_queue_close(q);
-    (void) bridge_queue_drop(b, q);
+    (void) bridge_queue_reject(b, q);
     (void) unit_drain(b);
     assert_int_equal(bridge_poll(b, handle, &task, 1, 0), -1);
     assert_true(bridge_queue_release(q));
@@ -113,7 +113,7 @@ test_an_eventfd_that_nobody_polls_for(void **state)
     fd = bridge_queue_fd(b, handle);
     bridge_queue_close(q);
     assert_false(bridge_queue_release(q));
-    bridge_queue_forget(q);
+    bridge_queue_detach(q);
     assert_true(bridge_queue_release(q));
     assert_int_equal(fcntl(fd, F_GETFD), -1);
 
@@ -145,18 +145,18 @@ test_an_armed_queue_writes_once(void **state)
 
 
 static void
-test_an_armed_queue_is_attended_until_it_is_told(void **state)
+test_an_armed_queue_is_active_until_it_is_told(void **state)
 {
     (void) state;
 
     assert_int_equal(written(), 0);
     assert_true(bridge_queue_arm(b, handle));
-    assert_true(bridge_queue_attended(q));
+    assert_true(bridge_queue_active(q));
 
     assert_true(bridge_put(q, unit_task(b, "x", 1)));
-    assert_true(bridge_queue_attended(q));
-    bridge_wake(q);
-    assert_false(bridge_queue_attended(q));
+    assert_true(bridge_queue_active(q));
+    bridge_queue_wake(q);
+    assert_false(bridge_queue_active(q));
 }
 
 
@@ -329,7 +329,7 @@ main(void)
         test(test_the_eventfd_is_one_and_ends_with_the_queue),
         test(test_an_eventfd_that_nobody_polls_for),
         test(test_an_armed_queue_writes_once),
-        test(test_an_armed_queue_is_attended_until_it_is_told),
+        test(test_an_armed_queue_is_active_until_it_is_told),
         test(test_a_close_writes_to_an_armed_queue),
         test(test_a_kick_writes_armed_or_not),
         test(test_a_kick_before_is_not_forgotten),

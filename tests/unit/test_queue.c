@@ -138,7 +138,7 @@ check_limit(uint32_t limit)
         assert_true(bridge_queue_full(q));
         assert_false(bridge_push(q, extra));
 
-        assert_int_equal(bridge_queue_drop(b, q), limit);
+        assert_int_equal(bridge_queue_reject(b, q), limit);
         assert_int_equal(unit_drain(b), limit + 1);
     }
 
@@ -294,7 +294,7 @@ test_a_task_past_its_deadline_is_passed_over(void **state)
 
     for (i = 0, t = bridge_done_take(b); t; t = next, i++) {
         next = t->next;
-        assert_int_equal(t->dropped, t->data == NULL);
+        assert_int_equal(t->rejected, t->data == NULL);
         bridge_task_free(b, t, false);
     }
 
@@ -346,7 +346,7 @@ test_a_timeout_goes_on_behind_tasks_past_their_deadline(void **state)
 
     assert_true(i < 1000);
     unit_join(thread);
-    (void) bridge_queue_drop(b, q);
+    (void) bridge_queue_reject(b, q);
     (void) unit_drain(b);
     finish(q);
 }
@@ -370,8 +370,8 @@ test_drop_takes_back_what_waits(void **state)
 
     bridge_queue_close(q);
     assert_false(bridge_queue_release(q));
-    assert_int_equal(bridge_queue_drop(b, q), 2);
-    assert_int_equal(bridge_queue_drop(b, q), 0);
+    assert_int_equal(bridge_queue_reject(b, q), 2);
+    assert_int_equal(bridge_queue_reject(b, q), 0);
 
     n = 1;
 
@@ -379,7 +379,7 @@ test_drop_takes_back_what_waits(void **state)
         next = t->next;
         assert_ptr_equal(t->data, n++);
         assert_null(t->rsp);
-        assert_true(t->dropped);
+        assert_true(t->rejected);
         bridge_task_free(b, t, false);
     }
 
@@ -474,7 +474,7 @@ test_a_dead_bridge_has_no_queue(void **state)
     assert_int_equal(serve(bridge_queue_handle(q), 1), -1);
 
     b->dead = false;
-    assert_int_equal(bridge_queue_drop(b, q), 1);
+    assert_int_equal(bridge_queue_reject(b, q), 1);
     assert_int_equal(unit_drain(b), 1);
     finish(q);
 }
@@ -574,7 +574,7 @@ test_a_queue_of_cancelled_tasks_is_given_up(void **state)
     (void) state;
 
     q = queue(4);
-    assert_true(bridge_queue_given_up(q));
+    assert_true(bridge_queue_all_cancelled(q));
 
     unit_push(b, q, 0);
     assert_int_equal(serve(bridge_queue_handle(q), 1), 1);
@@ -582,12 +582,12 @@ test_a_queue_of_cancelled_tasks_is_given_up(void **state)
     second = unit_push(b, q, 0);
 
     bridge_task_cancel(b, second);
-    assert_false(bridge_queue_given_up(q));
+    assert_false(bridge_queue_all_cancelled(q));
     bridge_task_cancel(b, first);
-    assert_true(bridge_queue_given_up(q));
+    assert_true(bridge_queue_all_cancelled(q));
 
-    assert_int_equal(bridge_queue_drop(b, q), 2);
-    assert_true(bridge_queue_given_up(q));
+    assert_int_equal(bridge_queue_reject(b, q), 2);
+    assert_true(bridge_queue_all_cancelled(q));
     assert_int_equal(unit_drain(b), 3);
     finish(q);
 }
@@ -612,18 +612,18 @@ test_abandoned_tasks_count_until_they_come_back(void **state)
     bridge_task_cancel(b, polled);
     bridge_task_cancel(b, waiting);
     bridge_task_cancel(b, stray);
-    assert_int_equal(bridge_queue_abandoned(q), 2);
+    assert_int_equal(bridge_queue_cancelled(q), 2);
 
     assert_true(unit_answer(b, h[0], 0));
-    assert_int_equal(bridge_queue_abandoned(q), 2);
+    assert_int_equal(bridge_queue_cancelled(q), 2);
     assert_int_equal(unit_drain(b), 1);
-    assert_int_equal(bridge_queue_abandoned(q), 1);
+    assert_int_equal(bridge_queue_cancelled(q), 1);
 
     assert_int_equal(bridge_poll(b, bridge_queue_handle(q), h, 3, 0), 0);
     assert_int_equal(unit_drain(b), 1);
-    assert_int_equal(bridge_queue_abandoned(q), 0);
+    assert_int_equal(bridge_queue_cancelled(q), 0);
     bridge_task_free(b, stray, false);
-    assert_int_equal(bridge_queue_abandoned(q), 0);
+    assert_int_equal(bridge_queue_cancelled(q), 0);
     finish(q);
 }
 
@@ -645,10 +645,10 @@ test_a_task_that_comes_back_late_counts_nowhere(void **state)
     finish(q);
 
     assert_ptr_equal(queue(4), q);
-    assert_int_equal(bridge_queue_abandoned(q), 0);
+    assert_int_equal(bridge_queue_cancelled(q), 0);
     assert_true(unit_answer(b, h, 0));
     assert_int_equal(unit_drain(b), 1);
-    assert_int_equal(bridge_queue_abandoned(q), 0);
+    assert_int_equal(bridge_queue_cancelled(q), 0);
     finish(q);
 }
 
@@ -694,17 +694,17 @@ test_who_sleeps_in_a_poll_attends(void **state)
     (void) state;
 
     q = queue(1);
-    assert_false(bridge_queue_attended(q));
+    assert_false(bridge_queue_active(q));
 
     s.queue = bridge_queue_handle(q);
     s.timeout = -1;
     thread = unit_thread(sleep_in_poll, &s);
     unit_until(unit_sleepers(q) == 1);
-    assert_true(bridge_queue_attended(q));
+    assert_true(bridge_queue_active(q));
 
     unit_push(b, q, 0);
     unit_join(thread);
-    assert_false(bridge_queue_attended(q));
+    assert_false(bridge_queue_active(q));
     assert_int_equal(unit_drain(b), 1);
     finish(q);
 }

@@ -322,7 +322,7 @@ test_queues_come_and_go_under_their_pollers(void **state)
         bridge_queue_close(q);
 
         if (cycle % 3 == 0) {
-            (void) bridge_queue_drop(b, q);
+            (void) bridge_queue_reject(b, q);
         }
 
         unit_until(bridge_queue_release(q));

@@ -411,18 +411,18 @@ test_the_last_thread_to_end_wakes_the_host(void **state)
     q = bridge_queue_new(b, 1);
     v.queue[0] = v.queue[1] = bridge_queue_handle(q);
     v.polls = 1;
-    assert_false(bridge_queue_deserted(q));
+    assert_false(bridge_queue_orphaned(q));
 
     stays = unit_thread(visit, &v);
     unit_until(atomic_load(&arrived) == 1);
     unit_join(unit_thread(look_in, &v));
-    assert_false(bridge_queue_deserted(q));
+    assert_false(bridge_queue_orphaned(q));
     assert_false(bridge_threads_ended(b));
     assert_int_equal(atomic_load(&unit_wakes), 0);
 
     atomic_store(&leave, true);
     unit_join(stays);
-    assert_true(bridge_queue_deserted(q));
+    assert_true(bridge_queue_orphaned(q));
     assert_int_equal(atomic_load(&unit_wakes), 1);
     assert_true(bridge_threads_ended(b));
     assert_false(bridge_threads_ended(b));
@@ -430,7 +430,7 @@ test_the_last_thread_to_end_wakes_the_host(void **state)
     /* and once more */
 
     unit_join(unit_thread(look_in, &v));
-    assert_true(bridge_queue_deserted(q));
+    assert_true(bridge_queue_orphaned(q));
     assert_int_equal(atomic_load(&unit_wakes), 2);
     assert_true(bridge_threads_ended(b));
     finish(q);

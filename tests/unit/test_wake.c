@@ -244,7 +244,7 @@ close_and_join(poller_t *p, int n)
         unit_join(p[i].thread);
     }
 
-    (void) bridge_queue_drop(b, q);
+    (void) bridge_queue_reject(b, q);
     (void) unit_drain(b);
 }
 

@@ -71,7 +71,7 @@ unit_bridge_free(bridge_t *b)
         free(b->queues[i]);
     }
 
-    b->wake_arg = unit_kept;
+    b->notify_arg = unit_kept;
     unit_kept = b;
 }
 

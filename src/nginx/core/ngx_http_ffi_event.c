@@ -30,7 +30,7 @@
 #define NGX_HTTP_FFI_LOOK        10
 
 
-static void ngx_http_ffi_wake(void *arg);
+static void ngx_http_ffi_notify_host(void *arg);
 static void ngx_http_ffi_event_handler(ngx_event_t *ev);
 static void ngx_http_ffi_quits(void);
 static void ngx_http_ffi_look(ngx_event_t *ev);
@@ -45,7 +45,7 @@ static ngx_fd_t           ngx_http_ffi_fd = -1;
 static ngx_event_t        ngx_http_ffi_look_event;
 static _Atomic ngx_uint_t ngx_http_ffi_lost;    /* what fd was, or is to
                                                    other threads */
-static ngx_http_ffi_quit_t *ngx_http_ffi_told;
+static ngx_http_ffi_quit_t  *ngx_http_ffi_told;
 
 static void             (*ngx_http_ffi_flush)(ngx_open_file_t *file,
     ngx_log_t *log);
@@ -70,7 +70,7 @@ ngx_http_ffi_event_init(void)
         return NGX_ERROR;
     }
 
-    if (!bridge_host_init(ngx_http_ffi_wake, NULL)) {
+    if (!bridge_host_init(ngx_http_ffi_notify_host, NULL)) {
         goto failed;
     }
 
@@ -147,7 +147,7 @@ ngx_http_ffi_event_ready(void)
 
 
 void
-ngx_http_ffi_event_done(void)
+ngx_http_ffi_event_close(void)
 {
     ngx_connection_t  *c;
 
@@ -169,7 +169,7 @@ ngx_http_ffi_event_done(void)
 
 /* any thread */
 static void
-ngx_http_ffi_wake(void *arg)
+ngx_http_ffi_notify_host(void *arg)
 {
     (void) arg;
 
@@ -285,16 +285,16 @@ ngx_http_ffi_reopen(ngx_open_file_t *file, ngx_log_t *log)
     }
 
     ngx_http_ffi_reopened = 1;
-    ngx_http_ffi_wake(NULL);
+    ngx_http_ffi_notify_host(NULL);
 }
 
 
 void
 ngx_http_ffi_event_drain(void)
 {
-    bridge_t             *b;
-    bridge_task_t        *t, *next;
-    ngx_http_ffi_done_t  *done;
+    bridge_t               *b;
+    bridge_task_t          *t, *next;
+    ngx_http_ffi_caller_t  *caller;
 
     b = bridge_host();
 
@@ -310,14 +310,14 @@ ngx_http_ffi_event_drain(void)
 
     for ( /* void */ ; t; t = next) {
         next = t->next;
-        done = t->data;
+        caller = t->data;
 
-        if (done == NULL) {
+        if (caller == NULL) {
             bridge_task_free(b, t, 0);
             continue;
         }
 
-        done->handler(t);
+        caller->handler(t);
     }
 }
 

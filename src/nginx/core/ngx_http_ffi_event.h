@@ -19,7 +19,7 @@
 typedef struct {
     void                     (*handler)(bridge_task_t *t);
     ngx_uint_t                 waits;       /* a ngx_ffi_lua_waiter_t */
-} ngx_http_ffi_done_t;
+} ngx_http_ffi_caller_t;
 
 
 /*
@@ -30,8 +30,8 @@ typedef struct {
 typedef struct ngx_http_ffi_quit_s  ngx_http_ffi_quit_t;
 
 struct ngx_http_ffi_quit_s {
-    void                     (*handler)(ngx_msec_t abort, ngx_msec_t end);
-    ngx_http_ffi_quit_t       *next;
+    void                  (*handler)(ngx_msec_t abort, ngx_msec_t end);
+    ngx_http_ffi_quit_t  *next;
 };
 
 
@@ -62,7 +62,7 @@ void ngx_http_ffi_event_drain(void);
 void ngx_http_ffi_event_wait(ngx_msec_t ms);
 
 /* In exit_process, once no answer is of interest any more. */
-void ngx_http_ffi_event_done(void);
+void ngx_http_ffi_event_close(void);
 
 #pragma GCC visibility pop
 

@@ -12,10 +12,10 @@
 
 
 /* a short queue does not mean that calls are few */
-#define NGX_HTTP_FFI_MIN_ABANDONED  1024
+#define NGX_HTTP_FFI_MIN_UNANSWERED  1024
 
 
-static void ngx_http_ffi_log_abandoned(ngx_http_ffi_runtime_t *rt);
+static void ngx_http_ffi_log_unanswered(ngx_http_ffi_runtime_t *rt);
 static void ngx_http_ffi_stuck(ngx_http_ffi_runtime_t *rt);
 
 
@@ -25,16 +25,16 @@ ngx_http_ffi_unfit(ngx_http_ffi_runtime_t *rt, ngx_msec_t ms)
     uint32_t    taken;
     ngx_msec_t  idle;
 
-    if (bridge_queue_deserted(rt->requests)) {
+    if (bridge_queue_orphaned(rt->requests)) {
         return "the runtime has ended";
     }
 
     rt->ended = 0;
 
-    if (bridge_queue_abandoned(rt->requests)
-        >= ngx_max(rt->requests->limit, NGX_HTTP_FFI_MIN_ABANDONED))
+    if (bridge_queue_cancelled(rt->requests)
+        >= ngx_max(rt->requests->limit, NGX_HTTP_FFI_MIN_UNANSWERED))
     {
-        ngx_http_ffi_log_abandoned(rt);
+        ngx_http_ffi_log_unanswered(rt);
         return "too many calls without an answer";
     }
 
@@ -52,7 +52,7 @@ ngx_http_ffi_unfit(ngx_http_ffi_runtime_t *rt, ngx_msec_t ms)
 
     if (ms == 0
         || idle < ngx_max(ms, NGX_HTTP_FFI_STUCK_AFTER)
-        || bridge_queue_attended(rt->requests))
+        || bridge_queue_active(rt->requests))
     {
         return NULL;
     }
@@ -64,22 +64,22 @@ ngx_http_ffi_unfit(ngx_http_ffi_runtime_t *rt, ngx_msec_t ms)
 
 
 static void
-ngx_http_ffi_log_abandoned(ngx_http_ffi_runtime_t *rt)
+ngx_http_ffi_log_unanswered(ngx_http_ffi_runtime_t *rt)
 {
     ngx_str_t  name;
 
-    if (rt->logged_abandoned == ngx_time()) {
+    if (rt->logged_unanswered == ngx_time()) {
         return;
     }
 
-    rt->logged_abandoned = ngx_time();
+    rt->logged_unanswered = ngx_time();
     name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "lua ffi: \"%V\" has not answered %uD calls whose callers "
                   "have given up: further ones fail until it does; it must "
                   "answer each call that it takes",
-                  &name, bridge_queue_abandoned(rt->requests));
+                  &name, bridge_queue_cancelled(rt->requests));
 }
 
 
@@ -88,7 +88,7 @@ ngx_http_ffi_not_taken(ngx_http_ffi_runtime_t *rt, bridge_task_t *t)
 {
     if (t->taken == bridge_queue_taken(rt->requests)
         && ngx_current_msec - rt->waits_since >= NGX_HTTP_FFI_STUCK_AFTER
-        && !bridge_queue_attended(rt->requests))
+        && !bridge_queue_active(rt->requests))
     {
         ngx_http_ffi_stuck(rt);
     }
@@ -127,11 +127,11 @@ ngx_http_ffi_check_threads(ngx_http_ffi_runtime_t *rt)
     uint32_t   n;
     ngx_str_t  name;
 
-    if (!bridge_queue_deserted(rt->requests)) {
+    if (!bridge_queue_orphaned(rt->requests)) {
         return;
     }
 
-    n = bridge_queue_drop(bridge_host(), rt->requests);
+    n = bridge_queue_reject(bridge_host(), rt->requests);
 
     if (rt->ended || rt->state != NGX_HTTP_FFI_READY) {
         return;

@@ -157,7 +157,7 @@ ngx_http_ffi_set_umask(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 static void
 ngx_http_ffi_exit_process(ngx_cycle_t *cycle)
 {
-    ngx_msec_t                     ms;
+    ngx_msec_t                 ms;
     ngx_http_ffi_main_conf_t  *fmcf;
 
     if (!ngx_http_ffi_event_ready()) {
@@ -175,7 +175,7 @@ ngx_http_ffi_exit_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_ffi_unload_all(ms);
-    ngx_http_ffi_event_done();
+    ngx_http_ffi_event_close();
 
     /*
      * Threads of runtimes may still run: they must not see the destructors

@@ -3,7 +3,7 @@
 
 /*
  * Everything in this folder runs on the worker's main thread; only the
- * bridge's wake callback (in _event.c) is called from others.
+ * bridge's notify callback (in _event.c) is called from others.
  */
 
 #include <ngx_config.h>

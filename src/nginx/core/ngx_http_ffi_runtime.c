@@ -114,7 +114,7 @@ ngx_http_ffi_start(ngx_http_ffi_load_t *load, void *library,
         goto done;
     }
 
-    bridge_queue_forget(rt->requests);
+    bridge_queue_detach(rt->requests);
 
     *errlen = ngx_snprintf(err, room, "%V: libffi_init returned %d",
                            &load->lib, rc)
@@ -194,7 +194,7 @@ ngx_http_ffi_create(ngx_http_ffi_load_t *load, void *library)
         goto failed;
     }
 
-    rt->started.handler = ngx_http_ffi_start_done;
+    rt->started.handler = ngx_http_ffi_start_answered;
     rt->state = NGX_HTTP_FFI_STARTING;
     rt->library = library;
 
@@ -290,8 +290,8 @@ ngx_http_ffi_sweep_closing(void)
 
         /* what is left in the queue of one that is stuck */
 
-        if (bridge_queue_given_up(rt->requests)) {
-            (void) bridge_queue_drop(bridge_host(), rt->requests);
+        if (bridge_queue_all_cancelled(rt->requests)) {
+            (void) bridge_queue_reject(bridge_host(), rt->requests);
         }
 
         if (!rt->reported
@@ -450,7 +450,7 @@ ngx_http_ffi_closing_threads(ngx_uint_t *works)
         threads += n;
 
         if (n
-            && (bridge_queue_attended(rt->requests)
+            && (bridge_queue_active(rt->requests)
                 || bridge_queue_unanswered(bridge_host(), rt->requests)))
         {
             *works = 1;

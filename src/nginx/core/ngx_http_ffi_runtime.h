@@ -46,7 +46,7 @@ typedef struct {
 
 
 typedef struct {
-    ngx_http_ffi_done_t    started;      /* first: of the start task */
+    ngx_http_ffi_caller_t  started;      /* first: of the start task */
     ngx_queue_t            queue;        /* live, or closing */
     ngx_queue_t            quiet;        /* with calls to wake it for */
     ngx_uint_t             ncalls;       /* their number */
@@ -61,7 +61,7 @@ typedef struct {
     ngx_msec_t             waits_since;  /* calls began to wait */
     time_t                 logged_full;
     time_t                 logged_timeout;
-    time_t                 logged_abandoned;
+    time_t                 logged_unanswered;
     time_t                 logged_large;
     unsigned               reported:1;   /* the start task has come back */
     unsigned               stuck:1;      /* and logged */

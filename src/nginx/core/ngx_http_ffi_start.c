@@ -19,7 +19,7 @@ static void ngx_http_ffi_notify(ngx_http_ffi_runtime_t *rt,
 
 
 void
-ngx_http_ffi_start_done(bridge_task_t *t)
+ngx_http_ffi_start_answered(bridge_task_t *t)
 {
     ngx_http_ffi_runtime_t  *rt;
 
@@ -27,7 +27,7 @@ ngx_http_ffi_start_done(bridge_task_t *t)
     rt->reported = 1;
 
     if (t->rc != 0) {
-        bridge_queue_forget(rt->requests);
+        bridge_queue_detach(rt->requests);
     }
 
     if (rt->state != NGX_HTTP_FFI_STARTING) {

@@ -12,7 +12,7 @@
 
 
 /* Handler of the start task, whose data is the runtime. */
-void ngx_http_ffi_start_done(bridge_task_t *t);
+void ngx_http_ffi_start_answered(bridge_task_t *t);
 
 /*
  * Answers t, which must be lent, when the runtime has started or failed:

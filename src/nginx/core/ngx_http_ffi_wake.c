@@ -22,7 +22,7 @@ ngx_http_ffi_wake_later(ngx_http_ffi_runtime_t *rt)
     /* a worker that leaves runs timers before its next turn, not in one */
 
     if (ngx_exiting) {
-        bridge_wake(rt->requests);
+        bridge_queue_wake(rt->requests);
         return;
     }
 
@@ -38,7 +38,7 @@ ngx_http_ffi_wake_later(ngx_http_ffi_runtime_t *rt)
         ngx_post_event((&ngx_http_ffi_wake_event), &ngx_posted_events);
 
     } else if (rt->ncalls % NGX_HTTP_FFI_MAX_QUIET == 0) {
-        bridge_wake(rt->requests);
+        bridge_queue_wake(rt->requests);
     }
 }
 
@@ -69,6 +69,6 @@ ngx_http_ffi_wake_now(void)
         rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, quiet);
 
         rt->ncalls = 0;
-        bridge_wake(rt->requests);
+        bridge_queue_wake(rt->requests);
     }
 }

@@ -110,8 +110,8 @@ ngx_ffi_lua_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
         return NGX_ERROR;
     }
 
-    w->done.handler = ngx_ffi_lua_answered;
-    w->done.waits = 1;
+    w->caller.handler = ngx_ffi_lua_answered;
+    w->caller.waits = 1;
     w->request = r;
     w->task = t;
     w->max = max;
@@ -176,7 +176,7 @@ ngx_ffi_lua_take(lua_State *L, uint64_t id)
         return 2;
     }
 
-    if ((t->dropped || t->rc != 0) && ngx_ffi_lua_is_late(t)) {
+    if ((t->rejected || t->rc != 0) && ngx_ffi_lua_is_late(t)) {
 
         /* a runtime gives up what is late, and says so as a failure */
 
@@ -186,7 +186,7 @@ ngx_ffi_lua_take(lua_State *L, uint64_t id)
         n = 2;
         delivered = 0;
 
-    } else if (t->dropped) {
+    } else if (t->rejected) {
         lua_pushboolean(L, 0);
         lua_pushliteral(L, "the runtime has ended");
 

@@ -144,6 +144,6 @@ ngx_ffi_lua_exit_process(ngx_cycle_t *cycle)
     (void) cycle;
 
     if (ngx_http_ffi_event_ready()) {
-        ngx_ffi_lua_waiters_done();
+        ngx_ffi_lua_waiters_exit();
     }
 }

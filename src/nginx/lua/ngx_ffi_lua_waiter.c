@@ -395,12 +395,12 @@ ngx_ffi_lua_waiter_at(uint32_t slot)
 
     /* a start task has a runtime in this place */
 
-    return w && w->done.waits ? w : NULL;
+    return w && w->caller.waits ? w : NULL;
 }
 
 
 void
-ngx_ffi_lua_waiters_done(void)
+ngx_ffi_lua_waiters_exit(void)
 {
     uint32_t               slot;
     bridge_task_t         *t;

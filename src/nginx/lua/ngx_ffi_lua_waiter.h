@@ -26,16 +26,16 @@
 
 
 typedef struct {
-    ngx_http_ffi_done_t   done;      /* first: bridge_task_t.data */
-    ngx_queue_t           queue;     /* of the request, or swept */
-    ngx_http_lua_sema_t  *sem;
-    ngx_http_request_t   *request;
-    bridge_task_t        *task;
-    size_t                max;       /* bytes of its answer */
-    unsigned              posted:1;  /* to the semaphore */
-    unsigned              answered:1;
-    unsigned              taking:1;
-    const char           *ended;     /* before its time: why */
+    ngx_http_ffi_caller_t  caller;    /* first: bridge_task_t.data */
+    ngx_queue_t            queue;     /* of the request, or swept */
+    ngx_http_lua_sema_t   *sem;
+    ngx_http_request_t    *request;
+    bridge_task_t         *task;
+    size_t                 max;       /* bytes of its answer */
+    unsigned               posted:1;  /* to the semaphore */
+    unsigned               answered:1;
+    unsigned               taking:1;
+    const char            *ended;     /* before its time: why */
 } ngx_ffi_lua_waiter_t;
 
 
@@ -89,7 +89,7 @@ ngx_uint_t ngx_ffi_lua_waits_ended(ngx_http_request_t *r, ngx_msec_t ms);
  * that come later included, and gives back all semaphores, which the lua
  * module insists on.
  */
-void ngx_ffi_lua_waiters_done(void);
+void ngx_ffi_lua_waiters_exit(void);
 
 #pragma GCC visibility pop
 
