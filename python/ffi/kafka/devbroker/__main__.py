@@ -27,8 +27,9 @@ async def serve(host: str, port: int) -> None:
         loop.add_signal_handler(number, stop.set)
     server = await asyncio.start_server(Broker().serve, host, port)
     names = {sock.getsockname()[1] for sock in server.sockets}
-    print(f"in-memory Kafka broker on {host}:{names.pop()}")
-    print(WARNING, flush=True)
+    where = f"in-memory Kafka broker on {host}:{names.pop()}"
+    # one write: who has read the first line may have closed the pipe
+    print(f"{where}\n{WARNING}\n", end="", flush=True)
     await stop.wait()
     server.close()
 
