@@ -54,6 +54,7 @@ FORCE:
 # ---- the nginx module
 
 LUA_SOURCE := build/gen/ffi_lua.h
+VERSION_H  := build/gen/version.h
 
 export NGINX_BIN NGINX_SRC BUILD_DIR CC CFLAGS LDFLAGS
 
@@ -65,7 +66,12 @@ $(LUA_SOURCE): lua/resty/ffi.lua scripts/embed
 	scripts/embed ngx_ffi_lua_source < $< > $@.new
 	@$(replace)
 
-$(NGINX_MODULES) &: $(BUILD_DIR)/nginx/key $(LUA_SOURCE) \
+$(VERSION_H): VERSION
+	@mkdir -p $(@D)
+	@echo '#define RESTY_FFI_VERSION "$(shell cat VERSION)"' > $@.new
+	@$(replace)
+
+$(NGINX_MODULES) &: $(BUILD_DIR)/nginx/key $(LUA_SOURCE) $(VERSION_H) \
                    $(wildcard src/bridge/* src/nginx/*/* include/*)
 	@mkdir -p $(@D)
 	+scripts/nginx-module build

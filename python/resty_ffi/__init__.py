@@ -15,6 +15,8 @@ Importable anywhere; only inside nginx does anybody call what is served.
 `resty_ffi.testing` drives handlers without nginx.
 """
 
+import os
+
 from ._call import Call, current
 from ._error import Error
 from ._options import serve
@@ -22,4 +24,5 @@ from ._unload import on_unload
 
 __all__ = ["Call", "Error", "__version__", "current", "on_unload", "serve"]
 
-__version__ = "0.1.0"
+with open(os.path.join(os.path.dirname(__file__), "VERSION")) as _file:
+    __version__ = _file.read().strip()

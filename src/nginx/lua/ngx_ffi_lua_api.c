@@ -15,9 +15,7 @@
 #include "ngx_ffi_lua_module.h"
 #include "ngx_http_ffi_registry.h"
 #include "ngx_http_ffi_wake.h"
-
-
-#define NGX_FFI_LUA_VERSION  "0.1.0"
+#include "version.h"
 
 
 static int ngx_ffi_lua_resty_core(lua_State *L);
@@ -120,7 +118,7 @@ ngx_ffi_lua_resty_ffi(lua_State *L)
         lua_setfield(L, -2, f->name);
     }
 
-    lua_pushliteral(L, NGX_FFI_LUA_VERSION);
+    lua_pushliteral(L, RESTY_FFI_VERSION);
     lua_setfield(L, -2, "version");
 
     lua_call(L, 1, 1);
