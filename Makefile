@@ -1,13 +1,30 @@
-# make            compiles the nginx module and the Python loader
-# make run        nginx in the foreground: the demo, or CONF=my.conf
-# make test       everything there is to test; SUITES="unit kafka" some of it
-# make soak       an hour of load, and all under valgrind; SOAK_S= seconds
-# make bench      what it costs, against others; bench-kafka: Kafka's part
-# make install    DESTDIR= PREFIX=/usr/local
-# make deps       the packages that make and make run need
-#
-# NGINX_BIN=, NGINX_SRC=, PYTHON= choose another nginx, its sources, another
-# CPython; SKIP_DEPS=1 leaves the system's packages alone.
+## make             compiles the nginx modules and the Python loader to build/
+## make run         nginx in the foreground: the demo, or CONF=my.conf; PORT=20000
+## make test        everything there is to test; SUITES="unit kafka" some of it
+## make lint        what the linters say
+## make soak        an hour of load, and all under valgrind; SOAK_S= seconds,
+##                  SOAK="soaks kafka model fuzz valgrind" parts of it
+## make bench       what a call costs, against other ways to have Python answer
+## make bench-kafka what Kafka costs
+## make bench-compare OLD=../old
+##                  this tree against another one, PAIRS=15
+## make install     copies what it has compiled; DESTDIR= PREFIX=/usr/local
+## make uninstall   removes that
+## make deps        installs the packages that make and make run need
+## make deps-test   and those that make test needs
+## make asan        make, with ASan and UBSan, to build/asan
+## make unit        compiles the unit tests of the bridge
+## make fuzzers     compiles the fuzzers in C
+## make clean       removes build/
+## make help        prints this
+##
+## NGINX_BIN=/usr/sbin/nginx       the nginx to build for and to run
+## NGINX_SRC=/usr/share/nginx/src  its sources
+## LUAJIT_INC=                     where LuaJIT's lua.h is, if it is not found
+## PYTHON=/usr/bin/python3         CPython 3.10 or newer with a shared libpython
+## CC= CFLAGS= LDFLAGS=            as usual
+## BUILD_DIR=build                 where what is compiled goes
+## SKIP_DEPS=1                     leaves the system's packages alone
 
 NGINX_BIN ?= /usr/sbin/nginx
 NGINX_SRC ?= /usr/share/nginx/src
@@ -49,6 +66,11 @@ all: $(NGINX_MODULES) $(LOADER) $(LOADER_ALIAS)
 
 .PHONY: FORCE
 FORCE:
+
+# What stands behind two hashes in this file.
+.PHONY: help
+help:
+	@sed -n 's/^## \{0,1\}//p' Makefile
 
 
 # ---- the nginx module
@@ -258,8 +280,6 @@ test:
 	@$(MAKE) --no-print-directory deps-test
 	@$(PYTHON) scripts/test.py $(SUITES)
 
-# SOAK_S= seconds for everything, SOAK= parts of it:
-# soaks kafka model fuzz valgrind
 .PHONY: soak
 soak:
 	@$(MAKE) --no-print-directory deps-test
@@ -270,7 +290,6 @@ soak:
 bench: all venv
 	@exec bench/run
 
-# Beside another tree of this repository: OLD=../old PAIRS=15
 bench-compare: all venv
 	@exec $(PYTHON) -m bench.compare '$(OLD)' . $(PAIRS)
 

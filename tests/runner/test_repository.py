@@ -35,3 +35,15 @@ def test_the_version_stands_in_one_file() -> None:
         if not (ROOT / name).is_symlink()
         and stands.search((ROOT / name).read_text())
     ] == []
+
+
+def test_make_help_names_each_target() -> None:
+    text = (ROOT / "Makefile").read_text()
+    phony = re.findall(r"^\.PHONY:(.*)", text, re.MULTILINE)
+    targets = {name for line in phony for name in line.split()}
+    told = subprocess.run(
+        ["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    named = re.findall(r"^make ([\w-]+)", told.stdout, re.MULTILINE)
+    # make itself, what forces a recipe, and what others need
+    assert targets - {"all", "FORCE", "venv"} == set(named)
