@@ -7,8 +7,10 @@ import subprocess
 
 import pytest
 
+from scripts.test import suites
 from tests.integration.nginx import ROOT
 
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 BUILT_FROM = (
     *("Makefile", "config", "include", "lua", "pyproject.toml", "python"),
     *("scripts", "src"),
@@ -47,3 +49,41 @@ def test_make_help_names_each_target() -> None:
     named = re.findall(r"^make ([\w-]+)", told.stdout, re.MULTILINE)
     # make itself, what forces a recipe, and what others need
     assert targets - {"all", "FORCE", "venv"} == set(named)
+
+
+def test_the_suites_are_those_of_the_readme() -> None:
+    text = (ROOT / "tests/README.md").read_text()
+    table, _, _ = text.partition("## One test")
+    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    names = {name for row in rows for name in re.findall(r"`(\w[\w-]*)`", row)}
+    assert names == {*suites(), "unit"}
+
+
+def prose(text: str) -> str:
+    """Without what stands in fences."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """As GitHub makes them of headings."""
+    titles = re.findall(r"^#+ (.*)$", prose(text), re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        for title in titles
+    }
+
+
+def test_links_lead_somewhere() -> None:
+    broken = []
+    for name in tracked("*.md"):
+        page = ROOT / name
+        for link in LINK.findall(prose(page.read_text())):
+            if re.match(r"[a-z]+:", link):
+                continue
+            path, _, anchor = link.partition("#")
+            target = page.parent / path if path else page
+            if not target.exists() or (
+                anchor and anchor not in anchors(target.read_text())
+            ):
+                broken.append(f"{name}: {link}")
+    assert broken == []
