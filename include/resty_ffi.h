@@ -8,13 +8,12 @@
  * A runtime exports libffi_init and finds the functions below in the
  * process that loads it (dlopen(NULL), or plain undefined symbols).
  *
- * All of them may be called from any thread, at any time between
- * libffi_init and the end of the process, and none of them may be called
- * from a signal handler.  The `void *` for queues and tasks are handles,
- * not addresses: one that is stale or invented is noticed, costs one line
- * in error.log, and touches no memory.  In a child made by fork() every
- * function only gives back what it is given (rsp, a reference), and
- * task_poll returns NULL.
+ * Any thread may call them, at any time between libffi_init and the end of
+ * the process, but no signal handler may.  The `void *` for queues and tasks
+ * are handles, not addresses: one that is stale or invented costs one line
+ * in error.log, and touches no memory.  In a child made by fork() a function
+ * only gives back what it is given (rsp, a reference), and task_poll returns
+ * NULL.
  */
 
 #include <stddef.h>
@@ -52,17 +51,17 @@ RESTY_FFI_API extern const int resty_ffi_async;
 
 /*
  * Optional.  Called on nginx's main thread when the worker leaves, after all
- * runtimes have been unloaded; it must return within timeout_ms, and may wait
- * so long for threads that have something to do yet.  What it has logged by
- * then is written.  A library that exports it stays open.
+ * runtimes have been unloaded.  It must return within timeout_ms, and may
+ * wait that long for threads that have something to do yet.  What it has
+ * logged by then is written.  A library that exports it stays open.
  */
 RESTY_FFI_API void resty_ffi_exit(int timeout_ms);
 
 /*
  * Optional.  Called on nginx's main thread when the runtime of tq is stuck:
- * calls wait, and none of its threads has taken one for longer than their
- * callers do.  Writes to error.log, soon and from any thread, what those
- * threads are doing; it must not block.
+ * calls wait, and its threads have taken none for longer than the callers
+ * wait.  Writes what those threads do to error.log, soon and from any thread.
+ * It must not block.
  */
 RESTY_FFI_API void resty_ffi_report(void *tq);
 
@@ -72,15 +71,15 @@ RESTY_FFI_API void resty_ffi_report(void *tq);
 /*
  * Blocks until there is a task and returns it; NULL means unloaded: clean
  * up and leave.  Several threads may poll one queue; each gets its NULL.
- * A thread that has polled and does not end, as those of Go, holds up a
- * worker that leaves for 0.3 s, unless it works on a call.
+ * A worker that leaves waits 0.3 s for a thread that has polled and does not
+ * end, as those of Go, and longer if it works on a call.
  */
 RESTY_FFI_API void *ngx_http_lua_ffi_task_poll(void *tq);
 
 /*
  * The request's bytes, with a NUL behind them, owned by the task and valid
- * until it is answered.  *len, where len is not NULL, becomes their number.
- * NULL (and *len 0) where the request was nil or tsk is no task.
+ * until it is answered.  *len, if len is not NULL, becomes their number.
+ * NULL (and *len 0) if the request was nil or tsk is no task.
  */
 RESTY_FFI_API char *ngx_http_lua_ffi_get_req(void *tsk, int *len);
 
@@ -108,11 +107,10 @@ RESTY_FFI_API int resty_ffi_poll_batch(void *tq, void **tasks,
 /*
  * Ends the task with rsp_len bytes at rsp (NULL: no body), which must stay
  * as they are until release(arg, delivered) is called, once, on nginx's
- * thread: it must not block nor call a function of this header other than
- * resty_ffi_kick.  delivered: 1 where a live coroutine was resumed
- * with the answer, 0 where it was abandoned.  release may be NULL.  Where
- * tsk is no task that waits for its answer, release is called at once, on
- * the calling thread.
+ * thread.  release must not block, and may call resty_ffi_kick but no other
+ * function of this header.  delivered: 1 if a live coroutine was resumed with
+ * the answer, else 0.  release may be NULL.  If tsk is no task that waits for
+ * its answer, release is called at once, on the calling thread.
  */
 RESTY_FFI_API void resty_ffi_respond_ref(void *tsk, int rc,
     const void *rsp, size_t rsp_len, void (*release)(void *arg,
@@ -120,7 +118,7 @@ RESTY_FFI_API void resty_ffi_respond_ref(void *tsk, int rc,
 
 /*
  * Ends the task with a copy of rsp_len bytes at rsp; cheaper than the others
- * below some 150 bytes.  Where memory runs out the answer has no body, and
+ * below some 150 bytes.  If memory runs out the answer has no body, and
  * status 1 instead of 0.
  */
 RESTY_FFI_API void resty_ffi_respond_copy(void *tsk, int rc,
@@ -128,22 +126,22 @@ RESTY_FFI_API void resty_ffi_respond_copy(void *tsk, int rc,
 
 /*
  * The request's bytes for keeps: malloc'ed, with a NUL behind them, the
- * caller's to free, also after the answer; get_req has none from then on.
- * Large ones are not copied.  Where memory runs out: NULL, and *len is not 0
- * (where the request was nil, it is); get_req has it still.
+ * caller's to free at any time; get_req has none from then on.  Large ones
+ * are not copied.  NULL with *len 0 if the request was nil.  NULL with another
+ * *len if memory runs out; get_req still has the request then.
  */
 RESTY_FFI_API char *resty_ffi_take_req(void *tsk, int *len);
 
 /*
  * The name of the Lua method, "" for rt(req); *len bytes and a NUL, valid
- * until the task is answered (len may be NULL).  NULL where tsk is no task.
+ * until the task is answered (len may be NULL).  NULL if tsk is no task.
  */
 RESTY_FFI_API const char *resty_ffi_method(void *tsk, int *len);
 
 /* When the caller stops waiting: ms of CLOCK_MONOTONIC; 0: it does not. */
 RESTY_FFI_API int64_t resty_ffi_deadline(void *tsk);
 
-/* 1 where nobody waits for the answer any more, or tsk is no task. */
+/* 1 if nobody waits for the answer any more, or tsk is no task. */
 RESTY_FFI_API int resty_ffi_cancelled(void *tsk);
 
 /*
@@ -158,9 +156,10 @@ RESTY_FFI_API int resty_ffi_poll_cancelled(void *tq, void **tasks,
  * Starts a detached thread with stack bytes of stack (0: the default) that
  * has parted from nginx: it, its threads and its children share neither
  * descriptors above 2 nor umask nor working directory with nginx's own
- * threads, so that what they close or inherit is theirs.  Its descriptors are
- * in /proc/thread-self/fd, not in /proc/self/fd.  Such threads share all this
- * with each other.  For runtimes that run code of others or start children.
+ * threads, so that what they close or inherit is theirs.  Such threads share
+ * all this with each other.  Their descriptors are in /proc/thread-self/fd,
+ * not in /proc/self/fd.  For runtimes that run code of others or start
+ * children.
  * tq: in libffi_init, on nginx's thread, the runtime's queue, once: all of
  * the runtime's threads must have parted then; elsewhere NULL.
  * Returns 0 or an error number; EINVAL: tq is not good for that.
@@ -169,13 +168,13 @@ RESTY_FFI_API int resty_ffi_thread(void *tq,
     void *(*start)(void *arg), void *arg, size_t stack);
 
 /*
- * For event loops, several on one eventfd perhaps.  The queue's eventfd,
- * closed once poll_batch has told each thread that polls of the unload, or
- * the start has failed; -1 on failure.
- * arm takes what is in it, and returns 1 where the next task, kick or unload
- * will write to it, 0 where something is there already: poll_batch first,
- * then arm again; -1 where its number is no eventfd's any more: code in this
- * process has closed it, and the loop hears nothing of calls.
+ * For event loops.  The queue's eventfd, which several loops may share, or -1
+ * on failure.  It is closed once poll_batch has told each thread that polls
+ * of the unload, or the start has failed.
+ * arm takes what is in it.  It returns 1 if the next task, kick or unload
+ * will write to it; 0 if something is there already: poll_batch first, then
+ * arm again; -1 if code in this process has closed it: the loop hears nothing
+ * of calls any more.
  */
 RESTY_FFI_API int resty_ffi_eventfd(void *tq);
 RESTY_FFI_API int resty_ffi_arm(void *tq);
@@ -193,14 +192,14 @@ enum {
 };
 
 /*
- * How long calls of this queue wait where neither the caller nor nginx.conf
- * says: ms, 0 for no bound, which is so until this is called.
+ * How long calls of this queue wait if neither the caller nor nginx.conf
+ * says: ms, 0 for no bound, as it is until this is called.
  */
 RESTY_FFI_API void resty_ffi_default_timeout(void *tq, int ms);
 
 /*
- * An option of ngx.load_ffi, or a fact about the load; missing where it was
- * not given.
+ * An option of ngx.load_ffi, or a fact about the load; missing if it was not
+ * given.
  */
 RESTY_FFI_API double resty_ffi_option(void *tq, int option,
     double missing);
@@ -212,8 +211,8 @@ RESTY_FFI_API double resty_ffi_option(void *tq, int option,
 RESTY_FFI_API void resty_ffi_name(void *tq, const char *name);
 
 /*
- * The kernel's ids of up to max live threads that have polled tq, or, where
- * tq is NULL, any queue; returns their number.
+ * The kernel's ids of up to max live threads that have polled tq (NULL: any
+ * queue); returns their number.
  */
 RESTY_FFI_API int resty_ffi_pollers(void *tq, int *tids, int max);
 
@@ -240,7 +239,7 @@ enum {
 
 /*
  * Writes msg (len bytes, copied, may have several lines) to error.log soon,
- * on nginx's thread; what is beyond 65 536 bytes is cut off.  Where more than
+ * on nginx's thread, without what is beyond 65 536 bytes.  While more than
  * 1 000 such texts wait, further ones are counted and dropped.
  */
 RESTY_FFI_API void resty_ffi_log(int level, const char *msg, int len);
