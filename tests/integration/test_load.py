@@ -71,30 +71,6 @@ def test_unknown_options_are_ignored(nginx: Nginx) -> None:
     ) == [True, "x"]
 
 
-@pytest.mark.parametrize(
-    ("cfg", "reason"),
-    [
-        (None, "it is nil"),
-        ("", "it is empty"),
-        ("module", "it has no comma"),
-        (",init", "its module is empty"),
-        ("?,init", "its module is empty"),
-        ("module,", "its function is empty"),
-        ("module,,config", "its function is empty"),
-        (",", "its module is empty"),
-    ],
-)
-@pytest.mark.parametrize("lib", ["ffi_python3", "resty_ffi_python"])
-def test_python_cfg(
-    nginx: Nginx, lib: str, cfg: str | None, reason: str
-) -> None:
-    _, err = load(nginx, lib, cfg)
-    assert err.endswith(
-        f': cfg must be "module,function[,config]": {reason}'
-    ), err
-    assert err.startswith("ffi_python3")
-
-
 def test_missing_library(nginx: Nginx) -> None:
     _, err = load(nginx, "nope")
     assert "libnope.so: cannot open shared object file" in err
