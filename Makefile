@@ -108,14 +108,15 @@ $(NGINX_MODULES) &: $(BUILD_DIR)/nginx/key $(LUA_SOURCE) $(VERSION_H) \
 
 PY_C       := $(wildcard src/loader/*.c)
 PY_OBJECTS := $(PY_C:src/loader/%.c=$(BUILD_DIR)/obj/loader/%.o)
-PY_SOURCES := $(patsubst %,build/gen/%_py.h,bootstrap fresh imports main_thread)
+PY_SOURCES := $(patsubst python/resty_ffi/_loader/%.py,build/gen/%_py.h, \
+                  $(wildcard python/resty_ffi/_loader/[!_]*.py))
 
 build/gen/python.cflags build/gen/python.ldflags: build/gen/python.%: FORCE
 	@mkdir -p $(@D)
 	@$(PYTHON) scripts/python_config.py $* > $@.new
 	@$(if_changed)
 
-build/gen/%_py.h: python/resty_ffi/_%.py scripts/embed
+build/gen/%_py.h: python/resty_ffi/_loader/%.py scripts/embed
 	@mkdir -p $(@D)
 	scripts/embed $*_py < $< > $@.new
 	@$(replace)

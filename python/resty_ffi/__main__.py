@@ -18,8 +18,9 @@ import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import _bootstrap
 from ._handlers import defines, is_asynchronous, method_names
+from ._loader.bootstrap import call, is_served, load
+from ._loader.errors import LoadError, failed, format_traceback
 from ._options import Options
 
 
@@ -31,7 +32,7 @@ class Cfg(NamedTuple):
     config: str | None
 
 
-class NotServed(_bootstrap.LoadError):
+class NotServedError(LoadError):
     """Of what would be called as a poll loop, and is none."""
 
 
@@ -59,8 +60,8 @@ def parse(text: str) -> Cfg:
     )
 
 
-def _malformed(what: str) -> _bootstrap.LoadError:
-    return _bootstrap.LoadError(
+def _malformed(what: str) -> LoadError:
+    return LoadError(
         f'ffi_python3: cfg must be "module,function[,config]": {what}'
     )
 
@@ -68,10 +69,8 @@ def _malformed(what: str) -> _bootstrap.LoadError:
 def describe(cfg: Cfg) -> dict[str, str]:
     """What the cfg loads; LoadError where it does not."""
     what = f"{cfg.module}.{cfg.function}"
-    target = _bootstrap.load(
-        cfg.directory, cfg.module, cfg.fresh, cfg.function
-    )
-    if _bootstrap.is_served(target):
+    target = load(cfg.directory, cfg.module, cfg.fresh, cfg.function)
+    if is_served(target):
         facts = _describe_served(target, what)
     else:
         _try_arguments(target, what)
@@ -91,7 +90,7 @@ def _describe_served(target: Any, what: str) -> dict[str, str]:
     try:
         is_async = is_asynchronous(target)
     except TypeError as error:
-        raise _bootstrap.failed(what, error) from error
+        raise failed(what, error) from error
     facts = {}
     if inspect.isclass(target):
         facts["kind"] = "class, on an event loop" if is_async else "class"
@@ -117,7 +116,7 @@ def _methods(cls: type) -> list[str]:
 
 
 def _try_arguments(target: Any, what: str) -> None:
-    """Raise the NotServed of a callable that cannot start a poll loop.
+    """Raise the NotServedError of a callable that cannot start a poll loop.
 
     Only where the call does not reach its code: it takes other arguments,
     or is a coroutine function.
@@ -136,11 +135,11 @@ def _try_arguments(target: Any, what: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         try:
-            _bootstrap.call(target, what, 0, 0)
-        except _bootstrap.LoadError as error:
+            call(target, what, 0, 0)
+        except LoadError as error:
             # a coroutine that is never awaited ends here, unheard
             traceback.clear_frames(error.__traceback__)
-            raise NotServed(str(error)) from error.__cause__
+            raise NotServedError(str(error)) from error.__cause__
 
 
 def main(arguments: list[str]) -> int:
@@ -153,10 +152,10 @@ def main(arguments: list[str]) -> int:
     try:
         cfg = parse(text)
         facts = describe(cfg)
-    except _bootstrap.LoadError as error:
+    except LoadError as error:
         print(error, file=sys.stderr)
         if error.__cause__ is not None:
-            text = _bootstrap.format_traceback(error.__cause__)
+            text = format_traceback(error.__cause__)
             print(text, end="", file=sys.stderr)
         if hint := _hint(error):
             print(f"hint: {hint}", file=sys.stderr)
@@ -166,8 +165,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _hint(error: _bootstrap.LoadError) -> str | None:
-    if isinstance(error, NotServed):
+def _hint(error: LoadError) -> str | None:
+    if isinstance(error, NotServedError):
         return "is @serve missing?"
     cause = error.__cause__
     if isinstance(cause, ModuleNotFoundError) and cause.name:

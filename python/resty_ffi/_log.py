@@ -9,9 +9,8 @@ import time
 
 import _resty_ffi
 
-from . import _bootstrap
+from ._loader.errors import LOG_ERR, describe, format_traceback
 
-LOG_ERR = 4
 TRACEBACKS_A_SECOND = 10
 
 
@@ -30,14 +29,14 @@ class Log:
         self._hidden = 0
 
     def __call__(self, error: BaseException) -> str:
-        text = _bootstrap.describe(error)
+        text = describe(error)
         if isinstance(error, asyncio.CancelledError):
             return text
         if self._may_show():
             _resty_ffi.log(
                 LOG_ERR,
                 f"ffi_python3: {self._name}: {text}\n"
-                + _bootstrap.format_traceback(error),
+                + format_traceback(error),
             )
         return text
 

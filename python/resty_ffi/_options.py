@@ -17,6 +17,14 @@ class Options:
     threads: int = 1
     view: bool = False
 
+    def start(
+        self, target: Any, name: str, config: str, tq: int
+    ) -> Callable[[], None]:
+        """Start a runtime of what has these options; see _serve.start."""
+        from . import _serve  # only in nginx
+
+        return _serve.start(target, name, config, tq)
+
 
 @overload
 def serve(target: T, /, *, threads: int = 1, view: bool = False) -> T: ...

@@ -21,16 +21,18 @@ from typing import Any
 
 import _resty_ffi
 
-from . import _bootstrap, _ending
+from . import _ending
 from ._call import call_var
 from ._context import Base
 from ._ending import Ending, describe_tasks
 from ._error import Error
 from ._handlers import Handlers, is_asynchronous, resolve, resolve_async
+from ._loader import leave
+from ._loader.errors import LOG_WARN, describe
+from ._loader.threads import Thread
 from ._log import Log
 from ._options import Options
 
-LOG_WARN = 5
 THREADS, SWITCH_INTERVAL = 0, 1
 
 # Calls a poll takes at once: alone, a thread takes what there is; one of
@@ -50,12 +52,10 @@ LAST_CALLS_S = 1.0
 CLOSE_S = 60.0
 
 
-def start(
-    target: Any, name: str, config: str | None, tq: int
-) -> Callable[[], None]:
+def start(target: Any, name: str, config: str, tq: int) -> Callable[[], None]:
     """Start a runtime; returns what this thread has to do for it next.
 
-    config: the cfg's third part, or None. tq: the queue's handle.
+    config: the cfg's third part. tq: the queue's handle.
     Raises what the class's __init__ raises.
     """
     options: Options = target.__resty_ffi__
@@ -68,7 +68,7 @@ def start(
     if interval > 0:
         sys.setswitchinterval(interval / 1000)
     Base.renew_here()
-    runtime = make(target, name, config or "", tq, threads, options)
+    runtime = make(target, name, config, tq, threads, options)
     runtime.open()
     return functools.partial(runtime.base.copy().run, runtime.run)
 
@@ -145,7 +145,7 @@ class _Threads(_Runtime):
 
     def _spawn(self, name: str) -> None:
         serve = functools.partial(self.base.copy().run, self.run)
-        _bootstrap.Thread(serve, name).start()
+        Thread(serve, name).start()
 
     def run(self) -> None:
         _resty_ffi.name(self._tq, threading.current_thread().name[-15:])
@@ -221,7 +221,7 @@ class _Loop(_Runtime):
 
     def _break(self, error: Exception) -> None:
         """End without the loop; nginx sees that nobody takes calls now."""
-        why = _bootstrap.describe(error)
+        why = describe(error)
         self._tell(
             f"its event loop does not run any more: {why};"
             " rt:__reload() makes a fresh runtime"
@@ -404,6 +404,7 @@ class _Loop(_Runtime):
 
 
 _loops: weakref.WeakSet[_Loop] = weakref.WeakSet()
+leave.callbacks.append(log_tasks)
 
 
 async def _run(

@@ -28,11 +28,11 @@ from concurrent.futures import Future
 from typing import Any
 
 from . import _ending
-from ._bootstrap import describe
 from ._call import call_var
 from ._context import Base
 from ._error import Error
 from ._handlers import is_asynchronous, resolve, resolve_async
+from ._loader.errors import describe
 from ._local import Answer, LocalCall, logger, run_loop, start_thread
 from ._options import Options
 

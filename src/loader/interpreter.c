@@ -14,9 +14,17 @@
 #include "venv.h"
 
 #include "bootstrap_py.h"
+#include "errors_py.h"
 #include "fresh_py.h"
 #include "imports_py.h"
+#include "leave_py.h"
 #include "main_thread_py.h"
+#include "threads_py.h"
+
+
+/* a module, the file in its stacks, and its source */
+#define COMPILED_IN(name)                                                     \
+    { "resty_ffi._loader." #name, "<resty_ffi " #name ">", name ## _py }
 
 
 static pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER;
@@ -197,11 +205,13 @@ run_bootstrap(void)
         const char           *file;
         const unsigned char  *source;
     } modules[] = {
-        { "_resty_ffi_imports", "<resty_ffi imports>", imports_py },
-        { "_resty_ffi_main_thread", "<resty_ffi main_thread>",
-          main_thread_py },
-        { "_resty_ffi_fresh", "<resty_ffi fresh>", fresh_py },
-        { "_resty_ffi_bootstrap", "<resty_ffi bootstrap>", bootstrap_py }
+        COMPILED_IN(errors),
+        COMPILED_IN(imports),
+        COMPILED_IN(main_thread),
+        COMPILED_IN(fresh),
+        COMPILED_IN(threads),
+        COMPILED_IN(leave),
+        COMPILED_IN(bootstrap)
     };
 
     size_t     i;

@@ -51,8 +51,8 @@ PyGILState_STATE interpreter_attach(void);
 void interpreter_detach(PyGILState_STATE state);
 
 /*
- * GIL held, interpreter started.  The module of
- * python/resty_ffi/_bootstrap.py, compiled into this library; a new reference.
+ * GIL held, interpreter started.  The module resty_ffi._loader.bootstrap,
+ * compiled into this library as all of its folder is; a new reference.
  */
 PyObject *interpreter_bootstrap(void);
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from resty_ffi import _fresh
+from resty_ffi._loader import fresh
 
 PATIENCE = 15
 TIME = (1_700_000_000, 1_700_000_000)
@@ -48,7 +48,7 @@ class Package:
 
     def load(self, name: str = "mod", *, again: bool = False) -> Any:
         name = f"{self.name}.{name}"
-        return _fresh.load(name, lambda module: module, again)[0]
+        return fresh.load_fresh(name, lambda module: module, again)[0]
 
     def loaded(self) -> dict[str, object]:
         return {
@@ -159,7 +159,7 @@ def test_what_the_load_wants_of_it_belongs_to_it(pkg: Package) -> None:
     old = pkg.load()
     pkg.put(mod="handlers = len")
     with pytest.raises(AttributeError):
-        _fresh.load(f"{pkg.name}.mod", lambda module: module.handler)
+        fresh.load_fresh(f"{pkg.name}.mod", lambda module: module.handler)
     assert pkg["mod"] is old
     assert sys.modules[pkg.name].mod is old
 
@@ -176,7 +176,7 @@ def test_taking_it_back(pkg: Package) -> None:
     old = pkg.load()
     before = pkg.loaded()
     pkg.put(near="V = 2", late="V = 2")
-    _, undo = _fresh.load(f"{pkg.name}.mod", lambda module: module)
+    _, undo = fresh.load_fresh(f"{pkg.name}.mod", lambda module: module)
     importlib.import_module(f"{pkg.name}.late")
     undo()
     assert pkg.loaded() == before
@@ -187,7 +187,7 @@ def test_it_is_not_taken_back_from_another_load(pkg: Package) -> None:
     pkg.put(init="", mod="V = 1")
     pkg.load()
     pkg.put(mod="V = 2")
-    _, undo = _fresh.load(f"{pkg.name}.mod", lambda module: module)
+    _, undo = fresh.load_fresh(f"{pkg.name}.mod", lambda module: module)
     pkg.put(mod="V = 3")
     new = pkg.load()
     undo()
@@ -312,10 +312,10 @@ def test_single_files_beside_each_other(tmp_path: Path, pkg: Package) -> None:
     beside = f"{pkg.name}_beside"
     pkg.write(f"{pkg.name}.py", f"import {beside} as beside\nV = 1")
     pkg.write(f"{beside}.py", "V = 1")
-    old = _fresh.load(pkg.name, lambda module: module)[0]
+    old = fresh.load_fresh(pkg.name, lambda module: module)[0]
     pkg.write(f"{pkg.name}.py", f"import {beside} as beside\nV = 2")
     pkg.write(f"{beside}.py", "V = 2")
-    new = _fresh.load(pkg.name, lambda module: module)[0]
+    new = fresh.load_fresh(pkg.name, lambda module: module)[0]
     assert (old.V, new.V, new.beside.V) == (1, 2, 1)
     assert new.beside is old.beside
     del sys.modules[beside]
@@ -523,7 +523,7 @@ def test_a_lock_of_one_package_is_not_that_of_another(pkg: Package) -> None:
     pkg.put(init="", mod="")
     other = Package(pkg.folder)
     other.put(init="", mod="")
-    with _fresh._lock(other.name):
+    with fresh._lock(other.name):
         at_once(pkg.load)
 
 

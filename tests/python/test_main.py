@@ -203,7 +203,7 @@ def test_the_traceback_is_shown(folder: Path) -> None:
     assert first == "ffi_python3: bad: ZeroDivisionError: division by zero"
     assert rest[0] == "Traceback (most recent call last):"
     assert any(line.strip() == "1 / 0" for line in rest)
-    assert "_bootstrap.py" not in done.stderr.replace("<frozen", "")
+    assert "bootstrap.py" not in done.stderr.replace("<frozen", "")
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,10 @@ def test_what_close_finds(nginx: Nginx, name: str, method: str) -> None:
 
 
 def test_variables_of_old_versions_are_not_kept(nginx: Nginx) -> None:
-    kept = "import _resty_ffi_bootstrap as it; result = len(it._imported)"
+    kept = (
+        "from resty_ffi._loader import bootstrap;"
+        " result = len(bootstrap._imported)"
+    )
     cfg = "versioned?,handler"
     counts = []
     for number in range(5):

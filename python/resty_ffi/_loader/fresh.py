@@ -1,7 +1,5 @@
 """`module?`: imports it, and its package, from source where that has changed.
 
-Compiled into libffi_python3.so, beside _bootstrap.py.
-
 A package is imported anew as a whole, so that no runtime mixes two versions of
 it: its modules leave sys.modules, and the one that was asked for and those
 that have changed are imported into new module objects. The old ones are never
@@ -21,12 +19,9 @@ from _thread import LockType, allocate_lock
 from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING or __package__:
-    from . import _imports
-else:
-    import _resty_ffi_imports as _imports
+from .imports import Finder, prepare
 
 T = TypeVar("T")
 Undo = Callable[[], None]
@@ -41,7 +36,7 @@ _locks: dict[str, LockType] = {}
 _executed: dict[str, Sources] = {}
 
 
-def load(
+def load_fresh(
     name: str, pick: Callable[[Any], T], again: bool = False
 ) -> tuple[T, Undo]:
     """What pick makes of the module, imported afresh where it has changed.
@@ -54,7 +49,7 @@ def load(
     with _lock(top):
         _executed.setdefault(top, {})
         importlib.invalidate_caches()
-        _imports.prepare(name)
+        prepare(name)
         _finder.install()
         _wait_for_imports(top)
         before = _Before(top)
@@ -86,7 +81,7 @@ def load_cached(name: str) -> Any:
     """The module as an import gives it, when no load of it is under way."""
     with _lock(_top(name)):
         importlib.invalidate_caches()
-        _imports.prepare(name)
+        prepare(name)
         return importlib.import_module(name)
 
 
@@ -269,7 +264,7 @@ class _Loader(SourceFileLoader):
         exec(self.source_to_code(source, self.path), vars(module))
 
 
-class _Finder(_imports.Finder):
+class _Finder(Finder):
     """Gives the modules of some packages their _Loader."""
 
     def minds(self, name: str) -> bool:

@@ -1,7 +1,4 @@
-"""Imports that are not in a worker what they are elsewhere.
-
-Compiled into libffi_python3.so, beside _bootstrap.py.
-"""
+"""Imports that are not in a worker what they are elsewhere."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What Python gives its main thread only, for code that expects to be there.
 
-Compiled into libffi_python3.so, beside _bootstrap.py. No code of users' runs
+No code of users' runs
 on Python's main thread, and signals are nginx's: what asks for one, on
 whatever thread, is ignored, and error.log is told so once for each module.
 While a thread imports a module or is in its init, asyncio makes a loop where
@@ -20,14 +20,10 @@ import threading
 from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING or __package__:
-    from . import _imports
-else:
-    import _resty_ffi_imports as _imports
-
-LOG_WARN = 5
+from .errors import LOG_WARN, log
+from .imports import Finder
 
 # nginx's workers have handlers of their own for these.
 OF_NGINX = {
@@ -146,11 +142,9 @@ def _name(number: int) -> str:
 def _ignore(what: str) -> None:
     module = _asking()
     if module not in _told and len(_told) < MAX_TOLD:
-        import _resty_ffi  # only where this is compiled in
-
         _told.add(module)
         text = f"{what} is ignored: signals are nginx's"
-        _resty_ffi.log(LOG_WARN, f"ffi_python3: {module}: {text}")
+        log(LOG_WARN, f"ffi_python3: {module}: {text}")
 
 
 def _asking() -> str:
@@ -206,7 +200,7 @@ _CHANGES: dict[str, Callable[[Any], None]] = {
 }
 
 
-class _Finder(_imports.Finder):
+class _Finder(Finder):
     """Has those modules changed when they have been executed."""
 
     def minds(self, name: str) -> bool:
@@ -230,5 +224,5 @@ def _change_after(spec: ModuleSpec, change: Callable[[Any], None]) -> None:
     loader.exec_module = exec_module  # type: ignore[method-assign]
 
 
-if __name__ == "_resty_ffi_main_thread":
+if "_resty_ffi" in sys.builtin_module_names:
     install()
