@@ -223,9 +223,8 @@ build/loader/test_loader: tests/loader/test_loader.c $(PY_C) $(PY_SOURCES) \
 # ---- the fuzzers in C: tests/fuzz runs them
 
 FUZZ_CC := clang
-FUZZERS := build/fuzz/fuzz_cfg build/fuzz/fuzz_handles
+FUZZERS := build/fuzz/fuzz_handles
 
-build/fuzz/fuzz_cfg: src/loader/cfg.c src/loader/cfg.h
 build/fuzz/fuzz_handles: \
     $(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)) \
     $(wildcard src/bridge/*.c src/bridge/*.h include/*.h)

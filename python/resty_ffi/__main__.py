@@ -16,81 +16,43 @@ import sys
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ._handlers import defines, is_asynchronous, method_names
 from ._loader.bootstrap import call, is_served, load
+from ._loader.cfg import Cfg, parse
 from ._loader.errors import LoadError, failed, format_traceback
 from ._options import Options
-
-
-class Cfg(NamedTuple):
-    directory: str | None
-    module: str
-    fresh: bool
-    function: str
-    config: str | None
 
 
 class NotServedError(LoadError):
     """Of what would be called as a poll loop, and is none."""
 
 
-def parse(text: str) -> Cfg:
-    """The parts of a cfg; LoadError where it is none."""
-    if not text:
-        raise _malformed("it is empty")
-    path, *rest = text.split(",", 2)
-    if not rest:
-        raise _malformed("it has no comma")
-    function, config = rest[0], rest[1] if len(rest) > 1 else None
-    directory, slash, module = path.rpartition("/")
-    fresh = module.endswith("?")
-    module = module.removesuffix("?")
-    if not module:
-        raise _malformed("its module is empty")
-    if not function:
-        raise _malformed("its function is empty")
-    return Cfg(
-        (directory or "/") if slash else None,
-        module,
-        fresh,
-        function,
-        config,
-    )
-
-
-def _malformed(what: str) -> LoadError:
-    return LoadError(
-        f'ffi_python3: cfg must be "module,function[,config]": {what}'
-    )
-
-
 def describe(cfg: Cfg) -> dict[str, str]:
     """What the cfg loads; LoadError where it does not."""
-    what = f"{cfg.module}.{cfg.function}"
-    target = load(cfg.directory, cfg.module, cfg.fresh, cfg.function)
+    target = load(cfg)
     if is_served(target):
-        facts = _describe_served(target, what)
+        facts = _describe_served(target, cfg)
     else:
-        _try_arguments(target, what)
+        _try_arguments(target, cfg)
         facts = {"kind": "poll loop: function(cfg, tq)"}
-    config = "none" if cfg.config is None else repr(cfg.config)
+    config = "none" if cfg.config is None else repr(os.fsdecode(cfg.config))
     file = getattr(sys.modules.get(cfg.module), "__file__", None)
     return {
-        "loads": what,
+        "loads": cfg.what,
         "file": (file or "none") + (", read afresh" if cfg.fresh else ""),
         **facts,
         "config": config,
     }
 
 
-def _describe_served(target: Any, what: str) -> dict[str, str]:
+def _describe_served(target: Any, cfg: Cfg) -> dict[str, str]:
     options: Options = target.__resty_ffi__
     try:
         is_async = is_asynchronous(target)
     except TypeError as error:
-        raise failed(what, error) from error
+        raise failed(cfg.what, error) from error
     facts = {}
     if inspect.isclass(target):
         facts["kind"] = "class, on an event loop" if is_async else "class"
@@ -115,7 +77,7 @@ def _methods(cls: type) -> list[str]:
     ]
 
 
-def _try_arguments(target: Any, what: str) -> None:
+def _try_arguments(target: Any, cfg: Cfg) -> None:
     """Raise the NotServedError of a callable that cannot start a poll loop.
 
     Only where the call does not reach its code: it takes other arguments,
@@ -135,7 +97,7 @@ def _try_arguments(target: Any, what: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         try:
-            call(target, what, 0, 0)
+            call(target, cfg, 0, 0)
         except LoadError as error:
             # a coroutine that is never awaited ends here, unheard
             traceback.clear_frames(error.__traceback__)
@@ -150,7 +112,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("cfg", help="module,function[,config]")
     text = parser.parse_args(arguments).cfg
     try:
-        cfg = parse(text)
+        cfg = parse(os.fsencode(text))
         facts = describe(cfg)
     except LoadError as error:
         print(error, file=sys.stderr)

@@ -14,6 +14,7 @@
 #include "venv.h"
 
 #include "bootstrap_py.h"
+#include "cfg_py.h"
 #include "errors_py.h"
 #include "fresh_py.h"
 #include "imports_py.h"
@@ -206,6 +207,7 @@ run_bootstrap(void)
         const unsigned char  *source;
     } modules[] = {
         COMPILED_IN(errors),
+        COMPILED_IN(cfg),
         COMPILED_IN(imports),
         COMPILED_IN(main_thread),
         COMPILED_IN(fresh),

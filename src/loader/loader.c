@@ -1,10 +1,10 @@
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "resty_ffi.h"
 
-#include "cfg.h"
 #include "interpreter.h"
 #include "leave.h"
 #include "report.h"
@@ -16,8 +16,8 @@ const int  resty_ffi_async = 1;
 
 typedef struct {
     void   *tq;
-    cfg_t   cfg;
-    char    text[];
+    bool    has_cfg;
+    char    cfg[];
 } start_t;
 
 
@@ -28,41 +28,33 @@ report(void *tq, const char *err)
 }
 
 
-static void
-free_start(PyObject *capsule)
-{
-    free(PyCapsule_GetPointer(capsule, NULL));
-}
-
-
 /*
  * GIL held.  Python has a thread of its own load it, which reports; -1 with
- * an exception set.  Takes s.
+ * an exception set.
  */
 static int
-load(start_t *s)
+load(const start_t *s)
 {
-    PyObject  *bootstrap, *capsule, *result;
+    PyObject  *bootstrap, *cfg, *result;
 
-    capsule = PyCapsule_New(s, NULL, free_start);
-    if (capsule == NULL) {
-        free(s);
+    /* these bytes are what the function of a poll loop reads */
+
+    cfg = s->has_cfg ? PyBytes_FromString(s->cfg) : Py_NewRef(Py_None);
+    if (cfg == NULL) {
         return -1;
     }
 
     bootstrap = interpreter_bootstrap();
 
-    result = PyObject_CallMethod(bootstrap, "start_thread", "zsisKKyO",
-                                 s->cfg.directory, s->cfg.module,
-                                 (int) s->cfg.fresh, s->cfg.function,
-                                 (unsigned long long)
-                                     (uintptr_t) s->cfg.config,
-                                 (unsigned long long) (uintptr_t) s->tq,
-                                 s->cfg.config, capsule);
+    result = PyObject_CallMethod(bootstrap, "start_thread", "OKK", cfg,
+                                 (unsigned long long) (uintptr_t)
+                                     (s->has_cfg ? PyBytes_AS_STRING(cfg)
+                                                 : NULL),
+                                 (unsigned long long) (uintptr_t) s->tq);
 
     Py_XDECREF(result);
     Py_DECREF(bootstrap);
-    Py_DECREF(capsule);
+    Py_DECREF(cfg);
 
     return result ? 0 : -1;
 }
@@ -71,17 +63,14 @@ load(start_t *s)
 static void *
 start_thread(void *arg)
 {
-    void              *tq;
     start_t           *s = arg;
     char               why[512], text[600];
     PyGILState_STATE   state;
 
-    tq = s->tq;
-
     if (!interpreter_start(why, sizeof(why))) {
         snprintf(text, sizeof(text), "ffi_python3: %s", why);
         resty_ffi_log(RESTY_FFI_LOG_ERR, text, (int) strlen(text));
-        report(tq, text);
+        report(s->tq, text);
         free(s);
         return NULL;
     }
@@ -90,10 +79,11 @@ start_thread(void *arg)
 
     if (load(s) == -1) {
         PyErr_Print();
-        report(tq, "ffi_python3: internal error: see error.log");
+        report(s->tq, "ffi_python3: internal error: see error.log");
     }
 
     interpreter_detach(state);
+    free(s);
 
     return NULL;
 }
@@ -121,10 +111,8 @@ resty_ffi_report(void *tq)
 int
 libffi_init(char *cfg, void *tq)
 {
-    char         text[128];
-    size_t       size;
-    start_t     *s;
-    const char  *wrong;
+    size_t    size;
+    start_t  *s;
 
     size = cfg ? strlen(cfg) + 1 : 0;
 
@@ -134,19 +122,10 @@ libffi_init(char *cfg, void *tq)
     }
 
     s->tq = tq;
+    s->has_cfg = cfg != NULL;
 
     if (cfg) {
-        memcpy(s->text, cfg, size);
-    }
-
-    wrong = cfg_parse(&s->cfg, cfg ? s->text : NULL);
-    if (wrong) {
-        snprintf(text, sizeof(text),
-                 "ffi_python3: cfg must be \"module,function[,config]\": %s",
-                 wrong);
-        report(tq, text);
-        free(s);
-        return 0;
+        memcpy(s->cfg, cfg, size);
     }
 
     if (interpreter_thread(tq, start_thread, s) != 0) {

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from resty_ffi.__main__ import Cfg, parse
-
 ROOT = Path(__file__).resolve().parents[2]
 
 SOURCE = """
@@ -84,43 +82,6 @@ def error(folder: Path, cfg: str) -> str:
     done = run(folder, cfg, "empty", str(folder))
     assert (done.returncode, done.stdout) == (1, "")
     return done.stderr.splitlines()[0]
-
-
-@pytest.mark.parametrize(
-    ("text", "cfg"),
-    [
-        ("m,f", Cfg(None, "m", False, "f", None)),
-        ("m,f,", Cfg(None, "m", False, "f", "")),
-        ("m,f,a,b,,c,", Cfg(None, "m", False, "f", "a,b,,c,")),
-        ("m?,f,?", Cfg(None, "m", True, "f", "?")),
-        ("m??,f", Cfg(None, "m?", True, "f", None)),
-        ("p.m,f,/x", Cfg(None, "p.m", False, "f", "/x")),
-        ("/srv/a b/p.m?,f", Cfg("/srv/a b", "p.m", True, "f", None)),
-        ("/m,f", Cfg("/", "m", False, "f", None)),
-        ("./m,f", Cfg(".", "m", False, "f", None)),
-    ],
-)
-def test_grammar(text: str, cfg: Cfg) -> None:
-    assert parse(text) == cfg
-
-
-@pytest.mark.parametrize(
-    ("cfg", "reason"),
-    [
-        ("", "it is empty"),
-        ("m", "it has no comma"),
-        (",f", "its module is empty"),
-        ("?,f", "its module is empty"),
-        ("/srv/,f", "its module is empty"),
-        ("m,", "its function is empty"),
-        ("m,,c", "its function is empty"),
-        (",", "its module is empty"),
-    ],
-)
-def test_malformed(folder: Path, cfg: str, reason: str) -> None:
-    assert error(folder, cfg) == (
-        f'ffi_python3: cfg must be "module,function[,config]": {reason}'
-    )
 
 
 def test_a_function(folder: Path) -> None:

@@ -12,7 +12,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from .errors import LOG_ERR, LoadError, failed, format_traceback, log
+from .cfg import Cfg, parse
+from .errors import INTERNAL_ERROR, LoadError, failed, log_load_error
 from .fresh import Undo, load_cached, load_fresh
 from .leave import leave
 from .main_thread import starting
@@ -21,8 +22,6 @@ from .threads import Thread, report
 __all__ = ["leave", "load", "report", "start_thread"]
 
 RELOAD = 2
-
-INTERNAL_ERROR = "ffi_python3: internal error: see error.log"
 
 _put_first: set[str] = set()
 
@@ -33,45 +32,32 @@ _imported: dict[contextvars.ContextVar[Any], tuple[Any, str]] = {}
 Serve = Callable[[], None]
 
 
-def start_thread(
-    directory: str | None,
-    module: str,
-    fresh: bool,
-    function: str,
-    cfg: int,
-    tq: int,
-    config: bytes | None,
-    memory: object,
-) -> None:
+def start_thread(text: bytes | None, address: int, tq: int) -> None:
     """Have a thread start the runtime of a cfg, report that, and serve.
 
-    `cfg` and `tq` are addresses for the module's function, 0 is NULL; config
-    are the bytes at cfg, which are there as long as memory is.
+    text: the cfg, whose bytes are at address; tq: the queue's handle.
     """
-    arguments = (directory, module, fresh, function, cfg, tq, config, memory)
     try:
-        Thread(_main, f"{module}.{function}", *arguments).start()
+        cfg = parse(text)
+        config = 0
+        if text is not None and cfg.config is not None:
+            config = address + len(text) - len(cfg.config)
+        Thread(_main, cfg.what, cfg, config, tq, text).start()
+    except LoadError as error:
+        if error.__cause__ is not None:
+            log_load_error(error)
+        _started(tq, str(error))
     except RuntimeError:
         _started(tq, "ffi_python3: no thread to be had")
 
 
-def _main(
-    directory: str | None,
-    module: str,
-    fresh: bool,
-    function: str,
-    cfg: int,
-    tq: int,
-    config: bytes | None,
-    memory: object,
-) -> None:
+def _main(cfg: Cfg, config: int, tq: int, memory: object) -> None:
+    """config: the address of cfg's, which memory keeps; 0: there is none."""
     text: str | None = INTERNAL_ERROR
     serve = None
     try:
         with starting():
-            serve = _new_context().run(
-                start, directory, module, fresh, function, cfg, tq, config
-            )
+            serve = _new_context().run(start, cfg, config, tq)
         text = None
     except LoadError as error:
         text = str(error)
@@ -83,15 +69,7 @@ def _main(
         serve()
 
 
-def start(
-    directory: str | None,
-    module: str,
-    fresh: bool,
-    function: str,
-    cfg: int,
-    tq: int,
-    config: bytes | None,
-) -> Serve | None:
+def start(cfg: Cfg, config: int, tq: int) -> Serve | None:
     """Start the runtime of a cfg, on its own thread.
 
     Returns what that thread has to do when this has been reported; None for
@@ -100,19 +78,14 @@ def start(
     """
     undo = _nothing
     try:
-        again = fresh and _is_reload(tq)
-        target, undo = _load(directory, module, fresh, function, again)
-        _keep_variables(module)
-        what = f"{module}.{function}"
+        target, undo = _load(cfg, cfg.fresh and _is_reload(tq))
+        _keep_variables(cfg.module)
         if is_served(target):
-            return _serve(target, what, config, tq)
-        call(target, what, cfg, tq)
+            return _serve(target, cfg, tq)
+        call(target, cfg, config, tq)
     except LoadError as error:
         undo()
-        full = str(error)
-        if error.__cause__ is not None:
-            full += "\n" + format_traceback(error.__cause__)
-        log(LOG_ERR, full)
+        log_load_error(error)
         raise
     return None
 
@@ -139,37 +112,29 @@ def _keep_variables(module: str) -> None:
     _imported.update(found)
 
 
-def load(
-    directory: str | None, module: str, fresh: bool, function: str
-) -> Any:
+def load(cfg: Cfg) -> Any:
     """The callable that a cfg names; LoadError where there is none."""
-    return _load(directory, module, fresh, function)[0]
+    return _load(cfg)[0]
 
 
-def _load(
-    directory: str | None,
-    module: str,
-    fresh: bool,
-    function: str,
-    again: bool = False,
-) -> tuple[Any, Undo]:
-    what = module
+def _load(cfg: Cfg, again: bool = False) -> tuple[Any, Undo]:
+    what = cfg.module
 
     def pick(loaded: Any) -> Any:
         nonlocal what
-        target = getattr(loaded, function)
-        what = f"{module}.{function}"
+        target = getattr(loaded, cfg.function)
+        what = cfg.what
         if not callable(target):
             kind = type(target).__name__
             raise TypeError(f"{kind!r} object is not callable")
         return target
 
     try:
-        if directory is not None:
-            _put_on_path(directory)
-        if fresh:
-            return load_fresh(module, pick, again)
-        return pick(load_cached(module)), _nothing
+        if cfg.directory is not None:
+            _put_on_path(cfg.directory)
+        if cfg.fresh:
+            return load_fresh(cfg.module, pick, again)
+        return pick(load_cached(cfg.module)), _nothing
     except BaseException as error:
         raise failed(what, error) from error
 
@@ -183,24 +148,24 @@ def is_served(target: Any) -> bool:
     return hasattr(target, "__resty_ffi__")
 
 
-def _serve(target: Any, what: str, config: bytes | None, tq: int) -> Serve:
+def _serve(target: Any, cfg: Cfg, tq: int) -> Serve:
     try:
-        text = (config or b"").decode("utf-8", "surrogateescape")
-        serve: Serve = target.__resty_ffi__.start(target, what, text, tq)
+        config = (cfg.config or b"").decode("utf-8", "surrogateescape")
+        serve: Serve = target.__resty_ffi__.start(target, cfg.what, config, tq)
         return serve
     except BaseException as error:
-        raise failed(what, error) from error
+        raise failed(cfg.what, error) from error
 
 
-def call(target: Any, what: str, cfg: int, tq: int) -> None:
+def call(target: Any, cfg: Cfg, config: int, tq: int) -> None:
     """Start a poll loop; LoadError where that fails."""
     try:
-        rc = target(cfg, tq)
+        rc = target(config, tq)
         told = None if rc == 0 else f"returned {rc!a}, not 0"
     except BaseException as error:
-        raise failed(what, error) from error
+        raise failed(cfg.what, error) from error
     if told is not None:
-        raise LoadError(f"ffi_python3: {what}: {told}")
+        raise LoadError(f"ffi_python3: {cfg.what}: {told}")
 
 
 def _started(tq: int, text: str | None) -> None:

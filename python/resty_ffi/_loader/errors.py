@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 LOG_ERR, LOG_WARN = 4, 5
 
+INTERNAL_ERROR = "ffi_python3: internal error: see error.log"
+
 
 class LoadError(Exception):
     """What Lua is told; the exception behind it is the cause, if any."""
@@ -25,6 +27,14 @@ def log(level: int, text: str) -> None:
     import _resty_ffi  # only in nginx
 
     _resty_ffi.log(level, text)
+
+
+def log_load_error(error: LoadError) -> None:
+    """With the traceback of the exception behind it."""
+    text = str(error)
+    if error.__cause__ is not None:
+        text += "\n" + format_traceback(error.__cause__)
+    log(LOG_ERR, text)
 
 
 def describe(error: BaseException) -> str:

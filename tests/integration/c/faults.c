@@ -196,8 +196,8 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
 
 /* _PyObject_CallMethod_SizeT: what PyObject_CallMethod is before 3.13 */
 #define OF_PYTHON(X)                                                          \
+    X(PyBytes_FromString, 0, SET)                                             \
     X(PyBytes_FromStringAndSize, 0, SET)                                      \
-    X(PyCapsule_New, 0, SET)                                                  \
     X(PyContextVar_Set, 0, SET)                                               \
     X(PyContext_Copy, 0, SET)                                                 \
     X(PyContext_CopyCurrent, 0, SET)                                          \
