@@ -22,13 +22,19 @@ class Error(Exception):
         rc: int,
         body: bytes | bytearray | memoryview | str | None = None,
     ) -> None:
+        super().__init__(rc, body)
+        self.rc = rc
+        self.body = body  # type: ignore[assignment]
+        self.rc, self.body = self._chosen()
+
+    def _chosen(self) -> tuple[int, bytes | None]:
+        """Status and body; raises what __init__ does."""
+        rc = self.rc
         if isinstance(rc, bool) or not isinstance(rc, int):
             raise ValueError(f"rc must be an integer, got {rc!r}")
         if rc == 0 or rc not in INT32:
             raise ValueError(f"rc must be a 32-bit integer, not 0: got {rc}")
-        super().__init__(rc, body)
-        self.rc = rc
-        self.body = _bytes(body)
+        return rc, _bytes(self.body)
 
     def __str__(self) -> str:
         if self.body is None:

@@ -7,9 +7,8 @@ import contextlib
 import threading
 import time
 
-import _resty_ffi
-
 from ._loader.errors import LOG_ERR, describe, format_traceback
+from ._native import native
 
 TRACEBACKS_A_SECOND = 10
 
@@ -33,7 +32,7 @@ class Log:
         if isinstance(error, asyncio.CancelledError):
             return text
         if self._may_show():
-            _resty_ffi.log(
+            native.log(
                 LOG_ERR,
                 f"ffi_python3: {self._name}: {text}\n"
                 + format_traceback(error),
@@ -65,7 +64,7 @@ class Log:
 
     def _tell_hidden(self) -> None:
         if self._hidden:
-            _resty_ffi.log(
+            native.log(
                 LOG_ERR,
                 f"ffi_python3: {self._name}: {self._hidden} more exceptions in"
                 " that second, not shown",

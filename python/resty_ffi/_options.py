@@ -21,7 +21,7 @@ class Options:
         self, target: Any, name: str, config: str, tq: int
     ) -> Callable[[], None]:
         """Start a runtime of what has these options; see _serve.start."""
-        from . import _serve  # only in nginx
+        from . import _serve  # who only imports handlers has no need of it
 
         return _serve.start(target, name, config, tq)
 

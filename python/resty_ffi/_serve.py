@@ -1,7 +1,7 @@
 """Starts what `serve` has marked, inside nginx.
 
 The loader calls `start` with the target that a cfg names, on the thread that
-is to serve it. Calls come from `_resty_ffi.Runtime`, in C; this file is what
+is to serve it. Calls come from `native.Runtime`, in C; this file is what
 happens once per runtime: its threads, its event loop, its end.
 """
 
@@ -19,18 +19,17 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import _resty_ffi
-
 from . import _ending
+from ._answers import Answers
 from ._call import call_var
 from ._context import Base
 from ._ending import Ending, describe_tasks
-from ._error import Error
 from ._handlers import Handlers, is_asynchronous, resolve, resolve_async
 from ._loader import leave
 from ._loader.errors import LOG_WARN, describe
 from ._loader.threads import Thread
 from ._log import Log
+from ._native import native
 from ._options import Options
 
 THREADS, SWITCH_INTERVAL = 0, 1
@@ -63,8 +62,8 @@ def start(target: Any, name: str, config: str, tq: int) -> Callable[[], None]:
     threads = options.threads
     # Who writes Lua cannot know whether methods may leave the loop's thread.
     if make is _Threads or threads > 1:
-        threads = int(_resty_ffi.option(tq, THREADS, threads))
-    interval = _resty_ffi.option(tq, SWITCH_INTERVAL, 0)
+        threads = int(native.option(tq, THREADS, threads))
+    interval = native.option(tq, SWITCH_INTERVAL, 0)
     if interval > 0:
         sys.setswitchinterval(interval / 1000)
     Base.renew_here()
@@ -105,16 +104,14 @@ class _Runtime:
         """Serve until the runtime is unloaded, and end it."""
         raise NotImplementedError
 
-    def _make(self, handlers: Handlers) -> _resty_ffi.Runtime:
+    def _make(self, handlers: Handlers) -> native.Runtime:
         self.base = Base()
-        return _resty_ffi.Runtime(
+        return native.Runtime(
             tq=self._tq,
-            name=self._name,
             handler=handlers.function,
             methods=handlers.methods,
             coroutines=handlers.coroutines,
-            error_type=Error,
-            describe=self._log,
+            answers=Answers(self._name, self._log),
             run=_run,
             call_var=call_var,
             context=self.base.context,
@@ -127,12 +124,13 @@ class _Threads(_Runtime):
     """Plain handlers: each thread takes calls and answers them."""
 
     def open(self) -> None:
-        _resty_ffi.name(self._tq, self._name)
+        native.name(self._tq, self._name)
         handlers = resolve(self._target, self._config)
         self._runtime = self._make(handlers)
         self._left = 1
         self._lock = threading.Lock()
         self._close = handlers.close
+        self._closed = threading.Event()
         try:
             for number in range(2, self._threads + 1):
                 with self._lock:
@@ -144,11 +142,15 @@ class _Threads(_Runtime):
             raise
 
     def _spawn(self, name: str) -> None:
-        serve = functools.partial(self.base.copy().run, self.run)
+        serve = functools.partial(self.base.copy().run, self._serve)
         Thread(serve, name).start()
 
     def run(self) -> None:
-        _resty_ffi.name(self._tq, threading.current_thread().name[-15:])
+        self._serve()
+        self._closed.wait()
+
+    def _serve(self) -> None:
+        native.name(self._tq, threading.current_thread().name[-15:])
         if self._threads == 1:
             self._runtime.serve(BATCH, sys.getswitchinterval() / 2)
         else:
@@ -170,6 +172,7 @@ class _Threads(_Runtime):
                 except BaseException as error:
                     self._log(error)
             self._log.tell_hidden()
+            self._closed.set()
 
 
 class _Loop(_Runtime):
@@ -181,14 +184,14 @@ class _Loop(_Runtime):
     """
 
     def open(self) -> None:
-        _resty_ffi.name(self._tq, self._name)
+        native.name(self._tq, self._name)
         self._loop = _new_event_loop()
         self._ending = Ending(
             self._loop,
             self._name,
             self._log,
             self._tell,
-            no_bound=_resty_ffi.exiting,
+            no_bound=native.exiting,
         )
         asyncio.set_event_loop(self._loop)
         try:
@@ -210,7 +213,7 @@ class _Loop(_Runtime):
         self._close()
         self._ending.end()
         for number in list(self._runtime.tasks):
-            self._runtime.drop(number)
+            self._runtime.cancel(number)
         if self._threads > 1:
             self._pool.shutdown(wait=False)
         self._log.tell_hidden()
@@ -227,7 +230,7 @@ class _Loop(_Runtime):
             " rt:__reload() makes a fresh runtime"
         )
         for number in list(self._runtime.tasks):
-            self._runtime.drop(number)
+            self._runtime.cancel(number)
         self._log.tell_hidden()
         _loops.discard(self)
         del self._runtime, self._ending
@@ -238,7 +241,7 @@ class _Loop(_Runtime):
             self._tell(f"the worker leaves without {describe_tasks(tasks)}")
 
     def _tell(self, text: str) -> None:
-        _resty_ffi.log(LOG_WARN, f"ffi_python3: {self._name}: {text}")
+        native.log(LOG_WARN, f"ffi_python3: {self._name}: {text}")
 
     async def _open(self) -> None:
         # in the running loop, for clients that want one
@@ -256,13 +259,13 @@ class _Loop(_Runtime):
         else:
             self._runtime.adopt = self._adopt
         self._unloaded = False
-        self._awake = False
+        self._keeps_house = False
         # the runtime has none any more once it has been told of the unload
         self._fileno = self._runtime.fileno()
         self._loop.add_reader(self._fileno, self._accept)
         self._loop.call_soon(self._accept)
 
-    def _adopt(self, call: _resty_ffi.Call, value: Any, number: int) -> bool:
+    def _adopt(self, call: native.Call, value: Any, number: int) -> bool:
         """Answer a call with a future's result; False where it is none.
 
         ValueError where it is another loop's, whose thread would answer.
@@ -277,7 +280,7 @@ class _Loop(_Runtime):
 
     def _settle(
         self,
-        call: _resty_ffi.Call,
+        call: native.Call,
         number: int,
         future: asyncio.Future[Any],
     ) -> None:
@@ -305,7 +308,7 @@ class _Loop(_Runtime):
         except BaseException as error:
             # nothing else may tell of what waits any more
             if not self._unloaded:
-                self._runtime.wake()
+                self._runtime.notify()
             self._log(error)
 
     def _take(self) -> None:
@@ -319,12 +322,12 @@ class _Loop(_Runtime):
             self._unloaded = True
             self._loop.remove_reader(self._fileno)
             self._loop.stop()
-        if not self._awake and (runtime.tasks or runtime.collect()):
-            self._awake = True
+        if not self._keeps_house and (runtime.tasks or runtime.collect()):
+            self._keeps_house = True
             self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
 
     def _keep_house(self) -> None:
-        self._awake = False
+        self._keeps_house = False
         try:
             self._reap()
             if self._cancel(_overdue(self._runtime)):
@@ -348,7 +351,7 @@ class _Loop(_Runtime):
         for number, task in list(tasks.items()):
             if task.done() and number not in self._adopted:
                 del tasks[number]
-                self._runtime.drop(number)
+                self._runtime.cancel(number)
         for number in self._cancelled.keys() - tasks.keys():
             del self._cancelled[number]
 
@@ -360,7 +363,7 @@ class _Loop(_Runtime):
             try:
                 self._cancel(runtime.cancelled())
                 self._cancel(_overdue(runtime))
-                if exits is None and _resty_ffi.exiting():
+                if exits is None and native.exiting():
                     self._cancel(list(runtime.tasks))
                     exits = time.monotonic()
             except MemoryError as error:
@@ -408,7 +411,7 @@ leave.callbacks.append(log_tasks)
 
 
 async def _run(
-    call: _resty_ffi.Call,
+    call: native.Call,
     handler: Callable[[bytes], Awaitable[object]],
     request: bytes,
     tasks: dict[int, asyncio.Task[None]],
@@ -443,7 +446,7 @@ def _spawner(
     return loop.create_task
 
 
-def _overdue(runtime: _resty_ffi.Runtime) -> list[int]:
+def _overdue(runtime: native.Runtime) -> list[int]:
     """Calls nobody can wait for: a killed thread tells nobody.
 
     A caller that lives has been told by its own timer, which may be late;
@@ -452,7 +455,7 @@ def _overdue(runtime: _resty_ffi.Runtime) -> list[int]:
     past = time.monotonic() - OVERDUE_S
     overdue = []
     for number in runtime.tasks:
-        deadline = _resty_ffi.deadline(number)
+        deadline = native.deadline(number)
         if deadline is not None and deadline <= past:
             overdue.append(number)
     return overdue
@@ -461,7 +464,7 @@ def _overdue(runtime: _resty_ffi.Runtime) -> list[int]:
 class _Replies:
     """The last answers, whose objects and whose fate nginx's thread has."""
 
-    def __init__(self, runtime: _resty_ffi.Runtime) -> None:
+    def __init__(self, runtime: native.Runtime) -> None:
         self._runtime = runtime
         self._end: float | None = None
 
@@ -469,7 +472,7 @@ class _Replies:
         """Whether to wait: they all come back, unless the worker leaves."""
         if not self._runtime.outstanding:
             return False
-        if not _resty_ffi.exiting():
+        if not native.exiting():
             return True
         now = time.monotonic()
         if self._end is None:

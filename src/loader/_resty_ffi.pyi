@@ -9,7 +9,7 @@ from contextvars import Context, ContextVar
 from typing import Any, final
 
 from resty_ffi import Call as AnyCall
-from resty_ffi import Error
+from resty_ffi._answers import Answers
 
 _Handler = Callable[..., Any]
 
@@ -62,12 +62,10 @@ class Runtime:
     def __new__(
         cls,
         tq: int,
-        name: str,
         handler: _Handler | None,
         methods: dict[str, _Handler] | None,
         coroutines: frozenset[_Handler],
-        error_type: type[Error],
-        describe: Callable[[BaseException], str],
+        answers: Answers,
         run: Callable[..., Coroutine[Any, Any, None]],
         call_var: ContextVar[AnyCall | None],
         context: Context,
@@ -78,7 +76,7 @@ class Runtime:
     def accept(self, limit: int, /) -> int: ...
     def answer(self, task: int, /) -> None: ...
     def cancelled(self) -> list[int]: ...
-    def drop(self, task: int, /) -> None: ...
+    def cancel(self, task: int, /) -> None: ...
     def fileno(self) -> int: ...
-    def wake(self) -> None: ...
+    def notify(self) -> None: ...
     def collect(self) -> bool: ...

@@ -287,8 +287,8 @@ dispatch_accept(runtime_t *self, PyObject *limit)
     armed = resty_ffi_arm(self->tq);
 
     if (armed == -1) {
-        PyErr_Format(PyExc_OSError, "%U: its eventfd has been closed, by "
-                     "os.closerange() perhaps", self->name);
+        PyErr_SetString(PyExc_OSError, "its eventfd has been closed, by "
+                        "os.closerange() perhaps");
         return NULL;
     }
 
@@ -327,7 +327,7 @@ dispatch_cancelled(runtime_t *self, PyObject *unused)
 
 
 PyObject *
-dispatch_drop(runtime_t *self, PyObject *number)
+dispatch_cancel(runtime_t *self, PyObject *number)
 {
     static const char  text[] = "CancelledError";
 
@@ -363,7 +363,7 @@ dispatch_fileno(runtime_t *self, PyObject *unused)
 
 
 PyObject *
-dispatch_wake(runtime_t *self, PyObject *unused)
+dispatch_notify(runtime_t *self, PyObject *unused)
 {
     (void) unused;
 

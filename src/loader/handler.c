@@ -1,14 +1,9 @@
 #include "handler.h"
 
-#include <stdio.h>
-
 #include "resty_ffi.h"
 
 #include "interpreter.h"
 #include "request.h"
-
-
-#define NO_METHOD   404
 
 
 PyObject *
@@ -62,29 +57,19 @@ failed:
 
 
 static void
-answer_no_method(runtime_t *self, void *task, const char *name, int len)
+answer_no_method(runtime_t *self, void *task, PyObject *name)
 {
-    int          n;
-    char         text[256];
-    const char  *of;
+    PyObject  *error;
 
-    of = PyUnicode_AsUTF8(self->name);
-    if (of == NULL) {
-        PyErr_Clear();
-        of = "it";
-    }
+    error = PyObject_CallMethod(self->answers, "no_method", "(O)", name);
 
-    if (len) {
-        n = snprintf(text, sizeof(text),
-                     "AttributeError: %.80s has no method '%.*s'", of,
-                     len < 100 ? len : 100, name);
+    if (error) {
+        runtime_fail(self, task, error, NULL);
+        Py_DECREF(error);
+
     } else {
-        n = snprintf(text, sizeof(text),
-                     "AttributeError: %.80s has no method '__call__', which "
-                     "rt(request) needs", of);
+        runtime_fail_current(self, task, NULL);
     }
-
-    resty_ffi_respond_copy(task, NO_METHOD, text, (size_t) n);
 }
 
 
@@ -112,15 +97,16 @@ handler_of(runtime_t *self, void *task)
     key = PyUnicode_DecodeUTF8(name ? name : "", len, "surrogateescape");
     if (key) {
         handler = PyDict_GetItemWithError(self->methods, key);
-        Py_DECREF(key);
     }
 
     if (PyErr_Occurred()) {
         runtime_fail_current(self, task, NULL);
 
     } else if (handler == NULL) {
-        answer_no_method(self, task, name ? name : "", len);
+        answer_no_method(self, task, key);
     }
+
+    Py_XDECREF(key);
 
     return handler;
 }

@@ -1,6 +1,5 @@
 #include "runtime.h"
 
-#include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <structmember.h>
@@ -50,57 +49,24 @@ void
 runtime_answer(runtime_t *self, void *task, PyObject *value,
     PyObject *callbacks)
 {
+    PyObject  *error;
+
     if (reply_send(self->replies, task, 0, value, callbacks) == 0) {
         return;
     }
 
     if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-        PyErr_Format(PyExc_TypeError, "%U: returned %.100s, not bytes, str, "
-                     "a buffer or None", self->name,
-                     Py_TYPE(value)->tp_name);
+        PyErr_Clear();
+
+        error = PyObject_CallMethod(self->answers, "wrong_type", "(O)", value);
+        if (error) {
+            runtime_fail(self, task, error, callbacks);
+            Py_DECREF(error);
+            return;
+        }
     }
 
     runtime_fail_current(self, task, callbacks);
-}
-
-
-/* resty_ffi.Error: status and body are the handler's choice */
-static int
-send_chosen(runtime_t *self, void *task, PyObject *error,
-    PyObject *callbacks)
-{
-    int        sent;
-    long       rc;
-    PyObject  *number, *body;
-
-    sent = -1;
-    body = NULL;
-
-    number = PyObject_GetAttrString(error, "rc");
-    if (number == NULL) {
-        goto done;
-    }
-
-    rc = PyLong_AsLong(number);
-    if (rc == 0 || rc < INT_MIN || rc > INT_MAX
-        || (rc == -1 && PyErr_Occurred()))
-    {
-        goto done;
-    }
-
-    body = PyObject_GetAttrString(error, "body");
-    if (body == NULL) {
-        goto done;
-    }
-
-    sent = reply_send(self->replies, task, (int) rc, body, callbacks);
-
-done:
-
-    Py_XDECREF(number);
-    Py_XDECREF(body);
-
-    return sent;
 }
 
 
@@ -108,21 +74,18 @@ void
 runtime_fail(runtime_t *self, void *task, PyObject *exception,
     PyObject *callbacks)
 {
-    PyObject  *text;
+    int        rc, sent;
+    PyObject  *answer, *body;
 
-    if (PyObject_TypeCheck(exception, (PyTypeObject *) self->error_type)) {
-        if (send_chosen(self, task, exception, callbacks) == 0) {
-            return;
-        }
+    sent = -1;
 
-        PyErr_Clear();
+    answer = PyObject_CallMethod(self->answers, "failed", "(O)", exception);
+
+    if (answer && PyArg_ParseTuple(answer, "iO", &rc, &body)) {
+        sent = reply_send(self->replies, task, rc, body, callbacks);
     }
 
-    text = PyObject_CallOneArg(self->describe, exception);
-
-    if (text == NULL
-        || reply_send(self->replies, task, 1, text, callbacks) == -1)
-    {
+    if (sent == -1) {
         answer_internal_error(task);
 
         if (callbacks) {
@@ -130,7 +93,7 @@ runtime_fail(runtime_t *self, void *task, PyObject *exception,
         }
     }
 
-    Py_XDECREF(text);
+    Py_XDECREF(answer);
 }
 
 
@@ -139,31 +102,28 @@ runtime_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     unsigned long long   tq;
     runtime_t           *self;
-    PyObject            *name, *handler, *methods, *coroutines, *error_type;
-    PyObject            *describe, *run, *call_var, *context, *renew;
+    PyObject            *handler, *methods, *coroutines, *answers, *run;
+    PyObject            *call_var, *context, *renew;
     int                  view;
 
     static char  *names[] = {
-        "tq", "name", "handler", "methods", "coroutines", "error_type",
-        "describe", "run", "call_var", "context", "renew", "view",
-        NULL
+        "tq", "handler", "methods", "coroutines", "answers", "run",
+        "call_var", "context", "renew", "view", NULL
     };
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KUOOOOOOOO!Op:Runtime",
-                                     names, &tq, &name, &handler, &methods,
-                                     &coroutines, &error_type, &describe,
-                                     &run, &call_var, &PyContext_Type,
-                                     &context, &renew, &view))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KOOOOOOO!Op:Runtime",
+                                     names, &tq, &handler, &methods,
+                                     &coroutines, &answers, &run, &call_var,
+                                     &PyContext_Type, &context, &renew, &view))
     {
         return NULL;
     }
 
-    if (!PyType_Check(error_type)
-        || (methods != Py_None && !PyDict_Check(methods))
+    if ((methods != Py_None && !PyDict_Check(methods))
         || !PyAnySet_Check(coroutines))
     {
-        PyErr_SetString(PyExc_TypeError, "error_type must be a class, "
-                        "methods a dict or None, coroutines a set");
+        PyErr_SetString(PyExc_TypeError, "methods must be a dict or None, "
+                        "coroutines a set");
         return NULL;
     }
 
@@ -173,12 +133,10 @@ runtime_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
 
     self->tq = (void *) (uintptr_t) tq;
-    self->name = Py_NewRef(name);
     self->handler = handler == Py_None ? NULL : Py_NewRef(handler);
     self->methods = methods == Py_None ? NULL : Py_NewRef(methods);
     self->coroutines = Py_NewRef(coroutines);
-    self->error_type = Py_NewRef(error_type);
-    self->describe = Py_NewRef(describe);
+    self->answers = Py_NewRef(answers);
     self->run = Py_NewRef(run);
     self->call_var = Py_NewRef(call_var);
     self->context = Py_NewRef(context);
@@ -219,8 +177,7 @@ runtime_traverse(runtime_t *self, visitproc visit, void *arg)
     Py_VISIT(self->handler);
     Py_VISIT(self->methods);
     Py_VISIT(self->coroutines);
-    Py_VISIT(self->error_type);
-    Py_VISIT(self->describe);
+    Py_VISIT(self->answers);
     Py_VISIT(self->run);
     Py_VISIT(self->call_var);
     Py_VISIT(self->context);
@@ -238,12 +195,10 @@ runtime_clear(runtime_t *self)
 {
     Py_CLEAR(self->call_type);
     Py_CLEAR(self->request_type);
-    Py_CLEAR(self->name);
     Py_CLEAR(self->handler);
     Py_CLEAR(self->methods);
     Py_CLEAR(self->coroutines);
-    Py_CLEAR(self->error_type);
-    Py_CLEAR(self->describe);
+    Py_CLEAR(self->answers);
     Py_CLEAR(self->run);
     Py_CLEAR(self->call_var);
     Py_CLEAR(self->context);
@@ -330,13 +285,13 @@ static PyMethodDef  methods[] = {
     { "cancelled", (PyCFunction) dispatch_cancelled, METH_NOARGS,
       "cancelled() -> list[int]\n\nCalls nobody waits for any more, since the "
       "last time; some may have been answered." },
-    { "drop", (PyCFunction) dispatch_drop, METH_O,
-      "drop(task: int, /) -> None\n\nAnswer a call whose asyncio task was "
+    { "cancel", (PyCFunction) dispatch_cancel, METH_O,
+      "cancel(task: int, /) -> None\n\nAnswer a call whose asyncio task was "
       "cancelled before it ran." },
     { "fileno", (PyCFunction) dispatch_fileno, METH_NOARGS,
       "fileno() -> int\n\nThe eventfd of the queue." },
-    { "wake", (PyCFunction) dispatch_wake, METH_NOARGS,
-      "wake() -> None\n\nMake the eventfd readable." },
+    { "notify", (PyCFunction) dispatch_notify, METH_NOARGS,
+      "notify() -> None\n\nMake the eventfd readable." },
     { "collect", (PyCFunction) collect, METH_NOARGS,
       "collect() -> bool\n\nGive back what has been delivered; whether "
       "answers are still on their way." },

@@ -20,12 +20,10 @@ struct runtime_s {
     replies_t     *replies;
     PyTypeObject  *call_type;
     PyTypeObject  *request_type;
-    PyObject      *name;            /* str, for texts */
     PyObject      *handler;         /* callable for every method, or NULL */
     PyObject      *methods;         /* dict: name to callable, or NULL */
     PyObject      *coroutines;      /* set of callables that are async */
-    PyObject      *error_type;      /* resty_ffi.Error */
-    PyObject      *describe;        /* exception -> str, and logs it */
+    PyObject      *answers;         /* python/resty_ffi/_answers.py */
     PyObject      *run;             /* makes a coroutine: see spawn */
     PyObject      *call_var;        /* ContextVar */
     PyObject      *context;         /* what that of each call is a copy of */

@@ -37,39 +37,6 @@ def test_a_coroutine() -> None:
     assert rt(b"x") == (False, "task queue is finished")
 
 
-def test_a_coroutine_that_does_not_suspend() -> None:
-    @serve
-    async def at_once(request: bytes) -> str:
-        return f"{current().method} {request!r}"
-
-    with Runtime(at_once) as rt:
-        assert rt.now(b"x") == (True, b"now b'x'")
-
-
-@pytest.mark.parametrize("view", [False, True])
-def test_requests(view: bool) -> None:
-    @serve(view=view)
-    async def kind(request: bytes) -> str:
-        await asyncio.sleep(0)
-        return f"{type(request).__name__} {bytes(request)!r}"
-
-    name = b"memoryview" if view else b"bytes"
-    with Runtime(kind) as rt:
-        assert rt(b"x") == (True, name + b" b'x'")
-        assert rt() == (True, name + b" b''")
-
-
-def test_answers_of_the_wrong_type() -> None:
-    @serve
-    async def wrong(request: bytes) -> int:
-        return 1
-
-    with Runtime(wrong) as rt:
-        ok, rc, err = rt(b"x")
-    assert (ok, rc) == (False, 1)
-    assert err.endswith(b"returned int, not bytes, str, a buffer or None")
-
-
 @pytest.mark.parametrize("suspend", [False, True])
 @pytest.mark.parametrize(
     ("error", "answer", "lines"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import array
 import logging
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -41,83 +39,6 @@ def raising(error: BaseException) -> Any:
     return handler
 
 
-def test_every_name_calls_a_function() -> None:
-    with Runtime(upper) as rt:
-        assert rt(b"x") == (True, b"X")
-        assert rt.upper(b"y") == (True, b"Y")
-        assert rt.other(b"z") == (True, b"Z")
-        assert rt.call("__call__", b"z") == (True, b"Z")
-        assert rt.call("unload", b"u") == (True, b"U")
-
-
-def test_nil_is_an_empty_request() -> None:
-    @serve
-    def show(request: bytes) -> str:
-        return repr(request)
-
-    with Runtime(show) as rt:
-        assert rt() == rt(None) == rt(b"") == (True, b"b''")
-
-
-@pytest.mark.parametrize(
-    ("value", "body"),
-    [
-        (None, None),
-        (b"", b""),
-        (b"a\0b", b"a\0b"),
-        ("", b""),
-        ("caf\xe9", b"caf\xc3\xa9"),
-        (bytearray(b"x"), b"x"),
-        (memoryview(b"abc")[1:], b"bc"),
-        (array.array("H", [1]), (1).to_bytes(2, sys.byteorder)),
-    ],
-)
-def test_answers(value: object, body: bytes | None) -> None:
-    with Runtime(returning(value)) as rt:
-        assert rt(b"x") == (True, body)
-
-
-@pytest.mark.parametrize(
-    "value", [1, True, 1.5, [b"x"], (), {}, {b"x"}, object(), int, Ellipsis]
-)
-def test_answers_of_the_wrong_type(value: object) -> None:
-    text = (
-        "TypeError: test_sync.returning.<locals>.handler: returned "
-        f"{type(value).__name__}, not bytes, str, a buffer or None"
-    )
-    with Runtime(returning(value)) as rt:
-        ok, rc, err = rt(b"x")
-        assert (ok, rc) == (False, 1)
-        assert err.decode().replace(f"{__package__}.", "") == text
-        assert rt(b"y")[0] is False
-
-
-def test_a_coroutine_of_a_plain_function() -> None:
-    async def fetch() -> bytes:
-        return b""
-
-    coroutine = fetch()
-    with Runtime(returning(coroutine)) as rt:
-        ok, rc, err = rt(b"x")
-    coroutine.close()
-    assert (ok, rc) == (False, 1)
-    assert b"returned coroutine, not bytes" in err
-
-
-def test_scattered_memory() -> None:
-    with Runtime(returning(memoryview(b"abcd")[::2])) as rt:
-        ok, rc, err = rt(b"x")
-    assert (ok, rc) == (False, 1)
-    assert err.startswith(b"BufferError: ")
-
-
-def test_a_str_that_is_no_utf8() -> None:
-    with Runtime(returning("\udcff")) as rt:
-        ok, rc, err = rt(b"x")
-    assert (ok, rc) == (False, 1)
-    assert err.startswith(b"UnicodeEncodeError: ")
-
-
 @pytest.mark.parametrize(
     ("error", "text"),
     [
@@ -141,9 +62,8 @@ def test_exceptions_do_not_end_the_runtime(
     assert len(caplog.records) == 3
     record = caplog.records[0]
     assert (record.name, record.levelno) == ("resty_ffi", logging.ERROR)
-    assert record.exc_info
-    assert record.exc_info[1] is error
-    assert "in handler" in caplog.text
+    assert "Traceback" in record.getMessage()
+    assert "in handler" in record.getMessage()
 
 
 @pytest.mark.parametrize("body", [None, b"", b"gone"])
@@ -151,15 +71,6 @@ def test_error(body: bytes | None, caplog: pytest.LogCaptureFixture) -> None:
     with Runtime(raising(Error(-7, body))) as rt:
         assert rt(b"x") == (False, -7, body)
     assert not caplog.records
-
-
-def test_error_of_a_subclass_without_init() -> None:
-    class GoneError(Error):
-        def __init__(self) -> None:
-            pass
-
-    with Runtime(raising(GoneError())) as rt:
-        assert rt(b"x") == (False, 1, None)
 
 
 @serve
@@ -192,52 +103,6 @@ class Cache:
 
     def close(self) -> None:
         type(self).closed += 1
-
-
-def test_methods_of_a_class() -> None:
-    with Runtime(Cache, config='{"size": 1}') as rt:
-        assert rt.show(b"") == (True, b'{"size": 1}')
-        assert rt.static(b"x") == (True, b"static x")
-        assert rt.same_thread(b"") == (True, b"True")
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["nope", "_hidden", "__init__", "close", "Entry", "size", "mro", "config"],
-)
-def test_unknown_methods(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    with Runtime(Cache) as rt:
-        ok, rc, err = rt.call(name, b"x")
-        assert (ok, rc) == (False, 404)
-        assert err.startswith(b"AttributeError: ")
-        assert err.endswith(f"Cache has no method '{name}'".encode())
-        assert rt.show(b"") == (True, b"")
-    assert not caplog.records
-
-
-def test_a_call_without_a_name() -> None:
-    @serve
-    class Callable:
-        def __call__(self, request: bytes) -> bytes:
-            return request
-
-    with Runtime(Callable) as rt:
-        assert rt(b"x") == (True, b"x")
-        assert rt.other(b"y") == (True, b"y")
-    with Runtime(Cache) as rt:
-        ok, rc, err = rt(b"x")
-        assert (ok, rc) == (False, 404)
-        assert err.endswith(b"has no method '__call__'")
-
-
-def test_a_class_that_takes_no_config() -> None:
-    @serve
-    class Plain:
-        def show(self, request: bytes) -> bytes:
-            return request
-
-    with Runtime(Plain, config="ignored") as rt:
-        assert rt.show(b"x") == (True, b"x")
 
 
 def test_each_runtime_has_its_instance() -> None:
@@ -374,7 +239,7 @@ def test_unload_answers_those_who_wait() -> None:
     with ThreadPoolExecutor() as pool:
         calls = [pool.submit(rt, bytes([n])) for n in range(4)]
         assert begun.acquire(timeout=BOUND_S)
-        while rt._queue.qsize() < 3:
+        while len(rt._queue) < 3:
             time.sleep(0.001)
         unloading = pool.submit(rt.unload)
         while rt(timeout=0.01) != (False, "task queue is finished"):

@@ -42,7 +42,9 @@ def start_thread(text: bytes | None, address: int, tq: int) -> None:
         config = 0
         if text is not None and cfg.config is not None:
             config = address + len(text) - len(cfg.config)
-        Thread(_main, cfg.what, cfg, config, tq, text).start()
+        thread = Thread(_main, cfg.what, cfg, config, tq, text)
+        thread.daemon = False  # nor those that users' code starts there
+        thread.start()
     except LoadError as error:
         if error.__cause__ is not None:
             log_load_error(error)

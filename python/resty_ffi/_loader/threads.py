@@ -20,14 +20,14 @@ leaving: set[int] = set()
 
 
 class Thread(threading.Thread):
-    """A thread of a runtime; those that its code starts are no daemons."""
+    """A thread of a runtime; a daemon where the one is that starts it."""
 
     of_runtime = True
 
     def __init__(
         self, main: Callable[..., object], name: str, *args: object
     ) -> None:
-        super().__init__(target=main, name=name, args=args, daemon=False)
+        super().__init__(target=main, name=name, args=args)
 
 
 def report(tq: int) -> None:
