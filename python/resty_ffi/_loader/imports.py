@@ -44,18 +44,39 @@ class Finder(importlib.abc.MetaPathFinder):
 
 class _OfWorker(Finder):
     def minds(self, name: str) -> bool:
-        return name in _changes
+        return name in changes
 
     def change(self, spec: ModuleSpec) -> None:
-        _changes[spec.name](spec)
+        changes[spec.name](spec)
 
 
-_finder = _OfWorker()
+finder = _OfWorker()
+
+
+def after_execution(
+    change: Callable[[ModuleType], None],
+) -> Callable[[ModuleSpec], None]:
+    """Of a module itself, when it has been executed."""
+
+    def change_spec(spec: ModuleSpec) -> None:
+        loader: Any = spec.loader
+        if isinstance(loader, type):
+            return  # one for all built-in modules
+        execute = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            if module.__name__ == spec.name:  # its loader may have others
+                change(module)
+
+        loader.exec_module = exec_module
+
+    return change_spec
 
 
 def prepare(name: str) -> None:
     """Before a module of that name is imported for a load; its lock held."""
-    _finder.install()
+    finder.install()
     _renew_namespace(name.partition(".")[0])
 
 
@@ -98,23 +119,15 @@ def _is_namespace(spec: ModuleSpec | None) -> bool:
 # ---- who patches Python for the whole process
 
 
-def _refuse_patches(spec: ModuleSpec) -> None:
+def _refuse_patches(module: ModuleType) -> None:
     """Have a module's functions for that raise RuntimeError.
 
     In a worker's threads, those of other runtimes among them, patched locks
     deadlock, and the import that patches cannot end.
     """
-    loader: Any = spec.loader
-    execute = loader.exec_module
-
-    def exec_module(module: ModuleType) -> None:
-        execute(module)
-        if module.__name__ == spec.name:  # its loader may have others
-            for name in vars(module).copy():
-                if name.startswith(("patch_", "monkey_patch")):
-                    setattr(module, name, _refusal(spec.name))
-
-    loader.exec_module = exec_module
+    for name in vars(module).copy():
+        if name.startswith(("patch_", "monkey_patch")):
+            setattr(module, name, _refusal(module.__name__))
 
 
 def _refusal(library: str) -> Callable[..., NoReturn]:
@@ -127,8 +140,9 @@ def _refusal(library: str) -> Callable[..., NoReturn]:
     return refuse
 
 
-_changes: dict[str, Callable[[ModuleSpec], None]] = {
+# By the module's name; others add theirs.
+changes: dict[str, Callable[[ModuleSpec], None]] = {
     "ffi": _add_ours,
-    "gevent.monkey": _refuse_patches,
-    "eventlet.patcher": _refuse_patches,
+    "gevent.monkey": after_execution(_refuse_patches),
+    "eventlet.patcher": after_execution(_refuse_patches),
 }

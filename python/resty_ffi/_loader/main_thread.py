@@ -12,18 +12,16 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import functools
-import importlib.abc
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import Any
 
 from .errors import LOG_WARN, log
-from .imports import Finder
+from .imports import after_execution, changes, finder
 
 # nginx's workers have handlers of their own for these.
 OF_NGINX = {
@@ -60,9 +58,11 @@ def install() -> None:
     _replace(signal, "alarm", _alarm)
     _replace(signal, "setitimer", _setitimer)
     _replace(faulthandler, "register", _register)
-    for name in _CHANGES.keys() & sys.modules.keys():
-        _CHANGES[name](sys.modules[name])
-    _Finder().install()
+    for name, change in _CHANGES.items():
+        if name in sys.modules:
+            change(sys.modules[name])
+        changes[name] = after_execution(change)
+    finder.install()
 
 
 def _replace(
@@ -162,14 +162,17 @@ def _asking() -> str:
 
 
 def _change_loop(unix_events: Any) -> None:
-    loop = unix_events._UnixSelectorEventLoop
-    loop.add_signal_handler = _add_signal_handler
-    loop.remove_signal_handler = _remove_signal_handler
+    _ignore_handlers(getattr(unix_events, "_UnixSelectorEventLoop", None))
 
 
 def _change_uvloop(uvloop: Any) -> None:
-    uvloop.Loop.add_signal_handler = _add_signal_handler
-    uvloop.Loop.remove_signal_handler = _remove_signal_handler
+    _ignore_handlers(getattr(uvloop, "Loop", None))
+
+
+def _ignore_handlers(loop: Any) -> None:
+    if loop is not None:
+        loop.add_signal_handler = _add_signal_handler
+        loop.remove_signal_handler = _remove_signal_handler
 
 
 def _change_policy(events: Any) -> None:
@@ -198,30 +201,6 @@ _CHANGES: dict[str, Callable[[Any], None]] = {
     "asyncio.unix_events": _change_loop,
     "uvloop": _change_uvloop,
 }
-
-
-class _Finder(Finder):
-    """Has those modules changed when they have been executed."""
-
-    def minds(self, name: str) -> bool:
-        return name in _CHANGES
-
-    def change(self, spec: ModuleSpec) -> None:
-        _change_after(spec, _CHANGES[spec.name])
-
-
-def _change_after(spec: ModuleSpec, change: Callable[[Any], None]) -> None:
-    loader = spec.loader
-    if not isinstance(loader, importlib.abc.FileLoader):
-        return
-    execute = loader.exec_module
-
-    def exec_module(module: ModuleType) -> None:
-        execute(module)
-        with contextlib.suppress(AttributeError):  # another version's
-            change(module)
-
-    loader.exec_module = exec_module  # type: ignore[method-assign]
 
 
 if "_resty_ffi" in sys.builtin_module_names:
