@@ -37,9 +37,9 @@ class Call(Protocol):
         """Have `callback(delivered)` called when the answer's fate is known.
 
         delivered: True where a live Lua coroutine was resumed with the
-        answer; False where it was abandoned. The callback runs soon after,
-        once, on a thread of the runtime or on its event loop, where it must
-        not block. To be called before the handler returns; several
+        answer; False where nobody waited any more. The callback runs soon
+        after, once, on a thread of the runtime or on its event loop, where it
+        must not block. To be called before the handler returns; several
         callbacks may be given. TypeError where it is not callable,
         RuntimeError where the call has been answered.
         """

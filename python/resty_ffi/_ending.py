@@ -30,7 +30,7 @@ PACKAGE = os.path.join(os.path.dirname(__file__), "")
 POOL = (threading.__file__, concurrent.futures.thread.__file__)
 
 # Where they are collected, their code would run, in no loop.
-_abandoned: list[asyncio.Task[Any]] = []
+_detached: list[asyncio.Task[Any]] = []
 
 
 class Ending:
@@ -71,10 +71,10 @@ class Ending:
             # SystemExit of a task that a handler has started comes here
             self._failed(error)
 
-    def run_until(self, done: Callable[[], bool], seconds: float) -> bool:
-        """Run the loop until something is done; False where it is not."""
+    def run_until(self, ended: Callable[[], bool], seconds: float) -> bool:
+        """Run the loop until something has ended; False where it has not."""
         end = time.monotonic() + seconds
-        while not done():
+        while not ended():
             late = time.monotonic() >= end and not self._no_bound()
             if late or self.broken:
                 return False
@@ -99,14 +99,14 @@ class Ending:
             return not tasks
 
         if not self.run_until(ended, END_S):
-            self._abandon("tasks", asyncio.all_tasks(self._loop))
+            self._detach("tasks", asyncio.all_tasks(self._loop))
 
     def _close_generators(self) -> None:
         before = asyncio.all_tasks(self._loop)
         task = self._spawn(self._loop.shutdown_asyncgens())
         if not self.run_until(task.done, END_S):
-            _abandoned.append(task)
-            self._abandon(
+            _detached.append(task)
+            self._detach(
                 "asynchronous generators",
                 asyncio.all_tasks(self._loop) - before - {task},
             )
@@ -119,7 +119,7 @@ class Ending:
             f"its executor's jobs have not ended within {END_S:g} s, and go"
             f" on: {describe_threads(self._executor)}"
         )
-        _abandoned.append(task)
+        _detached.append(task)
         return False
 
     def _spawn(
@@ -133,8 +133,8 @@ class Ending:
 
         return self._loop.create_task(run())
 
-    def _abandon(self, what: str, tasks: set[asyncio.Task[Any]]) -> None:
-        _abandoned.extend(tasks)
+    def _detach(self, what: str, tasks: set[asyncio.Task[Any]]) -> None:
+        _detached.extend(tasks)
         if tasks:
             self._tell(
                 f"{what} have not ended within {END_S:g} s, and are left:"

@@ -128,8 +128,8 @@ class Runtime:
     def unload(self, *, timeout: float = 60.0) -> bool:
         """Refuse new calls, let the others end, then close the handler.
 
-        Returns True, as in Lua, but when all this is done; TimeoutError
-        after so many seconds. Not to be called by a handler.
+        Returns True, as in Lua, but when all this has ended;
+        TimeoutError after so many seconds. Not to be called by a handler.
         """
         self._queue.close()
         concurrent.futures.wait((self._end,), timeout)

@@ -141,10 +141,10 @@ spawn(runtime_t *self, void *task, PyObject *handler, PyObject *number)
 {
     int        rc;
     call_t    *call;
-    PyObject  *request, *context, *coroutine, *spawned, *token, *done;
+    PyObject  *request, *context, *coroutine, *spawned, *token, *ended;
 
     rc = -1;
-    request = context = coroutine = spawned = token = done = NULL;
+    request = context = coroutine = spawned = token = ended = NULL;
 
     call = call_new(self->call_type, self, task);
     if (call == NULL) {
@@ -186,10 +186,10 @@ spawn(runtime_t *self, void *task, PyObject *handler, PyObject *number)
 
     /* an eager one may have ended */
 
-    done = PyObject_CallMethodNoArgs(spawned, self->done);
+    ended = PyObject_CallMethodNoArgs(spawned, self->done);
 
-    if (done == NULL
-        || (done == Py_False
+    if (ended == NULL
+        || (ended == Py_False
             && PyDict_SetItem(self->tasks, number, spawned) == -1))
     {
         PyErr_WriteUnraisable(spawned);
@@ -207,7 +207,7 @@ done:
     Py_XDECREF(token);
     Py_XDECREF(coroutine);
     Py_XDECREF(spawned);
-    Py_XDECREF(done);
+    Py_XDECREF(ended);
 
     return rc;
 }

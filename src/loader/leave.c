@@ -56,7 +56,7 @@ static bool
 wait_for_leave(int ms)
 {
     int              rc;
-    bool             done;
+    bool             ended;
     struct timespec  end;
 
     end = deadline_in(ms);
@@ -67,11 +67,11 @@ wait_for_leave(int ms)
         rc = pthread_cond_clockwait(&changed, &lock, CLOCK_MONOTONIC, &end);
     }
 
-    done = left;
+    ended = left;
 
     pthread_mutex_unlock(&lock);
 
-    return done;
+    return ended;
 }
 
 

@@ -55,7 +55,7 @@ replies_new(void *tq)
 
 
 static void
-free_if_done(replies_t *replies)
+free_if_closed(replies_t *replies)
 {
     reply_t  *reply, *next;
 
@@ -184,7 +184,7 @@ replies_collect(replies_t *replies)
         PyErr_Restore(type, value, traceback);
     }
 
-    free_if_done(replies);
+    free_if_closed(replies);
 }
 
 

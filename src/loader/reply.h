@@ -30,7 +30,7 @@ Py_ssize_t replies_outstanding(const replies_t *replies);
 
 /*
  * GIL held.  Gives the references back of all that have been delivered or
- * abandoned so far, and calls their callbacks with True or False.
+ * cancelled so far, and calls their callbacks with True or False.
  */
 void replies_collect(replies_t *replies);
 

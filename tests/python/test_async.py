@@ -524,7 +524,7 @@ def test_a_future_answers() -> None:
         assert rt.later(b"x") == (True, b"x")
         assert rt.fails(b"x") == (False, 1, b"ValueError: x")
         assert rt.never(b"", timeout=SOON_S) == (False, "timeout")
-        assert rt.given_up() == (True, b"True")
+        assert rt.cancelled() == (True, b"True")
 
 
 @serve
@@ -546,6 +546,6 @@ class Futures:
     def never(self, request: bytes) -> asyncio.Future[bytes]:
         return self._last
 
-    async def given_up(self, request: bytes) -> str:
+    async def cancelled(self, request: bytes) -> str:
         await asyncio.wait([self._last], timeout=10)
         return str(self._last.cancelled())

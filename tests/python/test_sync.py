@@ -398,7 +398,7 @@ def test_delivered(outcome: str) -> None:
         assert fate == [True, [True]]
 
 
-def test_abandoned() -> None:
+def test_cancelled() -> None:
     fate: list[bool] = []
 
     @serve

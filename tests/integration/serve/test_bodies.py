@@ -223,7 +223,7 @@ def test_big_answers_are_given_back(nginx: Nginx, name: str) -> None:
     )
 
 
-def test_answers_of_abandoned_calls_are_given_back(nginx: Nginx) -> None:
+def test_answers_of_cancelled_calls_are_given_back(nginx: Nginx) -> None:
     assert nginx.lua(
         f"""
         local rt = {loaded("bodies,big")}

@@ -204,7 +204,7 @@ class Futures:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._given_up: list[bool] = []
+        self._cancelled: list[bool] = []
         self._told: asyncio.Future[bool] = self._loop.create_future()
 
     def later(self, request: bytes) -> asyncio.Future[bytes]:
@@ -238,7 +238,7 @@ class Futures:
     def never(self, request: bytes) -> asyncio.Future[bytes]:
         future = self._loop.create_future()
         future.add_done_callback(
-            lambda done: self._given_up.append(done.cancelled())
+            lambda done: self._cancelled.append(done.cancelled())
         )
         current().on_delivered(self._told.set_result)
         return future
@@ -251,7 +251,7 @@ class Futures:
 
     async def fates(self, request: bytes) -> str:
         told = await asyncio.wait_for(self._told, BOUND)
-        return f"{self._given_up} {told}"
+        return f"{self._cancelled} {told}"
 
 
 class Refuses(asyncio.Future[bytes]):
