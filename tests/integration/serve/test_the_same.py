@@ -97,6 +97,11 @@ def cases() -> Iterator[tuple[str, list[Case]]]:
     for name in ("Mixed", "Pooled"):
         methods = ["", "slow", "beside", "raises", "nope"]
         yield f"kinds,{name}", [(method, b"x") for method in methods]
+    methods = ["swap", "raises", "swap", "told"]
+    yield "contexts,one_thread", [(method, b"u") for method in methods]
+    methods += ["a_swap", "swap", "task", "a_swap", "a_told"]
+    yield "contexts,Loop", [(method, b"u") for method in methods]
+    yield "contexts,Precise,2", [("third", b"")]
     yield "kinds,Futures", [(method, b"x") for method in FUTURES]
 
 
