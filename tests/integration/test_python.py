@@ -9,7 +9,7 @@ import pytest
 
 from .checker import VALGRIND
 from .conftest import NewNginx
-from .nginx import Nginx
+from .nginx import HERE, Nginx
 
 
 def test_executable_is_the_venvs(nginx: Nginx) -> None:
@@ -43,6 +43,33 @@ def test_without_a_venv(new_nginx: NewNginx) -> None:
         ).split()
         assert os.path.isabs(executable)
         assert prefix == sys.base_prefix
+
+
+def test_without_the_package(new_nginx: NewNginx) -> None:
+    """All that loads, reports and leaves is compiled in."""
+    with new_nginx(environ={"PYTHONPATH": str(HERE / "python")}) as nginx:
+        nginx.python(
+            "import atexit, sys;"
+            " atexit.register(sys.stderr.write, 'so it ends\\n')"
+        )
+        assert nginx.lua(
+            'return ngx.load_ffi("ffi_python3", "evaluate?,init,again") ~= nil'
+        ) == [True]
+        assert (
+            nginx.python(
+                """
+            try:
+                import resty_ffi
+            except ModuleNotFoundError as error:
+                result = error.name
+            """
+            )
+            == "resty_ffi"
+        )
+        nginx.quit()
+        nginx.wait()
+        assert "so it ends" in nginx.log()
+        assert "Traceback" not in nginx.log()
 
 
 def test_pythonhome(new_nginx: NewNginx) -> None:
