@@ -17,8 +17,7 @@
  * NULL where nobody waits.  The handler owns the drained task.
  */
 typedef struct {
-    void                     (*handler)(bridge_task_t *t);
-    ngx_uint_t                 waits;       /* a ngx_ffi_lua_waiter_t */
+    void  (*handler)(bridge_task_t *t);
 } ngx_http_ffi_caller_t;
 
 

@@ -15,7 +15,6 @@
 
 
 static int ngx_ffi_lua_push(lua_State *L, bridge_task_t *t);
-static void ngx_ffi_lua_answered(bridge_task_t *t);
 static void ngx_ffi_lua_log_timeout(bridge_task_t *t);
 static void ngx_ffi_lua_log_large(bridge_task_t *t);
 static ngx_uint_t ngx_ffi_lua_is_late(bridge_task_t *t);
@@ -110,8 +109,6 @@ ngx_ffi_lua_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
         return NGX_ERROR;
     }
 
-    w->caller.handler = ngx_ffi_lua_answered;
-    w->caller.waits = 1;
     w->request = r;
     w->task = t;
     w->max = max;
@@ -237,30 +234,6 @@ ngx_ffi_lua_push(lua_State *L, bridge_task_t *t)
     }
 
     return n;
-}
-
-
-static void
-ngx_ffi_lua_answered(bridge_task_t *t)
-{
-    ngx_ffi_lua_waiter_t  *w;
-
-    w = t->data;
-
-    w->answered = 1;
-
-    if (!w->taking && ngx_ffi_lua_resume(w) != NGX_OK) {
-
-        /* killed */
-
-        ngx_queue_remove(&w->queue);
-        ngx_ffi_lua_free_waiter(w);
-        bridge_task_free(bridge_host(), t, 0);
-        return;
-    }
-
-    ngx_queue_remove(&w->queue);
-    ngx_ffi_lua_sweep_later(w);
 }
 
 

@@ -17,6 +17,7 @@ typedef struct {
 } ngx_ffi_lua_ctx_t;
 
 
+static void ngx_ffi_lua_answered(bridge_task_t *t);
 static void ngx_ffi_lua_request_cleanup(void *data);
 static void ngx_ffi_lua_post_sweep(void);
 static void ngx_ffi_lua_sweep(ngx_event_t *ev);
@@ -72,6 +73,8 @@ ngx_ffi_lua_get_waiter(void)
         ngx_free(w);
         return NULL;
     }
+
+    w->caller.handler = ngx_ffi_lua_answered;
 
     return w;
 }
@@ -134,6 +137,30 @@ ngx_ffi_lua_waits(ngx_ffi_lua_waiter_t *w)
 
     return ngx_http_lua_ffi_sema_wait(w->request, w->sem, 0, err, &len)
            == NGX_DECLINED;
+}
+
+
+static void
+ngx_ffi_lua_answered(bridge_task_t *t)
+{
+    ngx_ffi_lua_waiter_t  *w;
+
+    w = t->data;
+
+    w->answered = 1;
+
+    if (!w->taking && ngx_ffi_lua_resume(w) != NGX_OK) {
+
+        /* killed */
+
+        ngx_queue_remove(&w->queue);
+        ngx_ffi_lua_free_waiter(w);
+        bridge_task_free(bridge_host(), t, 0);
+        return;
+    }
+
+    ngx_queue_remove(&w->queue);
+    ngx_ffi_lua_sweep_later(w);
 }
 
 
@@ -387,15 +414,15 @@ ngx_ffi_lua_has_no_client(ngx_http_request_t *r)
 static ngx_ffi_lua_waiter_t *
 ngx_ffi_lua_waiter_at(uint32_t slot)
 {
-    bridge_task_t         *t;
-    ngx_ffi_lua_waiter_t  *w;
+    ngx_http_ffi_caller_t  *caller;
 
-    t = bridge_task_at(bridge_host(), slot);
-    w = t->data;
+    caller = bridge_task_at(bridge_host(), slot)->data;
 
-    /* a start task has a runtime in this place */
+    if (caller == NULL || caller->handler != ngx_ffi_lua_answered) {
+        return NULL;
+    }
 
-    return w && w->caller.waits ? w : NULL;
+    return (ngx_ffi_lua_waiter_t *) caller;
 }
 
 
