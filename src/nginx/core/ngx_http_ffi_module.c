@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "ngx_http_ffi_conf.h"
 #include "ngx_http_ffi_event.h"
-#include "ngx_http_ffi_module.h"
 #include "ngx_http_ffi_runtime.h"
 
 
@@ -47,8 +47,8 @@ static ngx_http_module_t  ngx_http_ffi_module_ctx = {
     NULL,                                  /* preconfiguration */
     NULL,                                  /* postconfiguration */
 
-    ngx_http_ffi_create_main_conf,     /* create main configuration */
-    ngx_http_ffi_init_main_conf,       /* init main configuration */
+    ngx_http_ffi_create_main_conf,         /* create main configuration */
+    ngx_http_ffi_init_main_conf,           /* init main configuration */
 
     NULL,                                  /* create server configuration */
     NULL,                                  /* merge server configuration */
@@ -60,15 +60,15 @@ static ngx_http_module_t  ngx_http_ffi_module_ctx = {
 
 ngx_module_t  ngx_http_ffi_module = {
     NGX_MODULE_V1,
-    &ngx_http_ffi_module_ctx,          /* module context */
-    ngx_http_ffi_commands,             /* module directives */
+    &ngx_http_ffi_module_ctx,              /* module context */
+    ngx_http_ffi_commands,                 /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
     NULL,                                  /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    ngx_http_ffi_exit_process,         /* exit process */
+    ngx_http_ffi_exit_process,             /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };

@@ -9,9 +9,9 @@
 #include "abi.h"
 #include "resty_ffi.h"
 #include "ngx_ffi_lua_call.h"
+#include "ngx_ffi_lua_conf.h"
 #include "ngx_ffi_lua_host.h"
 #include "ngx_ffi_lua_load.h"
-#include "ngx_ffi_lua_module.h"
 #include "ngx_http_ffi_registry.h"
 #include "ngx_http_ffi_start.h"
 

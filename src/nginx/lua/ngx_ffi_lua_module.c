@@ -3,7 +3,7 @@
 #include <ngx_http.h>
 
 #include "ngx_ffi_lua_api.h"
-#include "ngx_ffi_lua_module.h"
+#include "ngx_ffi_lua_conf.h"
 #include "ngx_ffi_lua_waiter.h"
 #include "ngx_http_ffi_event.h"
 
@@ -43,7 +43,7 @@ static ngx_command_t  ngx_ffi_lua_commands[] = {
 
 
 static ngx_http_module_t  ngx_ffi_lua_module_ctx = {
-    ngx_ffi_lua_init,                 /* preconfiguration */
+    ngx_ffi_lua_init,                      /* preconfiguration */
     NULL,                                  /* postconfiguration */
 
     NULL,                                  /* create main configuration */
@@ -52,22 +52,22 @@ static ngx_http_module_t  ngx_ffi_lua_module_ctx = {
     NULL,                                  /* create server configuration */
     NULL,                                  /* merge server configuration */
 
-    ngx_ffi_lua_create_loc_conf,      /* create location configuration */
-    ngx_ffi_lua_merge_loc_conf        /* merge location configuration */
+    ngx_ffi_lua_create_loc_conf,           /* create location configuration */
+    ngx_ffi_lua_merge_loc_conf             /* merge location configuration */
 };
 
 
 ngx_module_t  ngx_http_lua_ffi_module = {
     NGX_MODULE_V1,
-    &ngx_ffi_lua_module_ctx,          /* module context */
-    ngx_ffi_lua_commands,             /* module directives */
+    &ngx_ffi_lua_module_ctx,               /* module context */
+    ngx_ffi_lua_commands,                  /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
-    ngx_ffi_lua_init_process,         /* init process */
+    ngx_ffi_lua_init_process,              /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    ngx_ffi_lua_exit_process,         /* exit process */
+    ngx_ffi_lua_exit_process,              /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };

@@ -1,7 +1,11 @@
-#ifndef _NGX_FFI_LUA_MODULE_H_INCLUDED_
-#define _NGX_FFI_LUA_MODULE_H_INCLUDED_
+#ifndef _NGX_FFI_LUA_CONF_H_INCLUDED_
+#define _NGX_FFI_LUA_CONF_H_INCLUDED_
 
-/* Everything in this folder runs on the worker's main thread. */
+/*
+ * What nginx.conf says to calls and loads of Lua code.
+ *
+ * Everything in this folder runs on the worker's main thread.
+ */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -21,4 +25,4 @@ typedef struct {
 extern ngx_module_t  ngx_http_lua_ffi_module;
 
 
-#endif /* _NGX_FFI_LUA_MODULE_H_INCLUDED_ */
+#endif /* _NGX_FFI_LUA_CONF_H_INCLUDED_ */

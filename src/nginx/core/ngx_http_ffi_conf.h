@@ -1,7 +1,9 @@
-#ifndef _NGX_HTTP_FFI_MODULE_H_INCLUDED_
-#define _NGX_HTTP_FFI_MODULE_H_INCLUDED_
+#ifndef _NGX_HTTP_FFI_CONF_H_INCLUDED_
+#define _NGX_HTTP_FFI_CONF_H_INCLUDED_
 
 /*
+ * What nginx.conf says to the core.
+ *
  * Everything in this folder runs on the worker's main thread; only the
  * bridge's notify callback (in _event.c) is called from others.
  */
@@ -24,4 +26,4 @@ typedef struct {
 extern ngx_module_t  ngx_http_ffi_module;
 
 
-#endif /* _NGX_HTTP_FFI_MODULE_H_INCLUDED_ */
+#endif /* _NGX_HTTP_FFI_CONF_H_INCLUDED_ */
