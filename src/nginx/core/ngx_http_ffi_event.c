@@ -11,14 +11,11 @@
 #include "ngx_http_ffi_conf.h"
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_library.h"
+#include "ngx_http_ffi_log.h"
 #include "ngx_http_ffi_runtime.h"
 #include "ngx_http_ffi_signal.h"
 #include "spawn.h"
 #include "threads.h"
-
-
-/* nginx cuts a log entry at 2048 bytes, its own prefix included */
-#define NGX_HTTP_FFI_LOG_CHUNK  1800
 
 
 /* free memory below this stays with the worker */
@@ -36,8 +33,6 @@ static void ngx_http_ffi_quits(void);
 static void ngx_http_ffi_look(ngx_event_t *ev);
 static void ngx_http_ffi_watch_stderr(void);
 static void ngx_http_ffi_reopen(ngx_open_file_t *file, ngx_log_t *log);
-static void ngx_http_ffi_write_log(bridge_t *b);
-static void ngx_http_ffi_write_line(bridge_line_t *line);
 
 
 static ngx_connection_t  *ngx_http_ffi_conn;
@@ -342,62 +337,4 @@ ngx_http_ffi_event_wait(ngx_msec_t ms)
     }
 
     ngx_http_ffi_event_drain();
-}
-
-
-static void
-ngx_http_ffi_write_log(bridge_t *b)
-{
-    uint32_t        lost;
-    bridge_line_t  *line, *next;
-
-    if (atomic_load_explicit(&b->lines, memory_order_relaxed) == NULL) {
-        return;
-    }
-
-    for (line = bridge_log_take(b, &lost); line; line = next) {
-        next = line->next;
-        ngx_http_ffi_write_line(line);
-        free(line);
-    }
-
-    if (lost) {
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "lua ffi: %uD more lines from runtimes were dropped",
-                      lost);
-    }
-}
-
-
-static void
-ngx_http_ffi_write_line(bridge_line_t *line)
-{
-    char        *p, *last, *end;
-    ngx_uint_t   level;
-
-    level = (ngx_uint_t) ngx_max(NGX_LOG_ERR,
-                                 ngx_min(line->level, NGX_LOG_INFO));
-    last = line->text + line->len;
-
-    while (last > line->text && last[-1] == '\n') {
-        last--;
-    }
-
-    for (p = line->text; p < last; p = end) {
-        end = last;
-
-        if (end - p > NGX_HTTP_FFI_LOG_CHUNK) {
-            end = p + NGX_HTTP_FFI_LOG_CHUNK;
-
-            while (end > p && end[-1] != '\n') {
-                end--;
-            }
-
-            if (end == p) {
-                end = p + NGX_HTTP_FFI_LOG_CHUNK;
-            }
-        }
-
-        ngx_log_error(level, ngx_cycle->log, 0, "%*s", (size_t) (end - p), p);
-    }
 }

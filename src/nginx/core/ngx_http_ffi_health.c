@@ -68,11 +68,10 @@ ngx_http_ffi_log_unanswered(ngx_http_ffi_runtime_t *rt)
 {
     ngx_str_t  name;
 
-    if (rt->logged_unanswered == ngx_time()) {
+    if (!ngx_http_ffi_may_log(&rt->unanswered)) {
         return;
     }
 
-    rt->logged_unanswered = ngx_time();
     name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,

@@ -7,6 +7,7 @@
 #include <ngx_core.h>
 
 #include "ngx_http_ffi_event.h"
+#include "ngx_http_ffi_log.h"
 #include "queue.h"
 
 #pragma GCC visibility push(hidden)
@@ -59,10 +60,10 @@ typedef struct {
     ngx_str_t              err;          /* why it FAILED */
     uint32_t               taken;        /* out of the queue, when */
     ngx_msec_t             waits_since;  /* calls began to wait */
-    time_t                 logged_full;
-    time_t                 logged_timeout;
-    time_t                 logged_unanswered;
-    time_t                 logged_large;
+    ngx_http_ffi_limit_t   full;         /* of messages about it */
+    ngx_http_ffi_limit_t   timeout;
+    ngx_http_ffi_limit_t   unanswered;
+    ngx_http_ffi_limit_t   large;
     unsigned               reported:1;   /* the start task has come back */
     unsigned               stuck:1;      /* and logged */
     unsigned               ended:1;      /* likewise */

@@ -282,11 +282,10 @@ ngx_ffi_lua_log_full(ngx_http_request_t *r,
 {
     ngx_str_t  name;
 
-    if (rt->logged_full == ngx_time()) {
+    if (!ngx_http_ffi_may_log(&rt->full)) {
         return;
     }
 
-    rt->logged_full = ngx_time();
     name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,

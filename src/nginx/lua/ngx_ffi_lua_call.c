@@ -258,11 +258,10 @@ ngx_ffi_lua_log_timeout(bridge_task_t *t)
         return;
     }
 
-    if (rt->logged_timeout == ngx_time()) {
+    if (!ngx_http_ffi_may_log(&rt->timeout)) {
         return;
     }
 
-    rt->logged_timeout = ngx_time();
     name = ngx_http_ffi_runtime_name(rt);
 
     ngx_sprintf(path, "/proc/self/task/%d/comm%Z", tid);
@@ -293,11 +292,10 @@ ngx_ffi_lua_log_large(bridge_task_t *t)
 
     rt = ngx_http_ffi_runtime_of(t);
 
-    if (rt == NULL || rt->logged_large == ngx_time()) {
+    if (rt == NULL || !ngx_http_ffi_may_log(&rt->large)) {
         return;
     }
 
-    rt->logged_large = ngx_time();
     name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,

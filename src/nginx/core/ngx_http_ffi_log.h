@@ -1,0 +1,29 @@
+#ifndef _NGX_HTTP_FFI_LOG_H_INCLUDED_
+#define _NGX_HTTP_FFI_LOG_H_INCLUDED_
+
+/* What goes to error.log: lines of runtimes, and how often one of ours may. */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "bridge.h"
+
+#pragma GCC visibility push(hidden)
+
+
+/* Of one message: at most once a second.  Zeroed at first. */
+typedef struct {
+    time_t  last;
+} ngx_http_ffi_limit_t;
+
+
+/* Whether the message may be logged now, which must follow. */
+ngx_uint_t ngx_http_ffi_may_log(ngx_http_ffi_limit_t *limit);
+
+/* Writes what runtimes have logged so far. */
+void ngx_http_ffi_write_log(bridge_t *b);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_HTTP_FFI_LOG_H_INCLUDED_ */
