@@ -2,67 +2,38 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
-#include <malloc.h>
 #include <poll.h>
 
 #include "abi.h"
 #include "done.h"
 #include "eventfd.h"
-#include "ngx_http_ffi_conf.h"
 #include "ngx_http_ffi_event.h"
-#include "ngx_http_ffi_library.h"
 #include "ngx_http_ffi_log.h"
-#include "ngx_http_ffi_runtime.h"
-#include "ngx_http_ffi_signal.h"
-#include "spawn.h"
 #include "threads.h"
 
 
-/* free memory below this stays with the worker */
-#define NGX_HTTP_FFI_KEEP_BELOW  (4 * 1024 * 1024)
-
-
-/* ms between two looks of a worker that quits, while it is told and after */
-#define NGX_HTTP_FFI_LOOK_TOLD   500
-#define NGX_HTTP_FFI_LOOK        10
-
-
 static void ngx_http_ffi_notify_host(void *arg);
-static void ngx_http_ffi_event_handler(ngx_event_t *ev);
-static void ngx_http_ffi_quits(void);
-static void ngx_http_ffi_look(ngx_event_t *ev);
-static void ngx_http_ffi_watch_stderr(void);
-static void ngx_http_ffi_reopen(ngx_open_file_t *file, ngx_log_t *log);
 
 
-static ngx_connection_t  *ngx_http_ffi_conn;
-static ngx_fd_t           ngx_http_ffi_fd = -1;
-static ngx_event_t        ngx_http_ffi_look_event;
-static _Atomic ngx_uint_t ngx_http_ffi_lost;    /* what fd was, or is to
-                                                   other threads */
-static ngx_http_ffi_quit_t  *ngx_http_ffi_told;
-
-static void             (*ngx_http_ffi_flush)(ngx_open_file_t *file,
-    ngx_log_t *log);
-static ngx_uint_t         ngx_http_ffi_reopened;
+static ngx_connection_t   *ngx_http_ffi_conn;
+static ngx_fd_t            ngx_http_ffi_fd = -1;
+static _Atomic ngx_uint_t  ngx_http_ffi_lost;    /* what fd was, or is to
+                                                    other threads */
+static void              (*ngx_http_ffi_threads_ended)(void);
 
 
-ngx_int_t
-ngx_http_ffi_event_init(void)
+ngx_connection_t *
+ngx_http_ffi_event_open(ngx_event_handler_pt handler,
+    void (*threads_ended)(void))
 {
-    int                        fd;
-    ngx_connection_t          *c;
-    ngx_http_ffi_main_conf_t  *fmcf;
-
-    if (ngx_http_ffi_fd != -1) {
-        return NGX_OK;
-    }
+    int                fd;
+    ngx_connection_t  *c;
 
     fd = bridge_eventfd();
     if (fd == -1) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, ngx_errno,
                       "lua ffi: eventfd() failed");
-        return NGX_ERROR;
+        return NULL;
     }
 
     if (!bridge_host_init(ngx_http_ffi_notify_host, NULL)) {
@@ -76,7 +47,7 @@ ngx_http_ffi_event_init(void)
 
     c->log = ngx_cycle->log;
     c->read->log = ngx_cycle->log;
-    c->read->handler = ngx_http_ffi_event_handler;
+    c->read->handler = handler;
 
     /* not a client's: shutdown timer and exit checks pass over it */
     c->read->channel = 1;
@@ -92,28 +63,9 @@ ngx_http_ffi_event_init(void)
 
     ngx_http_ffi_conn = c;
     ngx_http_ffi_fd = fd;
+    ngx_http_ffi_threads_ended = threads_ended;
 
-    /*
-     * Bodies are copied from thread to thread, and at the defaults (128 KiB)
-     * nearly each of their buffers goes back to the kernel to be faulted in
-     * again for the next one.
-     */
-
-    (void) mallopt(M_MMAP_THRESHOLD, NGX_HTTP_FFI_KEEP_BELOW);
-    (void) mallopt(M_TRIM_THRESHOLD, 2 * NGX_HTTP_FFI_KEEP_BELOW);
-    ngx_http_ffi_library_pin();
-    ngx_http_ffi_signals_init();
-
-    fmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle, ngx_http_ffi_module);
-
-    bridge_spawn_init((int) fmcf->umask, fd);
-    ngx_http_ffi_watch_stderr();
-
-    if (ngx_exiting) {
-        ngx_http_ffi_quits();
-    }
-
-    return NGX_OK;
+    return c;
 
 failed:
 
@@ -122,15 +74,7 @@ failed:
                       "lua ffi: close() failed");
     }
 
-    return NGX_ERROR;
-}
-
-
-void
-ngx_http_ffi_on_quit(ngx_http_ffi_quit_t *q)
-{
-    q->next = ngx_http_ffi_told;
-    ngx_http_ffi_told = q;
+    return NULL;
 }
 
 
@@ -176,111 +120,17 @@ ngx_http_ffi_notify_host(void *arg)
 }
 
 
-static void
-ngx_http_ffi_event_handler(ngx_event_t *ev)
+void
+ngx_http_ffi_event_notify(void)
 {
-    ngx_connection_t  *c;
-
-    c = ev->data;
-
-    if (c->close) {
-        c->close = 0;
-        ngx_http_ffi_quits();
-    }
-
-    if (ngx_http_ffi_reopened) {
-        ngx_http_ffi_reopened = 0;
-        bridge_spawn_stderr(STDERR_FILENO);
-    }
-
-    ngx_http_ffi_event_drain();
-}
-
-
-/* the worker, in whose master's name, or since it has lost its eventfd */
-static void
-ngx_http_ffi_quits(void)
-{
-    ngx_event_t               *ev;
-    ngx_core_conf_t           *ccf;
-    ngx_http_ffi_quit_t       *q;
-    ngx_http_ffi_main_conf_t  *fmcf;
-
-    fmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle, ngx_http_ffi_module);
-
-    ccf = (ngx_core_conf_t *) ngx_get_conf(ngx_cycle->conf_ctx,
-                                           ngx_core_module);
-
-    if (atomic_load(&ngx_http_ffi_lost)) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "lua ffi: code of a runtime has closed descriptors that "
-                      "are not its own, as os.closerange() does: this worker "
-                      "quits, and its master starts another");
-
-        if (ccf->shutdown_timeout == 0) {
-            ccf->shutdown_timeout = fmcf->exit_timeout;
-            ngx_set_shutdown_timer((ngx_cycle_t *) ngx_cycle);
-        }
-    }
-
-    ev = &ngx_http_ffi_look_event;
-
-    if (!ev->timer_set) {
-        ev->handler = ngx_http_ffi_look;
-        ev->data = ngx_http_ffi_conn;
-        ev->log = ngx_cycle->log;
-        ev->cancelable = 1;
-
-        ngx_add_timer(ev, NGX_HTTP_FFI_LOOK);
-    }
-
-    for (q = ngx_http_ffi_told; q; q = q->next) {
-        q->handler(fmcf->exit_timeout, ccf->shutdown_timeout);
-    }
-}
-
-
-/* one that quits has no second handler for the loss */
-static void
-ngx_http_ffi_look(ngx_event_t *ev)
-{
-    if (!atomic_load(&ngx_http_ffi_lost)) {
-        ngx_add_timer(ev, NGX_HTTP_FFI_LOOK_TOLD);
-        return;
-    }
-
-    ngx_http_ffi_event_drain();
-    ngx_add_timer(ev, NGX_HTTP_FFI_LOOK);
-}
-
-
-/*
- * nginx makes its error log stderr, too, each time it reopens its files; of
- * which modules are told by the file's flush handler, shortly before.
- */
-static void
-ngx_http_ffi_watch_stderr(void)
-{
-    ngx_log_t  *log;
-
-    log = ngx_log_get_file_log(ngx_cycle->log);
-
-    if (log && log->file) {
-        ngx_http_ffi_flush = log->file->flush;
-        log->file->flush = ngx_http_ffi_reopen;
-    }
-}
-
-
-static void
-ngx_http_ffi_reopen(ngx_open_file_t *file, ngx_log_t *log)
-{
-    if (ngx_http_ffi_flush) {
-        ngx_http_ffi_flush(file, log);
-    }
-
-    ngx_http_ffi_reopened = 1;
     ngx_http_ffi_notify_host(NULL);
+}
+
+
+ngx_uint_t
+ngx_http_ffi_event_lost(void)
+{
+    return atomic_load(&ngx_http_ffi_lost);
 }
 
 

@@ -22,30 +22,26 @@ typedef struct {
 
 
 /*
- * Who calls runtimes, and is told when the worker begins to quit: abort, ms
- * after which it lets nobody wait without a deadline or a client, end, ms
- * after which it lets nobody wait, 0 for no bound.
+ * Makes the eventfd and the bridge, once.  handler gets the events of the
+ * connection that is returned, and is called with c->close when the worker
+ * begins to quit; threads_ended is called by a drain where the last thread of
+ * some runtime has ended.  NULL where there is no connection or descriptor
+ * left.
  */
-typedef struct ngx_http_ffi_quit_s  ngx_http_ffi_quit_t;
+ngx_connection_t *ngx_http_ffi_event_open(ngx_event_handler_pt handler,
+    void (*threads_ended)(void));
 
-struct ngx_http_ffi_quit_s {
-    void                  (*handler)(ngx_msec_t abort, ngx_msec_t end);
-    ngx_http_ffi_quit_t  *next;
-};
+/* Whether there is one: this process can call runtimes. */
+ngx_uint_t ngx_http_ffi_event_ready(void);
 
+/* Has the handler called soon. */
+void ngx_http_ffi_event_notify(void);
 
 /*
- * Makes this process one that can call runtimes: eventfd, bridge, SIGCHLD.
- * Does nothing the second time.  NGX_ERROR where there is no connection or
- * descriptor left.
+ * Whether other code has closed the descriptor.  The worker is told to quit
+ * when that is noticed.
  */
-ngx_int_t ngx_http_ffi_event_init(void);
-
-/* In init_process: has q, which stays, told. */
-void ngx_http_ffi_on_quit(ngx_http_ffi_quit_t *q);
-
-/* Whether this process has been made one. */
-ngx_uint_t ngx_http_ffi_event_ready(void);
+ngx_uint_t ngx_http_ffi_event_lost(void);
 
 /*
  * Hands each answer that has come to its handler, and writes the lines for

@@ -6,6 +6,7 @@
 #include "abi.h"
 #include "ngx_http_ffi_health.h"
 #include "ngx_http_ffi_library.h"
+#include "ngx_http_ffi_process.h"
 #include "ngx_http_ffi_registry.h"
 #include "ngx_http_ffi_runtime.h"
 #include "ngx_http_ffi_start.h"
@@ -45,7 +46,7 @@ ngx_http_ffi_prepare(u_char *err, size_t *errlen)
         ngx_queue_init(&ngx_http_ffi_closing);
     }
 
-    if (ngx_http_ffi_event_init() != NGX_OK) {
+    if (ngx_http_ffi_process_init(ngx_http_ffi_threads_ended) != NGX_OK) {
         *errlen = ngx_snprintf(err, *errlen, "no connection or descriptor "
                                "left (see worker_connections)")
                   - err;

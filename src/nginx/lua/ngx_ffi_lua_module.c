@@ -6,6 +6,7 @@
 #include "ngx_ffi_lua_conf.h"
 #include "ngx_ffi_lua_waiter.h"
 #include "ngx_http_ffi_event.h"
+#include "ngx_http_ffi_process.h"
 
 
 static ngx_int_t ngx_ffi_lua_init(ngx_conf_t *cf);
