@@ -118,31 +118,3 @@ ngx_http_ffi_stuck(ngx_http_ffi_runtime_t *rt)
 
     ngx_http_ffi_library_report(rt->library, tq);
 }
-
-
-void
-ngx_http_ffi_check_threads(ngx_http_ffi_runtime_t *rt)
-{
-    uint32_t   n;
-    ngx_str_t  name;
-
-    if (!bridge_queue_orphaned(rt->requests)) {
-        return;
-    }
-
-    n = bridge_queue_reject(bridge_host(), rt->requests);
-
-    if (rt->ended || rt->state != NGX_HTTP_FFI_READY) {
-        return;
-    }
-
-    rt->ended = 1;
-    name = ngx_http_ffi_runtime_name(rt);
-
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "lua ffi: every thread that took calls of \"%V\" has "
-                  "ended: %uD calls that waited have failed, and further "
-                  "ones do at once; see what ended its poll loop, an "
-                  "exception perhaps; rt:__reload() makes a fresh runtime",
-                  &name, n);
-}

@@ -8,7 +8,7 @@
  * longer, and for longer than a call waits.  It is so until one is taken.
  *
  * One that does not answer what it takes gets no more than max_queue calls
- * (or some, where that is few) beyond those whose callers have given up.
+ * (or some, where that is few) beyond those whose callers wait no more.
  *
  * One has ended where threads have polled its queue and none of them lives.
  * It is so until another one polls.
@@ -32,12 +32,6 @@ const char *ngx_http_ffi_unfit(ngx_http_ffi_runtime_t *rt,
 /* The deadline of t has passed, and no thread of rt has taken it. */
 void ngx_http_ffi_not_taken(ngx_http_ffi_runtime_t *rt,
     bridge_task_t *t);
-
-/*
- * A thread of rt has ended, or rt has become READY: fails what waits in its
- * queue where nobody is left to take it.
- */
-void ngx_http_ffi_check_threads(ngx_http_ffi_runtime_t *rt);
 
 #pragma GCC visibility pop
 

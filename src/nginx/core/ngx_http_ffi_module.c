@@ -7,7 +7,7 @@
 
 #include "ngx_http_ffi_conf.h"
 #include "ngx_http_ffi_event.h"
-#include "ngx_http_ffi_runtime.h"
+#include "ngx_http_ffi_runtimes.h"
 
 
 /* the master kills a worker about 1.5 s after -s stop */

@@ -4,58 +4,262 @@
 #include <dlfcn.h>
 
 #include "abi.h"
-#include "ngx_http_ffi_health.h"
 #include "ngx_http_ffi_library.h"
-#include "ngx_http_ffi_process.h"
-#include "ngx_http_ffi_registry.h"
 #include "ngx_http_ffi_runtime.h"
-#include "ngx_http_ffi_start.h"
-#include "ngx_http_ffi_wake.h"
 
 
-/* ms that threads of runtimes leave to resty_ffi_exit, at most half of all */
-#define NGX_HTTP_FFI_LIBRARY_EXIT  1000
+typedef struct {
+    ngx_http_ffi_state_e       next;    /* 0: the event is not expected */
+    void                     (*action)(ngx_http_ffi_runtime_t *rt,
+                                       ngx_str_t *why);
+} ngx_http_ffi_arrow_t;
 
-/* ms for threads that have nothing to do: Go's never end */
-#define NGX_HTTP_FFI_IDLE_EXIT     300
 
+static void ngx_http_ffi_serve(ngx_http_ffi_runtime_t *rt, ngx_str_t *why);
+static void ngx_http_ffi_fail(ngx_http_ffi_runtime_t *rt, ngx_str_t *why);
+static void ngx_http_ffi_detach(ngx_http_ffi_runtime_t *rt, ngx_str_t *why);
+static void ngx_http_ffi_close(ngx_http_ffi_runtime_t *rt, ngx_str_t *why);
+static void ngx_http_ffi_reject(ngx_http_ffi_runtime_t *rt, ngx_str_t *why);
+static void ngx_http_ffi_orphan(ngx_http_ffi_runtime_t *rt, ngx_str_t *why);
+static void ngx_http_ffi_free(ngx_http_ffi_runtime_t *rt, ngx_str_t *why);
 
-static ngx_http_ffi_runtime_t *ngx_http_ffi_create(
-    ngx_http_ffi_load_t  *load, void *library);
+static ngx_http_ffi_runtime_t *ngx_http_ffi_create(ngx_http_ffi_load_t *load,
+    void *library);
 static ngx_int_t ngx_http_ffi_decide(ngx_http_ffi_runtime_t *rt);
-static void ngx_http_ffi_sweep_closing(void);
-static uint32_t ngx_http_ffi_closing_threads(ngx_uint_t *works);
-static void ngx_http_ffi_free(ngx_http_ffi_runtime_t *rt);
+static void ngx_http_ffi_start_answered(bridge_task_t *t);
+static ngx_int_t ngx_http_ffi_dup(ngx_str_t *dst, u_char *data, size_t len);
 
 
-static ngx_queue_t  ngx_http_ffi_live;
-static ngx_queue_t  ngx_http_ffi_closing;
-static ngx_uint_t   ngx_http_ffi_exiting;
+ngx_queue_t  ngx_http_ffi_live = {
+    &ngx_http_ffi_live, &ngx_http_ffi_live
+};
+
+ngx_queue_t  ngx_http_ffi_closing = {
+    &ngx_http_ffi_closing, &ngx_http_ffi_closing
+};
 
 
-ngx_int_t
-ngx_http_ffi_prepare(u_char *err, size_t *errlen)
+/* an event that leads to a state, by an action or NULL */
+#define ON(event, state, action)                                              \
+    [NGX_HTTP_FFI_##event] = { NGX_HTTP_FFI_##state, action }
+
+static const ngx_http_ffi_arrow_t
+    ngx_http_ffi_arrows[NGX_HTTP_FFI_NSTATES][NGX_HTTP_FFI_NEVENTS] = {
+
+    [NGX_HTTP_FFI_STARTING] = {
+
+        /* takes calls, in the place of the one that it replaces */
+        ON(STARTED,       READY,     ngx_http_ffi_serve),
+
+        /* who waits for it is told why; the one to replace serves on */
+        ON(START_FAILED,  FAILED,    ngx_http_ffi_fail),
+        ON(INIT_FAILED,   FAILED,    ngx_http_ffi_fail),
+
+        /* the same, but its threads, which start still, are to hear of it */
+        ON(UNLOAD,        UNLOADED,  ngx_http_ffi_close),
+
+        /* other threads may take calls when it has started */
+        ON(ORPHANED,      STARTING,  ngx_http_ffi_reject),
+    },
+
+    [NGX_HTTP_FFI_READY] = {
+
+        /* the library has reported it in libffi_init, or after it */
+        ON(STARTED,       READY,     NULL),
+
+        /* likewise, but libffi_init has said otherwise, and decides */
+        ON(START_FAILED,  READY,     ngx_http_ffi_detach),
+        ON(INIT_FAILED,   FAILED,    ngx_http_ffi_fail),
+
+        /* by Lua code, by one that replaces it, or by the worker's exit */
+        ON(UNLOAD,        UNLOADED,  ngx_http_ffi_close),
+
+        /* calls fail, until another thread polls; error.log says so */
+        ON(ORPHANED,      READY,     ngx_http_ffi_orphan),
+    },
+
+    [NGX_HTTP_FFI_FAILED] = {
+
+        /* reported after libffi_init has failed */
+        ON(STARTED,       FAILED,    NULL),
+        ON(START_FAILED,  FAILED,    ngx_http_ffi_detach),
+
+        /* libffi_init returns after a failure has been reported */
+        ON(INIT_FAILED,   FAILED,    ngx_http_ffi_detach),
+
+        /* what was put before the end */
+        ON(ORPHANED,      FAILED,    ngx_http_ffi_reject),
+
+        /* nothing of it is in use */
+        ON(RELEASE,       RELEASED,  ngx_http_ffi_free),
+    },
+
+    [NGX_HTTP_FFI_UNLOADED] = {
+
+        /* a start that was under way has ended */
+        ON(STARTED,       UNLOADED,  NULL),
+        ON(START_FAILED,  UNLOADED,  ngx_http_ffi_detach),
+
+        /* what was put before the end */
+        ON(ORPHANED,      UNLOADED,  ngx_http_ffi_reject),
+
+        /* nothing of it is in use */
+        ON(RELEASE,       RELEASED,  ngx_http_ffi_free),
+    },
+};
+
+
+#if (NGX_DEBUG)
+
+static const char *const  ngx_http_ffi_states[] = {
+    "", "STARTING", "READY", "FAILED", "UNLOADED", "RELEASED"
+};
+
+static const char *const  ngx_http_ffi_events[] = {
+    "started", "start failed", "init failed", "unload", "orphaned", "release"
+};
+
+#endif
+
+
+void
+ngx_http_ffi_runtime_event(ngx_http_ffi_runtime_t *rt,
+    ngx_http_ffi_runtime_event_e event, ngx_str_t *why)
 {
-    if (ngx_http_ffi_exiting) {
-        *errlen = ngx_snprintf(err, *errlen, "shutting down") - err;
-        return NGX_ERROR;
+    const ngx_http_ffi_arrow_t  *arrow;
+
+    arrow = &ngx_http_ffi_arrows[rt->state][event];
+
+    ngx_log_debug5(NGX_LOG_DEBUG_CORE, ngx_cycle->log, 0,
+                   "lua ffi: runtime %p \"%V\": %s: %s -> %s",
+                   rt, &rt->load.lib, ngx_http_ffi_events[event],
+                   ngx_http_ffi_states[rt->state],
+                   arrow->next ? ngx_http_ffi_states[arrow->next]
+                               : "unexpected");
+
+    if (arrow->next == 0) {
+        return;
     }
 
-    if (ngx_http_ffi_live.next == NULL) {
-        ngx_queue_init(&ngx_http_ffi_live);
-        ngx_queue_init(&ngx_http_ffi_closing);
+    rt->state = arrow->next;
+
+    if (arrow->action) {
+        arrow->action(rt, why);
+    }
+}
+
+
+static void
+ngx_http_ffi_serve(ngx_http_ffi_runtime_t *rt, ngx_str_t *why)
+{
+    ngx_http_ffi_runtime_t  *old;
+
+    (void) why;
+
+    old = ngx_http_ffi_registry_replace(rt->entry, rt, &rt->load,
+                                        rt->library);
+    if (old) {
+        ngx_http_ffi_runtime_event(old, NGX_HTTP_FFI_UNLOAD, NULL);
     }
 
-    if (ngx_http_ffi_process_init(ngx_http_ffi_threads_ended) != NGX_OK) {
-        *errlen = ngx_snprintf(err, *errlen, "no connection or descriptor "
-                               "left (see worker_connections)")
-                  - err;
-        return NGX_ERROR;
+    ngx_http_ffi_check_threads(rt);
+    ngx_http_ffi_loaders_answer(&rt->loaders, 0, &rt->err);
+}
+
+
+static void
+ngx_http_ffi_fail(ngx_http_ffi_runtime_t *rt, ngx_str_t *why)
+{
+    bridge_queue_detach(rt->requests);
+    ngx_http_ffi_close(rt, why);
+}
+
+
+static void
+ngx_http_ffi_detach(ngx_http_ffi_runtime_t *rt, ngx_str_t *why)
+{
+    (void) why;
+
+    bridge_queue_detach(rt->requests);
+}
+
+
+/* what waits in the queue is answered, then its pollers see NULL */
+static void
+ngx_http_ffi_close(ngx_http_ffi_runtime_t *rt, ngx_str_t *why)
+{
+    if (why
+        && why->data
+        && ngx_http_ffi_dup(&rt->err, why->data, why->len) != NGX_OK)
+    {
+        ngx_str_null(&rt->err);
     }
 
-    ngx_http_ffi_sweep_closing();
+    ngx_http_ffi_registry_remove(rt->entry, rt);
 
-    return NGX_OK;
+    ngx_http_ffi_wake_now();
+    bridge_queue_close(rt->requests);
+
+    ngx_queue_remove(&rt->queue);
+    ngx_queue_insert_tail(&ngx_http_ffi_closing, &rt->queue);
+
+    ngx_http_ffi_loaders_answer(&rt->loaders, 1, &rt->err);
+}
+
+
+static void
+ngx_http_ffi_reject(ngx_http_ffi_runtime_t *rt, ngx_str_t *why)
+{
+    (void) why;
+
+    (void) bridge_queue_reject(bridge_host(), rt->requests);
+}
+
+
+static void
+ngx_http_ffi_orphan(ngx_http_ffi_runtime_t *rt, ngx_str_t *why)
+{
+    uint32_t   n;
+    ngx_str_t  name;
+
+    (void) why;
+
+    n = bridge_queue_reject(bridge_host(), rt->requests);
+
+    if (rt->ended) {
+        return;
+    }
+
+    rt->ended = 1;
+    name = ngx_http_ffi_runtime_name(rt);
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "lua ffi: every thread that took calls of \"%V\" has "
+                  "ended: %uD calls that waited have failed, and further "
+                  "ones do at once; see what ended its poll loop, an "
+                  "exception perhaps; rt:__reload() makes a fresh runtime",
+                  &name, n);
+}
+
+
+static void
+ngx_http_ffi_free(ngx_http_ffi_runtime_t *rt, ngx_str_t *why)
+{
+    (void) why;
+
+    ngx_free(rt->load.lib.data);
+    ngx_free(rt->load.cfg.data);
+    ngx_free(rt->err.data);
+    ngx_free(rt);
+}
+
+
+void
+ngx_http_ffi_check_threads(ngx_http_ffi_runtime_t *rt)
+{
+    if (bridge_queue_orphaned(rt->requests)) {
+        ngx_http_ffi_runtime_event(rt, NGX_HTTP_FFI_ORPHANED, NULL);
+    }
 }
 
 
@@ -93,17 +297,18 @@ ngx_http_ffi_start(ngx_http_ffi_load_t *load, void *library,
                                BRIDGE_MAX_QUEUES)
                   - err;
         (void) dlclose(library);
-        goto done;
+        goto started;
     }
 
-    ngx_http_ffi_attach(entry, rt);
+    rt->entry = entry;
+    ngx_http_ffi_registry_add(entry, rt, &rt->load, library);
 
     tq = (void *) (uintptr_t) bridge_queue_handle(rt->requests);
 
     rc = init((char *) cfg.data, tq);
 
     if (rc == 0 && ngx_http_ffi_library_async(library)) {
-        goto done;
+        goto started;
     }
 
     if (ngx_http_ffi_decide(rt) != NGX_OK) {
@@ -111,23 +316,19 @@ ngx_http_ffi_start(ngx_http_ffi_load_t *load, void *library,
     }
 
     if (rc == 0 && rt->state != NGX_HTTP_FFI_FAILED) {
-        ngx_http_ffi_ready(rt);
-        goto done;
+        ngx_http_ffi_runtime_event(rt, NGX_HTTP_FFI_STARTED, NULL);
+        goto started;
     }
-
-    bridge_queue_detach(rt->requests);
 
     *errlen = ngx_snprintf(err, room, "%V: libffi_init returned %d",
                            &load->lib, rc)
               - err;
 
-    if (rt->state != NGX_HTTP_FFI_FAILED) {
-        ngx_http_ffi_close(rt, NGX_HTTP_FFI_FAILED);
-    }
+    ngx_http_ffi_runtime_event(rt, NGX_HTTP_FFI_INIT_FAILED, NULL);
 
     rt = NULL;
 
-done:
+started:
 
     if (cfg.data) {
         ngx_free(cfg.data);
@@ -202,6 +403,8 @@ ngx_http_ffi_create(ngx_http_ffi_load_t *load, void *library)
     start->data = rt;
     bridge_task_lend(start);
 
+    rt->wake.requests = rt->requests;
+
     rt->requests->data = rt;
     rt->requests->spin = (uint32_t) load->spin;
     ngx_memcpy(rt->requests->options, load->options,
@@ -214,7 +417,7 @@ ngx_http_ffi_create(ngx_http_ffi_load_t *load, void *library)
 
 failed:
 
-    ngx_http_ffi_free(rt);
+    ngx_http_ffi_free(rt, NULL);
 
     return NULL;
 }
@@ -247,222 +450,30 @@ ngx_http_ffi_runtime_name(ngx_http_ffi_runtime_t *rt)
 }
 
 
-void
-ngx_http_ffi_close(ngx_http_ffi_runtime_t *rt,
-    ngx_http_ffi_state_e state)
-{
-    rt->state = state;
-    ngx_http_ffi_detach(rt);
-
-    ngx_http_ffi_wake_now();
-    bridge_queue_close(rt->requests);
-
-    ngx_queue_remove(&rt->queue);
-    ngx_queue_insert_tail(&ngx_http_ffi_closing, &rt->queue);
-}
-
-
-/*
- * A queue is given back when nobody is in it; a library, where that was
- * asked for, when in addition each thread that polled has ended.
- */
 static void
-ngx_http_ffi_sweep_closing(void)
+ngx_http_ffi_start_answered(bridge_task_t *t)
 {
-    uint32_t                 threads;
-    ngx_uint_t               polled;
-    ngx_queue_t             *q, *next;
+    ngx_str_t                why;
     ngx_http_ffi_runtime_t  *rt;
 
-    for (q = ngx_queue_head(&ngx_http_ffi_closing);
-         q != ngx_queue_sentinel(&ngx_http_ffi_closing);
-         q = next)
-    {
-        next = ngx_queue_next(q);
-        rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, queue);
+    rt = t->data;
+    rt->reported = 1;
 
-        threads = bridge_queue_threads(rt->requests);
+    if (t->rc == 0) {
+        ngx_http_ffi_runtime_event(rt, NGX_HTTP_FFI_STARTED, NULL);
 
-        /* a thread that has not polled yet may be about to */
+    } else {
+        why.data = (u_char *) t->rsp;
+        why.len = t->rsp_len;
 
-        polled = atomic_load(&rt->requests->polled);
-
-        ngx_http_ffi_check_threads(rt);
-
-        /* what is left in the queue of one that is stuck */
-
-        if (bridge_queue_all_cancelled(rt->requests)) {
-            (void) bridge_queue_reject(bridge_host(), rt->requests);
-        }
-
-        if (!rt->reported
-            || (rt->load.unpin && threads)
-            || !bridge_queue_release(rt->requests))
-        {
-            continue;
-        }
-
-        if (rt->load.unpin && polled && dlclose(rt->library) != 0) {
-            ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                          "lua ffi: dlclose() of \"%V\" failed: %s",
-                          &rt->load.lib, dlerror());
-        }
-
-        ngx_queue_remove(&rt->queue);
-        ngx_http_ffi_free(rt);
+        ngx_http_ffi_runtime_event(rt, NGX_HTTP_FFI_START_FAILED, &why);
     }
+
+    bridge_task_free(bridge_host(), t, 0);
 }
 
 
-void
-ngx_http_ffi_threads_ended(void)
-{
-    ngx_uint_t               i;
-    ngx_queue_t             *q, *lists[2];
-    ngx_http_ffi_runtime_t  *rt;
-
-    if (ngx_http_ffi_live.next == NULL) {
-        return;
-    }
-
-    lists[0] = &ngx_http_ffi_live;
-    lists[1] = &ngx_http_ffi_closing;
-
-    for (i = 0; i < 2; i++) {
-        for (q = ngx_queue_head(lists[i]);
-             q != ngx_queue_sentinel(lists[i]);
-             q = ngx_queue_next(q))
-        {
-            rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, queue);
-            ngx_http_ffi_check_threads(rt);
-        }
-    }
-}
-
-
-ngx_int_t
-ngx_http_ffi_live_threads(void)
-{
-    ngx_int_t                n;
-    ngx_queue_t             *q;
-    ngx_http_ffi_runtime_t  *rt;
-
-    n = 0;
-
-    for (q = ngx_queue_head(&ngx_http_ffi_live);
-         q != ngx_queue_sentinel(&ngx_http_ffi_live);
-         q = ngx_queue_next(q))
-    {
-        rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, queue);
-        n += bridge_queue_threads(rt->requests);
-    }
-
-    return n;
-}
-
-
-void
-ngx_http_ffi_unload_all(ngx_msec_t ms)
-{
-    uint32_t                 threads;
-    ngx_msec_t               began, worked, waited, patience;
-    ngx_uint_t               works;
-    ngx_queue_t             *q;
-    ngx_http_ffi_runtime_t  *rt;
-
-    ngx_http_ffi_exiting = 1;
-    atomic_store(&bridge_host()->exiting, true);
-
-    if (ngx_http_ffi_live.next == NULL) {
-        return;
-    }
-
-    while (!ngx_queue_empty(&ngx_http_ffi_live)) {
-        q = ngx_queue_head(&ngx_http_ffi_live);
-        rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, queue);
-        ngx_http_ffi_close(rt, NGX_HTTP_FFI_UNLOADED);
-    }
-
-    /* libraries get the rest, to end and to tell what the stuck ones do */
-
-    patience = ms - ngx_min(ms / 2, NGX_HTTP_FFI_LIBRARY_EXIT);
-
-    /* nobody tells when a thread has ended */
-
-    ngx_time_update();
-    began = worked = ngx_current_msec;
-
-    for ( ;; ) {
-        threads = ngx_http_ffi_closing_threads(&works);
-
-        if (works) {
-            worked = ngx_current_msec;
-        }
-
-        waited = ngx_current_msec - began;
-
-        if (threads == 0
-            || waited >= patience
-            || ngx_current_msec - worked >= NGX_HTTP_FFI_IDLE_EXIT)
-        {
-            break;
-        }
-
-        ngx_msleep(5);
-        ngx_time_update();
-        ngx_http_ffi_event_drain();
-    }
-
-    ngx_http_ffi_event_drain();
-
-    if (threads && works) {
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "lua ffi: %uD threads of runtimes have not ended "
-                      "within %M ms of the unload; leaving without them",
-                      threads, waited);
-    }
-
-    ngx_http_ffi_libraries_exit(ms - ngx_min(ms, waited));
-    ngx_http_ffi_event_drain();
-}
-
-
-/*
- * The threads of runtimes that are being unloaded; whether any of them works
- * on a call, or has yet to see the end of its queue.
- */
-static uint32_t
-ngx_http_ffi_closing_threads(ngx_uint_t *works)
-{
-    uint32_t                 n, threads;
-    ngx_queue_t             *q;
-    ngx_http_ffi_runtime_t  *rt;
-
-    threads = 0;
-    *works = 0;
-
-    for (q = ngx_queue_head(&ngx_http_ffi_closing);
-         q != ngx_queue_sentinel(&ngx_http_ffi_closing);
-         q = ngx_queue_next(q))
-    {
-        rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, queue);
-
-        n = bridge_queue_threads(rt->requests);
-        threads += n;
-
-        if (n
-            && (bridge_queue_active(rt->requests)
-                || bridge_queue_unanswered(bridge_host(), rt->requests)))
-        {
-            *works = 1;
-        }
-    }
-
-    return threads;
-}
-
-
-ngx_int_t
+static ngx_int_t
 ngx_http_ffi_dup(ngx_str_t *dst, u_char *data, size_t len)
 {
     dst->data = ngx_alloc(len + 1, ngx_cycle->log);
@@ -478,23 +489,4 @@ ngx_http_ffi_dup(ngx_str_t *dst, u_char *data, size_t len)
     dst->len = len;
 
     return NGX_OK;
-}
-
-
-static void
-ngx_http_ffi_free(ngx_http_ffi_runtime_t *rt)
-{
-    if (rt->load.lib.data) {
-        ngx_free(rt->load.lib.data);
-    }
-
-    if (rt->load.cfg.data) {
-        ngx_free(rt->load.cfg.data);
-    }
-
-    if (rt->err.data) {
-        ngx_free(rt->err.data);
-    }
-
-    ngx_free(rt);
 }

@@ -17,16 +17,16 @@ static ngx_event_t  ngx_http_ffi_wake_event;
 
 
 void
-ngx_http_ffi_wake_later(ngx_http_ffi_runtime_t *rt)
+ngx_http_ffi_wake_later(ngx_http_ffi_wake_t *wake)
 {
     /* a worker that leaves runs timers before its next turn, not in one */
 
     if (ngx_exiting) {
-        bridge_queue_wake(rt->requests);
+        bridge_queue_wake(wake->requests);
         return;
     }
 
-    if (rt->ncalls++ == 0) {
+    if (wake->ncalls++ == 0) {
 
         if (ngx_http_ffi_quiet.next == NULL) {
             ngx_queue_init(&ngx_http_ffi_quiet);
@@ -34,11 +34,11 @@ ngx_http_ffi_wake_later(ngx_http_ffi_runtime_t *rt)
             ngx_http_ffi_wake_event.log = ngx_cycle->log;
         }
 
-        ngx_queue_insert_tail(&ngx_http_ffi_quiet, &rt->quiet);
+        ngx_queue_insert_tail(&ngx_http_ffi_quiet, &wake->queue);
         ngx_post_event((&ngx_http_ffi_wake_event), &ngx_posted_events);
 
-    } else if (rt->ncalls % NGX_HTTP_FFI_MAX_QUIET == 0) {
-        bridge_queue_wake(rt->requests);
+    } else if (wake->ncalls % NGX_HTTP_FFI_MAX_QUIET == 0) {
+        bridge_queue_wake(wake->requests);
     }
 }
 
@@ -55,8 +55,8 @@ ngx_http_ffi_wake_handler(ngx_event_t *ev)
 void
 ngx_http_ffi_wake_now(void)
 {
-    ngx_queue_t             *q;
-    ngx_http_ffi_runtime_t  *rt;
+    ngx_queue_t          *q;
+    ngx_http_ffi_wake_t  *wake;
 
     if (ngx_http_ffi_quiet.next == NULL) {
         return;
@@ -66,9 +66,9 @@ ngx_http_ffi_wake_now(void)
         q = ngx_queue_head(&ngx_http_ffi_quiet);
         ngx_queue_remove(q);
 
-        rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, quiet);
+        wake = ngx_queue_data(q, ngx_http_ffi_wake_t, queue);
 
-        rt->ncalls = 0;
-        bridge_queue_wake(rt->requests);
+        wake->ncalls = 0;
+        bridge_queue_wake(wake->requests);
     }
 }

@@ -6,9 +6,17 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "ngx_http_ffi_runtime.h"
+#include "queue.h"
 
 #pragma GCC visibility push(hidden)
+
+
+/* Of a runtime.  Zeroed at first, but for its queue. */
+typedef struct {
+    ngx_queue_t      queue;     /* with calls to wake it for */
+    ngx_uint_t       ncalls;    /* their number */
+    bridge_queue_t  *requests;
+} ngx_http_ffi_wake_t;
 
 
 /*
@@ -16,7 +24,7 @@
  * handled the events at hand, or after some more calls: a wake-up is a
  * system call, and one does for all.
  */
-void ngx_http_ffi_wake_later(ngx_http_ffi_runtime_t *rt);
+void ngx_http_ffi_wake_later(ngx_http_ffi_wake_t *wake);
 
 /* Wakes all that are to be woken: before the worker blocks. */
 void ngx_http_ffi_wake_now(void);

@@ -7,14 +7,13 @@
 
 #include "abi.h"
 #include "ffi_lua.h"
+#include "ngx_ffi_lua_api.h"
 #include "ngx_ffi_lua_call.h"
-#include "ngx_http_ffi_health.h"
 #include "ngx_ffi_lua_conf.h"
 #include "ngx_ffi_lua_host.h"
 #include "ngx_ffi_lua_load.h"
-#include "ngx_ffi_lua_api.h"
-#include "ngx_http_ffi_registry.h"
-#include "ngx_http_ffi_wake.h"
+#include "ngx_http_ffi_health.h"
+#include "ngx_http_ffi_load.h"
 #include "version.h"
 
 
@@ -207,7 +206,7 @@ ngx_ffi_lua_core_submit(lua_State *L)
     }
 
     (void) bridge_put(rt->requests, t);
-    ngx_http_ffi_wake_later(rt);
+    ngx_http_ffi_wake_later(&rt->wake);
 
     lua_pushnumber(L, (lua_Number) bridge_task_id(t));
 

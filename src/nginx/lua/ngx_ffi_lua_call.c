@@ -7,11 +7,11 @@
 
 #include "abi.h"
 #include "ngx_ffi_lua_call.h"
+#include "ngx_ffi_lua_host.h"
+#include "ngx_ffi_lua_waiter.h"
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_health.h"
-#include "ngx_ffi_lua_host.h"
 #include "ngx_http_ffi_runtime.h"
-#include "ngx_ffi_lua_waiter.h"
 
 
 static int ngx_ffi_lua_push(lua_State *L, bridge_task_t *t);

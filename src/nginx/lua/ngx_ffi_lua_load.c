@@ -12,8 +12,7 @@
 #include "ngx_ffi_lua_conf.h"
 #include "ngx_ffi_lua_host.h"
 #include "ngx_ffi_lua_load.h"
-#include "ngx_http_ffi_registry.h"
-#include "ngx_http_ffi_start.h"
+#include "ngx_http_ffi_load.h"
 
 
 static void ngx_ffi_lua_get_load(lua_State *L,
@@ -251,7 +250,7 @@ ngx_ffi_lua_await(lua_State *L, ngx_http_request_t *r,
     bridge_task_lend(t);
     len = sizeof(err);
 
-    if (ngx_http_ffi_notify_started(rt, t) != NGX_OK) {
+    if (ngx_http_ffi_loaders_add(&rt->loaders, t) != NGX_OK) {
         bridge_task_free(bridge_host(), t, 0);
         goto nomem;
     }
