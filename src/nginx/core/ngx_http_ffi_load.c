@@ -57,6 +57,9 @@ ngx_http_ffi_load(ngx_http_ffi_load_t *load, u_char *err, size_t *errlen)
         return NULL;
     }
 
+    ngx_log_debug2(NGX_LOG_DEBUG_CORE, ngx_cycle->log, 0,
+                   "lua ffi: load \"%V\", id %uL", &load->lib, e->id);
+
     return ngx_http_ffi_start(load, library, e, err, errlen);
 }
 
@@ -102,6 +105,9 @@ ngx_http_ffi_reload(uint64_t id, u_char *err, size_t *errlen)
     if (library == NULL) {
         return NULL;
     }
+
+    ngx_log_debug2(NGX_LOG_DEBUG_CORE, ngx_cycle->log, 0,
+                   "lua ffi: reload \"%V\", id %uL", &load.lib, id);
 
     return ngx_http_ffi_start(&load, library, rt->entry, err, errlen);
 }

@@ -96,6 +96,8 @@ ngx_http_ffi_event_handler(ngx_event_t *ev)
         ngx_http_ffi_quits();
     }
 
+    ngx_log_debug0(NGX_LOG_DEBUG_CORE, ngx_cycle->log, 0, "lua ffi: notified");
+
     if (ngx_http_ffi_reopened) {
         ngx_http_ffi_reopened = 0;
         bridge_spawn_stderr(STDERR_FILENO);
@@ -141,6 +143,10 @@ ngx_http_ffi_quits(void)
 
         ngx_add_timer(ev, NGX_HTTP_FFI_LOOK);
     }
+
+    ngx_log_debug2(NGX_LOG_DEBUG_CORE, ngx_cycle->log, 0,
+                   "lua ffi: quit, waits end after %M and %M ms",
+                   fmcf->exit_timeout, ccf->shutdown_timeout);
 
     for (q = ngx_http_ffi_told; q; q = q->next) {
         q->handler(fmcf->exit_timeout, ccf->shutdown_timeout);

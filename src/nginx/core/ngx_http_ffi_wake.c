@@ -68,6 +68,10 @@ ngx_http_ffi_wake_now(void)
 
         wake = ngx_queue_data(q, ngx_http_ffi_wake_t, queue);
 
+        ngx_log_debug2(NGX_LOG_DEBUG_CORE, ngx_cycle->log, 0,
+                       "lua ffi: wake for %ui calls, %uD wait",
+                       wake->ncalls, bridge_queue_len(wake->requests));
+
         wake->ncalls = 0;
         bridge_queue_wake(wake->requests);
     }

@@ -208,6 +208,10 @@ ngx_ffi_lua_core_submit(lua_State *L)
     (void) bridge_put(rt->requests, t);
     ngx_http_ffi_wake_later(&rt->wake);
 
+    ngx_log_debug4(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "lua ffi: call %uL put to runtime %p: %uz bytes, %M ms",
+                   bridge_task_id(t), rt, len, ms);
+
     lua_pushnumber(L, (lua_Number) bridge_task_id(t));
 
     return 1;

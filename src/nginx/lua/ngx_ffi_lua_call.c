@@ -156,6 +156,10 @@ ngx_ffi_lua_take(lua_State *L, uint64_t id)
     if (!w->answered) {
         lua_pushboolean(L, 0);
 
+        ngx_log_debug2(NGX_LOG_DEBUG_HTTP, w->request->connection->log, 0,
+                       "lua ffi: call %uL cancelled: %s", id,
+                       w->ended ? w->ended : "timeout");
+
         if (w->ended) {
             lua_pushstring(L, w->ended);
 
@@ -173,9 +177,13 @@ ngx_ffi_lua_take(lua_State *L, uint64_t id)
         return 2;
     }
 
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, w->request->connection->log, 0,
+                   "lua ffi: call %uL taken by Lua%s", id,
+                   t->rejected ? ": rejected" : "");
+
     if ((t->rejected || t->rc != 0) && ngx_ffi_lua_is_late(t)) {
 
-        /* a runtime gives up what is late, and says so as a failure */
+        /* a runtime ends what is late, and says so as a failure */
 
         lua_pushboolean(L, 0);
         lua_pushliteral(L, "timeout");

@@ -149,6 +149,10 @@ ngx_ffi_lua_answered(bridge_task_t *t)
 
     w->answered = 1;
 
+    ngx_log_debug3(NGX_LOG_DEBUG_CORE, ngx_cycle->log, 0,
+                   "lua ffi: call %uL answered: status %d, %uz bytes",
+                   bridge_task_id(t), t->rc, t->rsp_len);
+
     if (!w->taking && ngx_ffi_lua_resume(w) != NGX_OK) {
 
         /* killed */
@@ -218,6 +222,10 @@ ngx_ffi_lua_request_cleanup(void *data)
         ngx_queue_remove(q);
 
         w = ngx_queue_data(q, ngx_ffi_lua_waiter_t, queue);
+
+        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, w->request->connection->log, 0,
+                       "lua ffi: call %uL cancelled: its request ends",
+                       bridge_task_id(w->task));
 
         bridge_task_cancel(bridge_host(), w->task);
 
