@@ -29,7 +29,7 @@ ngx_http_ffi_unfit(ngx_http_ffi_runtime_t *rt, ngx_msec_t ms)
         return "the runtime has ended";
     }
 
-    rt->ended = 0;
+    rt->orphaned = 0;
 
     if (bridge_queue_cancelled(rt->requests)
         >= ngx_max(rt->requests->limit, NGX_HTTP_FFI_MIN_UNANSWERED))

@@ -118,7 +118,7 @@ ngx_http_ffi_library_here(const char *name)
         || dlinfo(self, RTLD_DI_SERINFOSIZE, info) != 0
         || dlinfo(self, RTLD_DI_SERINFO, info) != 0)
     {
-        goto done;
+        goto close;
     }
 
     here = 0;
@@ -140,7 +140,7 @@ ngx_http_ffi_library_here(const char *name)
         }
     }
 
-done:
+close:
 
     if (info) {
         ngx_free(info);

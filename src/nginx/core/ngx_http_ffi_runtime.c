@@ -226,11 +226,11 @@ ngx_http_ffi_orphan(ngx_http_ffi_runtime_t *rt, ngx_str_t *why)
 
     n = bridge_queue_reject(bridge_host(), rt->requests);
 
-    if (rt->ended) {
+    if (rt->orphaned) {
         return;
     }
 
-    rt->ended = 1;
+    rt->orphaned = 1;
     name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,

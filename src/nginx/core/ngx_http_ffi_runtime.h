@@ -67,7 +67,7 @@ struct ngx_http_ffi_runtime_s {
     ngx_http_ffi_limit_t   large;
     unsigned               reported:1;   /* the start task has come back */
     unsigned               stuck:1;      /* and logged */
-    unsigned               ended:1;      /* likewise */
+    unsigned               orphaned:1;   /* likewise */
 };
 
 

@@ -27,7 +27,7 @@ ngx_int_t ngx_ffi_lua_wait(lua_State *L, ngx_http_request_t *r,
 
 /*
  * After the coroutine was resumed: pushes what a call returns (one to three
- * values) and ends the task, or gives it up where no answer has come in time.
+ * values) and ends the task, or cancels it where no answer has come in time.
  * Returns the number of values; 0 where something else has resumed it: it
  * must yield again, before anything else happens, and call take again.
  */

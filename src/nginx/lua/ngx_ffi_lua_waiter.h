@@ -85,7 +85,7 @@ void ngx_ffi_lua_abort_waits_after(ngx_msec_t ms);
 ngx_uint_t ngx_ffi_lua_waits_ended(ngx_http_request_t *r, ngx_msec_t ms);
 
 /*
- * In exit_process: nobody is resumed any more.  Abandons all answers, those
+ * In exit_process: nobody is resumed any more.  Cancels all answers, those
  * that come later included, and gives back all semaphores, which the lua
  * module insists on.
  */
