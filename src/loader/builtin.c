@@ -260,7 +260,7 @@ static PyModuleDef  module = {
 };
 
 
-PyMODINIT_FUNC
+PyObject *
 builtin_init(void)
 {
     return PyModuleDef_Init(&module);

@@ -5,6 +5,6 @@
 #include <Python.h>
 
 /* The module `_resty_ffi`, for PyImport_AppendInittab. */
-PyMODINIT_FUNC builtin_init(void);
+PyObject *builtin_init(void);
 
 #endif /* PYTHON_BUILTIN_H */
