@@ -106,7 +106,7 @@ class Nginx:
         text = CONF.format(
             modules=NGINX_MODULES,
             ours=BUILD / "modules" / "ngx_http_lua_ffi_module.so",
-            user=_user_directive(),
+            user=user_directive(),
             workers=workers,
             master="on" if master else "off",
             env="\n".join(f"env {name};" for name in sorted(names)),
@@ -405,7 +405,7 @@ def _join(*paths: str | Path) -> str:
     return ":".join(str(path) for path in paths)
 
 
-def _user_directive() -> str:
+def user_directive() -> str:
     if os.geteuid():
         return ""
     return f"user {pwd.getpwuid(0).pw_name} root;"
