@@ -39,6 +39,9 @@ REFUSED = re.compile(
     r'|unknown directive "(\w+)"'
     r'|module "(\w+)" is already loaded'
 )
+OF_LUA = re.compile(r"lua_\w+|\w+_by_lua\w*|ffi_timeout|ffi_load_timeout")
+CORE = "ngx_http_ffi_module"
+WITH_LUA = "ngx_http_lua_ffi_module"
 
 
 def die(text: str) -> None:
@@ -109,15 +112,13 @@ class Server:
         mirror(folder, self.copy.parent, conf.name)
         (self.home / "temp").mkdir(parents=True, exist_ok=True)
 
+        self.loaded: tuple[str, ...] = (CORE,)
         self.main = dict(self._main())
         self.http = dict(self._http())
         self.environ = self._environ()
 
     def _main(self) -> Iterator[tuple[str, str]]:
-        for name in ("ndk_http_module", "ngx_http_lua_module"):
-            yield name, f"load_module {quoted(self._modules(name))};"
-        ours = BUILD / "modules" / "ngx_http_lua_ffi_module.so"
-        yield ours.stem, f"load_module {quoted(ours)};"
+        yield CORE, self._load(CORE)
         if os.geteuid() == 0:
             user = pwd.getpwuid(0).pw_name
             yield "user", f"user {user} {grp.getgrgid(os.getgid()).gr_name};"
@@ -126,12 +127,25 @@ class Server:
         for name in ENV:
             yield f"env {name}", f"env {name};"
 
-    def _modules(self, name: str) -> Path:
-        said = self._nginx("-V").stderr
-        path = re.search(r"--modules-path=(\S+)", said)
-        own = Path(path[1]) if path else DEBIAN_MODULES
-        found = own if (own / f"{name}.so").exists() else DEBIAN_MODULES
-        return found / f"{name}.so"
+    def _load(self, name: str) -> str:
+        file = f"{name}.so"
+        found = BUILD / "modules"
+        if name not in (CORE, WITH_LUA):
+            said = self._nginx("-V").stderr
+            path = re.search(r"--modules-path=(\S+)", said)
+            own = Path(path[1]) if path else DEBIAN_MODULES
+            found = own if (own / file).exists() else DEBIAN_MODULES
+        return f"load_module {quoted(found / file)};"
+
+    def _load_lua(self) -> bool:
+        """In the place of the core alone; False where it is there already."""
+        if WITH_LUA in self.loaded:
+            return False
+        self.main.pop(CORE, None)
+        self.loaded = ("ndk_http_module", "ngx_http_lua_module", WITH_LUA)
+        lua = {name: self._load(name) for name in self.loaded}
+        self.main = {**lua, **self.main}
+        return True
 
     def _http(self) -> Iterator[tuple[str, str]]:
         for name in TEMP:
@@ -170,7 +184,11 @@ class Server:
         return ["-e", "stderr", "-p", f"{self.prefix}/", "-c", str(self.copy)]
 
     def prepare(self) -> None:
-        """Adds what the file lacks, until nginx takes it."""
+        """Adds what the file lacks, until nginx takes it.
+
+        The core is loaded, or, as soon as nginx meets a directive of Lua's,
+        also in an included file, the core and Lua.
+        """
         while True:
             main, http = self.main.values(), self.http.values()
             self.copy.write_text(
@@ -181,6 +199,8 @@ class Server:
                 break
             refused = REFUSED.search(tested.stderr)
             name = refused and next(filter(None, refused.groups()))
+            if name and OF_LUA.fullmatch(name) and self._load_lua():
+                continue
             if not name or not (
                 self.main.pop(name, None) or self.http.pop(name, None)
             ):

@@ -165,7 +165,7 @@ def test_exports(tmp_path: Path) -> None:
     path = tmp_path / "ngx_http_ffi_module.so"
     source = tmp_path / "module.c"
     source.write_text("int ngx_modules, ngx_http_ffi_module, stray;")
-    build = [*COMPILER, "-shared", "-o", path, source]
+    build = [*COMPILER, "-shared", "-o", str(path), str(source)]
     subprocess.run(build, check=True)
     done = exports(path)
     assert done.returncode == 1

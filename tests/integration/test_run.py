@@ -1,0 +1,96 @@
+"""What `make run` adds to a configuration: scripts/run.py."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .nginx import BUILD, NGINX_BIN, NGINX_MODULES, ROOT
+
+pytestmark = pytest.mark.skipif(
+    BUILD != ROOT / "build", reason="it serves what is in build"
+)
+
+# what is served, and ends
+SCRIPT = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(ROOT / "scripts")!r})
+import run
+server = run.Server({NGINX_BIN!r}, Path(sys.argv[1]), "1")
+server.prepare()
+print(server.copy.read_text())
+"""
+
+CONF = """\
+{main}
+error_log stderr;
+events {{ }}
+http {{
+    {http}
+    server {{ listen unix:{folder}/sock; }}
+}}
+"""
+WITH_LUA = "ngx_http_lua_ffi_module.so"
+CORE = "/ngx_http_ffi_module.so"
+
+
+def prepare(
+    folder: Path, http: str = "", main: str = ""
+) -> subprocess.CompletedProcess[str]:
+    conf = folder / "my.conf"
+    conf.write_text(CONF.format(main=main, http=http, folder=folder))
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT, conf],
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("http", "lua"),
+    [
+        ("", False),
+        ("ffi_exit_timeout 1s;", False),
+        ("ffi_timeout 1s;", True),
+        ("lua_code_cache on;", True),
+        ("init_by_lua_block { local a = 1 }", True),
+        ("# lua_code_cache on;", False),
+        ("include included;", True),
+    ],
+)
+def test_which_file(tmp_path: Path, http: str, lua: bool) -> None:
+    (tmp_path / "included").write_text("lua_code_cache on;")
+    done = prepare(tmp_path, http)
+    assert done.returncode == 0, done.stderr
+    assert (WITH_LUA in done.stdout) == lua
+    assert ("ngx_http_lua_module.so" in done.stdout) == lua
+    assert (CORE in done.stdout) != lua
+
+
+@pytest.mark.parametrize("lua", [True, False])
+def test_one_that_loads_it_itself(tmp_path: Path, lua: bool) -> None:
+    files = [BUILD / "modules" / CORE[1:]]
+    if lua:
+        files = [
+            NGINX_MODULES / "ndk_http_module.so",
+            NGINX_MODULES / "ngx_http_lua_module.so",
+            BUILD / "modules" / WITH_LUA,
+        ]
+    main = "\n".join(f'load_module "{file}";' for file in files)
+    done = prepare(tmp_path, "lua_code_cache on;" if lua else "", main)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("load_module") == len(files)
+
+
+@pytest.mark.parametrize("name", ["lua_no_such_thing", "no_such_thing"])
+def test_an_unknown_directive(tmp_path: Path, name: str) -> None:
+    done = prepare(tmp_path, f"{name} on;")
+    assert done.returncode == 1
+    assert f'unknown directive "{name}"' in done.stderr
+    assert f"{tmp_path}/my.conf:5" in done.stderr
