@@ -19,6 +19,7 @@ LIBRARIES = [
     ("faults", "faults", []),
     ("noinit", "noinit", []),
     ("probe", "probe", []),
+    ("starts", "starts", []),
     ("symbol", "symbol_local", ["-DSYMBOL=symbol_local"]),
     ("symbol", "symbol_global", ["-DSYMBOL=symbol_global"]),
     ("version", "version1", ['-DVERSION="1"']),

@@ -31,6 +31,11 @@ def told(nginx: Nginx) -> list[str]:
     return [re.sub(r"\b([0-9A-F]{16}|\d{5,})\b", "N", line) for line in lines]
 
 
+def of(lines: list[str]) -> list[str]:
+    """What happens to runtimes."""
+    return [line for line in lines if line.startswith("runtime ")]
+
+
 def in_order(wanted: Sequence[str], lines: list[str]) -> None:
     rest = iter(lines)
     for pattern in wanted:
@@ -106,16 +111,92 @@ def test_a_call_without_an_answer(new_nginx: NewNginx) -> None:
         )
 
 
-def test_a_start_that_fails(new_nginx: NewNginx) -> None:
+@pytest.mark.parametrize(
+    ("cfg", "error", "arrows"),
+    [
+        ("-0", None, ["started: STARTING -> READY"]),
+        ("-1", "returned 1", ["init failed: STARTING -> FAILED"]),
+        (
+            "y0",
+            None,
+            ["started: STARTING -> READY", "started: READY -> READY"],
+        ),
+        (
+            "y1",
+            "returned 1",
+            ["started: STARTING -> READY", "init failed: READY -> FAILED"],
+        ),
+        (
+            "n0",
+            "returned 0",
+            [
+                "start failed: STARTING -> FAILED",
+                "init failed: FAILED -> FAILED",
+            ],
+        ),
+        (
+            "n1",
+            "returned 1",
+            [
+                "start failed: STARTING -> FAILED",
+                "init failed: FAILED -> FAILED",
+            ],
+        ),
+    ],
+)
+def test_starts(
+    new_nginx: NewNginx, cfg: str, error: str | None, arrows: list[str]
+) -> None:
+    """A report that is made in libffi_init, and what that returns."""
+    load = f'local rt, err = ngx.load_ffi("starts", "{cfg}")'
     with new_nginx(main=MAIN) as nginx:
-        nginx.lua('assert(not ngx.load_ffi("badinit"))')
+        values = nginx.lua(
+            f"{load} return rt and select(2, rt:call()) or err, rt ~= nil"
+        )
+        if error:
+            assert values == [f"starts: libffi_init {error}", False]
+        else:
+            assert values == ["started", True]
+        lines = told(nginx)
+        in_order([f'runtime N "starts": {arrow}$' for arrow in arrows], lines)
+        assert sum("orphaned" not in line for line in of(lines)) == len(arrows)
+        # it is given back where it is used no more
+        nginx.lua(f"{load} if rt then rt:__unload() end")
+
+        def released() -> bool:
+            nginx.lua('assert(ngx.load_ffi("probe", tostring(ngx.now())))')
+            return any("-> RELEASED" in line for line in told(nginx))
+
+        eventually(released, "it is released")
+
+
+def test_an_unload_during_a_start(new_nginx: NewNginx) -> None:
+    with new_nginx(main=MAIN) as nginx:
+        go = nginx.prefix / "go"
+        go.touch()
+        rt = f'local rt = assert(ngx.load_ffi("async", "ok {go}"))'
+        nginx.lua(rt)
+        go.unlink()
+        assert nginx.lua(
+            f"""
+            {rt}
+            local thread = ngx.thread.spawn(rt.__reload, rt)
+            rt:__unload()
+            return select(2, ngx.thread.wait(thread))
+            """
+        ) == [None, "task queue is finished"]
+        go.touch()
+        nginx.wait_log("under way.*(.|\\n)*under way")
         eventually(
-            lambda: any(
-                re.match(
-                    r'runtime N "badinit": init failed: STARTING -> FAILED$',
-                    line,
-                )
-                for line in told(nginx)
-            ),
+            lambda: "started: UNLOADED -> UNLOADED" in str(told(nginx)),
             "it is told",
+        )
+        in_order(
+            [
+                'reload "async", id 0$',
+                'runtime N "async": unload: STARTING -> UNLOADED$',
+                'runtime N "async": unload: READY -> UNLOADED$',
+                'runtime N "async": started: UNLOADED -> UNLOADED$',
+            ],
+            told(nginx),
         )
