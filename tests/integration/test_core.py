@@ -143,7 +143,7 @@ def test_both_files(files: list[Path]) -> None:
 def test_the_file_with_lua_needs_the_lua_module() -> None:
     passed, output = Core([LUA]).test_configuration()
     assert not passed
-    assert "undefined symbol: " in output
+    assert "undefined symbol: lua_" in output
 
 
 def exports(*paths: Path) -> subprocess.CompletedProcess[str]:
