@@ -1,6 +1,6 @@
 /*
- * Round trips through the bridge alone: push, poll, answer, drain, with an
- * eventfd between as nginx has it.
+ * Round trips through the bridge alone: put, poll, answer, drain, with an
+ * eventfd and one wake-up a turn as nginx has them.
  *
  *     bridge [seconds of each run]
  */
@@ -71,13 +71,13 @@ consume(void *arg)
 
 
 static void
-push(bridge_queue_t *q)
+put(bridge_queue_t *q)
 {
     bridge_task_t  *t;
 
     t = bridge_task_new(&bridge, "hello", 5, NULL, 0);
 
-    if (t == NULL || !bridge_push(q, t)) {
+    if (t == NULL || !bridge_put(q, t)) {
         abort();
     }
 }
@@ -131,9 +131,11 @@ turn(bridge_queue_t *q, double until)
         for (t = bridge_done_take(&bridge); t; t = next) {
             next = t->next;
             bridge_task_free(&bridge, t, true);
-            push(q);
+            put(q);
             n++;
         }
+
+        bridge_queue_wake(q);
     }
 
     return n;
@@ -168,9 +170,10 @@ measure(run_t *r, double seconds)
     asleep = switches();
 
     for (i = 0; i < r->in_flight; i++) {
-        push(q);
+        put(q);
     }
 
+    bridge_queue_wake(q);
     n = turn(q, start + seconds);
 
     took = now(CLOCK_MONOTONIC) - start;

@@ -11,7 +11,8 @@
  * returned, so a stale handle can always be checked.
  *
  * "Host thread" below means the one thread that pushes and drains.
- * No function takes a lock; none blocks except bridge_poll.
+ * None blocks except bridge_poll; but a queue's functions may wait a moment
+ * for another thread that has the queue's lock, see queue.h.
  */
 
 #include <pthread.h>

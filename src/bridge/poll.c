@@ -1,50 +1,13 @@
-#include <linux/futex.h>
+#include <errno.h>
 #include <pthread.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "answer.h"
 #include "eventfd.h"
 #include "handle.h"
+#include "queue.h"
+#include "task.h"
 #include "threads.h"
-#include "word.h"
-
-
-static void
-futex_wake(_Atomic uint32_t *word, int n)
-{
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
-}
-
-
-static void
-futex_wait(_Atomic uint32_t *word, uint32_t seen, const struct timespec *ts)
-{
-    /* every way it can return is treated alike: look at the word again */
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, ts, NULL, 0);
-}
-
-
-static void
-write_fd(bridge_queue_t *q, bool host)
-{
-    (void) bridge_eventfd_write(host && q->close_fd ? q->host_fd
-                                                    : atomic_load(&q->fd));
-}
-
-
-void
-bridge_word_announce(bridge_queue_t *q, uint32_t w, int n, bool host)
-{
-    if (w & ARMED) {
-        write_fd(q, host);
-    }
-
-    if ((w & SLEEPERS) && (n > 1 || !(w & WOKEN))) {
-        futex_wake(&q->word, n);
-    }
-}
 
 
 static int64_t
@@ -58,89 +21,22 @@ now_us(void)
 }
 
 
-static void
-pop(bridge_t *b, bridge_queue_t *q, uint32_t n, uint64_t *handles, int *got)
+static struct timespec
+deadline_in(int ms)
 {
-    int64_t         now;
-    uint32_t        i;
-    bridge_task_t  *t;
+    struct timespec  ts;
 
-    now = now_us() / 1000;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
 
-    i = atomic_fetch_add_explicit(&q->head, n, memory_order_acq_rel);
+    ts.tv_sec += ms / 1000;
+    ts.tv_nsec += (long) (ms % 1000) * 1000000;
 
-    for ( /* void */ ; n; n--, i++) {
-        t = atomic_exchange_explicit(&q->cells[i & q->mask], NULL,
-                                     memory_order_acq_rel);
-
-        if (bridge_task_take(b, t, now, &handles[*got])) {
-            (*got)++;
-        }
-    }
-}
-
-
-uint32_t
-bridge_queue_reject(bridge_t *b, bridge_queue_t *q)
-{
-    int             n;
-    uint32_t        w, dropped;
-    uint64_t        handle;
-    bridge_task_t  *t;
-
-    for (dropped = 0; /* void */ ; dropped++) {
-        w = atomic_load_explicit(&q->word, memory_order_relaxed);
-
-        do {
-            if (w < WAITING) {
-                return dropped;
-            }
-        } while (!atomic_compare_exchange_weak_explicit(&q->word, &w,
-                                                        w - WAITING,
-                                                        memory_order_acquire,
-                                                        memory_order_relaxed));
-
-        n = 0;
-        pop(b, q, 1, &handle, &n);
-
-        if (n) {
-            t = bridge_task_find(b, handle);
-            t->rejected = true;
-            (void) bridge_task_answer(b, handle, 0, NULL, 0, NULL, NULL);
-        }
-    }
-}
-
-
-static void
-deadline_in(struct timespec *ts, int ms)
-{
-    clock_gettime(CLOCK_MONOTONIC, ts);
-
-    ts->tv_sec += ms / 1000;
-    ts->tv_nsec += (long) (ms % 1000) * 1000000;
-
-    if (ts->tv_nsec >= 1000000000) {
-        ts->tv_sec++;
-        ts->tv_nsec -= 1000000000;
-    }
-}
-
-
-static bool
-time_left(const struct timespec *deadline, struct timespec *left)
-{
-    clock_gettime(CLOCK_MONOTONIC, left);
-
-    left->tv_sec = deadline->tv_sec - left->tv_sec;
-    left->tv_nsec = deadline->tv_nsec - left->tv_nsec;
-
-    if (left->tv_nsec < 0) {
-        left->tv_sec--;
-        left->tv_nsec += 1000000000;
+    if (ts.tv_nsec >= 1000000000) {
+        ts.tv_sec++;
+        ts.tv_nsec -= 1000000000;
     }
 
-    return left->tv_sec >= 0;
+    return ts;
 }
 
 
@@ -156,22 +52,17 @@ relax(void)
 
 
 /* a wake-up costs the host a system call, and the sleeper its CPU's idling */
-static uint32_t
+static void
 spin(bridge_queue_t *q)
 {
-    int       i;
-    int64_t   end;
-    uint32_t  w;
+    int      i;
+    int64_t  end;
 
-    end = q->spin ? now_us() + q->spin : 0;
+    end = now_us() + q->spin;
 
-    for ( ;; ) {
-        w = atomic_load_explicit(&q->word, memory_order_relaxed);
-
-        if (w >= WAITING || (w & CLOSED) || q->spin == 0 || now_us() >= end) {
-            return w;
-        }
-
+    while (bridge_queue_len(q) == 0 && !atomic_load(&q->closed)
+           && now_us() < end)
+    {
         for (i = 0; i < 20; i++) {
             relax();
         }
@@ -179,101 +70,113 @@ spin(bridge_queue_t *q)
 }
 
 
-/*
- * Takes up to max units from the word; 0 where none came in time, -1 where
- * the queue is closed and empty.  timeout_ms > 0: until deadline.
- */
-static int
-acquire(bridge_queue_t *q, uint32_t max, int timeout_ms,
+/* lock held; sleeps until there is a reason to return; whether it is an end */
+static bool
+wait_for_tasks(bridge_queue_t *q, int timeout_ms,
     const struct timespec *deadline)
 {
-    bool             counted, last;
-    uint32_t         w, want, n;
-    struct timespec  left;
+    bool  late;
 
-    counted = false;
-    last = timeout_ms == 0;
+    late = timeout_ms == 0;
 
-    w = last ? atomic_load_explicit(&q->word, memory_order_relaxed) : spin(q);
+    while (bridge_queue_len(q) == 0 && !late) {
 
-    for ( ;; ) {
-        n = w / WAITING;
-        n = n < max ? n : max;
-        want = w - n * WAITING;
-
-        if (n == 0 && !last && atomic_load(&q->kicked)
-            && atomic_exchange(&q->kicked, false))
-        {
-            last = true;
+        if (atomic_load(&q->closed)) {
+            return true;
         }
 
-        if (counted) {
-            want = (want - SLEEPER) & ~WOKEN;
-        }
-
-        if (n || (w & CLOSED) || last) {
-
-            /* more than we take: pass the wake-up on */
-
-            if (want >= WAITING && (want & SLEEPERS)) {
-                want |= WOKEN;
-            }
-
-            if (!atomic_compare_exchange_weak_explicit(&q->word, &w, want,
-                                                       memory_order_acquire,
-                                                       memory_order_relaxed))
-            {
-                continue;
-            }
-
-            if ((want & WOKEN) && (counted || !(w & WOKEN))) {
-                futex_wake(&q->word, 1);
-            }
-
-            return n || !(w & CLOSED) ? (int) n : -1;
-        }
-
-        if ((w & SLEEPERS) == SLEEPERS && !counted) {
-            last = timeout_ms > 0 && !time_left(deadline, &left);
-            usleep(1000);
-            w = atomic_load_explicit(&q->word, memory_order_relaxed);
-            continue;
-        }
-
-        /*
-         * What is slept on never has WOKEN, so that whoever is about to
-         * sleep while it is set looks again.
-         */
-        want = (counted ? w : w + SLEEPER) & ~WOKEN;
-
-        if (!atomic_compare_exchange_weak_explicit(&q->word, &w, want,
-                                                   memory_order_acquire,
-                                                   memory_order_relaxed))
-        {
-            continue;
-        }
-
-        counted = true;
-
-        /* by one who did not see this sleeper in the word, perhaps */
-
-        if (atomic_load(&q->kicked)) {
-            w = atomic_load_explicit(&q->word, memory_order_relaxed);
-            continue;
+        if (q->kicked) {
+            q->kicked = false;
+            return false;
         }
 
         if (timeout_ms < 0) {
-            futex_wait(&q->word, want, NULL);
-
-        } else if (time_left(deadline, &left)) {
-            futex_wait(&q->word, want, &left);
+            (void) pthread_cond_wait(&q->changed, &q->lock);
 
         } else {
-            last = true;
+            late = pthread_cond_timedwait(&q->changed, &q->lock, deadline)
+                   == ETIMEDOUT;
         }
-
-        w = atomic_load_explicit(&q->word, memory_order_relaxed);
     }
+
+    return bridge_queue_len(q) == 0 && atomic_load(&q->closed);
+}
+
+
+/*
+ * Takes up to max tasks, as addresses, out of the queue; 0 where none came
+ * in time, -1 where the queue is closed and empty.
+ */
+static int
+take(bridge_queue_t *q, uint64_t *tasks, int max, int timeout_ms,
+    const struct timespec *deadline)
+{
+    int       n;
+    bool      end, more;
+    uint32_t  head;
+
+    if (timeout_ms != 0 && q->spin) {
+        spin(q);
+    }
+
+    pthread_mutex_lock(&q->lock);
+
+    end = wait_for_tasks(q, timeout_ms, deadline);
+    head = atomic_load_explicit(&q->head, memory_order_relaxed);
+
+    for (n = 0; n < max && head != atomic_load(&q->tail); n++, head++) {
+        tasks[n] = (uintptr_t) q->cells[head & q->mask];
+    }
+
+    atomic_store_explicit(&q->head, head, memory_order_relaxed);
+    more = q->kicked || bridge_queue_len(q);
+
+    pthread_mutex_unlock(&q->lock);
+
+    /* who was woken and leaves something wakes the next one */
+
+    if (more) {
+        pthread_cond_signal(&q->changed);
+    }
+
+    return end ? -1 : n;
+}
+
+
+/* of n tasks those that still want an answer, as handles */
+static int
+hand_out(bridge_t *b, uint64_t *tasks, int n)
+{
+    int             i, got;
+    int64_t         now;
+    bridge_task_t  *t;
+
+    got = 0;
+    now = now_us() / 1000;
+
+    for (i = 0; i < n; i++) {
+        t = (bridge_task_t *) (uintptr_t) tasks[i];
+
+        if (bridge_task_take(b, t, now, &tasks[got])) {
+            got++;
+        }
+    }
+
+    return got;
+}
+
+
+uint32_t
+bridge_queue_reject(bridge_t *b, bridge_queue_t *q)
+{
+    uint32_t  n;
+    uint64_t  task;
+
+    for (n = 0; take(q, &task, 1, 0, NULL) > 0; n++) {
+        bridge_task_reject(b, (bridge_task_t *) (uintptr_t) task);
+    }
+
+    return n;
 }
 
 
@@ -285,10 +188,6 @@ bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
     bridge_queue_t  *q;
     struct timespec  deadline;
 
-    if (atomic_load_explicit(&b->dead, memory_order_relaxed)) {
-        return -1;
-    }
-
     q = bridge_queue_pin(b, queue);
     if (q == NULL) {
         return -1;
@@ -297,27 +196,23 @@ bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
     bridge_threads_note(b, queue);
 
     if (timeout_ms > 0) {
-        deadline_in(&deadline, timeout_ms);
+        deadline = deadline_in(timeout_ms);
     }
 
     do {
-        n = acquire(q, (uint32_t) max, timeout_ms, &deadline);
-        got = n < 0 ? -1 : 0;
-
-        if (n > 0) {
-            pop(b, q, (uint32_t) n, handles, &got);
-
-        } else if (n < 0) {
-            bridge_threads_tell(b, queue);
-
-            /* this loop may have read what was written for another one */
-
-            if (atomic_load(&q->has_loop)) {
-                write_fd(q, false);
-            }
-        }
-
+        n = take(q, handles, max, timeout_ms, &deadline);
+        got = n > 0 ? hand_out(b, handles, n) : n;
     } while (n > 0 && got == 0);
+
+    if (n < 0) {
+        bridge_threads_tell(b, queue);
+
+        /* this loop may have read what was written for another one */
+
+        if (atomic_load(&q->has_loop)) {
+            bridge_queue_write_fd(q, false);
+        }
+    }
 
     bridge_queue_unpin(q);
 
@@ -328,8 +223,7 @@ bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
 void
 bridge_kick(bridge_t *b, uint64_t queue)
 {
-    bool             host;
-    uint32_t         w, want;
+    bool             write;
     bridge_queue_t  *q;
 
     q = bridge_queue_pin(b, queue);
@@ -337,24 +231,17 @@ bridge_kick(bridge_t *b, uint64_t queue)
         return;
     }
 
-    atomic_store(&q->kicked, true);
+    pthread_mutex_lock(&q->lock);
+    q->kicked = true;
+    write = q->armed || atomic_load(&q->has_loop);
+    q->armed = false;
+    pthread_mutex_unlock(&q->lock);
 
-    w = atomic_load(&q->word);
-
-    do {
-        want = w & ~ARMED;
-        if (w & SLEEPERS) {
-            want |= WOKEN;
-        }
-    } while (!atomic_compare_exchange_weak(&q->word, &w, want));
-
-    host = pthread_equal(pthread_self(), b->host);
-
-    if (!(w & ARMED) && atomic_load(&q->has_loop)) {
-        write_fd(q, host);
+    if (write) {
+        bridge_queue_write_fd(q, pthread_equal(pthread_self(), b->host));
     }
 
-    bridge_word_announce(q, w, 1, host);
+    pthread_cond_signal(&q->changed);
     bridge_queue_unpin(q);
 }
 
@@ -418,7 +305,6 @@ bool
 bridge_queue_arm(bridge_t *b, uint64_t queue)
 {
     bool             armed;
-    uint32_t         w;
     bridge_queue_t  *q;
 
     q = bridge_queue_pin(b, queue);
@@ -426,16 +312,17 @@ bridge_queue_arm(bridge_t *b, uint64_t queue)
         return false;
     }
 
-    w = atomic_load(&q->word);
+    armed = false;
 
-    do {
-        armed = w < WAITING && !(w & CLOSED);
-    } while (armed && !atomic_compare_exchange_weak(&q->word, &w, w | ARMED));
+    pthread_mutex_lock(&q->lock);
 
-    if (armed && atomic_exchange(&q->kicked, false)) {
-        armed = false;
+    if (bridge_queue_len(q) == 0 && !atomic_load(&q->closed)) {
+        armed = !q->kicked;
+        q->armed |= armed;
+        q->kicked = false;
     }
 
+    pthread_mutex_unlock(&q->lock);
     bridge_queue_unpin(q);
 
     return armed;

@@ -7,11 +7,37 @@
 #include "queue.h"
 #include "task.h"
 #include "threads.h"
-#include "word.h"
 
 
-/* cells have room for a consumer that was stopped in mid-pop */
-#define MIN_CELLS  1024
+static bridge_queue_t *
+add_queue(bridge_t *b)
+{
+    bridge_queue_t      *q;
+    pthread_condattr_t   attr;
+
+    if (b->nqueues == BRIDGE_MAX_QUEUES) {
+        return NULL;
+    }
+
+    q = calloc(1, sizeof(bridge_queue_t));
+    if (q == NULL || pthread_condattr_init(&attr) != 0) {
+        free(q);
+        return NULL;
+    }
+
+    (void) pthread_mutex_init(&q->lock, NULL);
+    (void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void) pthread_cond_init(&q->changed, &attr);
+    (void) pthread_condattr_destroy(&attr);
+
+    q->slot = b->nqueues;
+    atomic_init(&q->gen, 1);
+    atomic_init(&q->closed, true);
+    atomic_init(&q->fd, -1);
+    atomic_store_explicit(&b->queues[b->nqueues++], q, memory_order_release);
+
+    return q;
+}
 
 
 bridge_queue_t *
@@ -20,7 +46,7 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     uint32_t         i, size;
     bridge_queue_t  *q;
 
-    size = MIN_CELLS;
+    size = 1;
     while (size < limit) {
         size <<= 1;
     }
@@ -35,21 +61,10 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     }
 
     if (i == b->nqueues) {
-        if (i == BRIDGE_MAX_QUEUES) {
-            return NULL;
-        }
-
-        q = calloc(1, sizeof(bridge_queue_t));
+        q = add_queue(b);
         if (q == NULL) {
             return NULL;
         }
-
-        q->slot = i;
-        atomic_init(&q->gen, 1);
-        atomic_init(&q->word, CLOSED);
-        atomic_init(&q->fd, -1);
-        atomic_store_explicit(&b->queues[i], q, memory_order_release);
-        b->nqueues++;
     }
 
     q->cells = calloc(size, sizeof(q->cells[0]));
@@ -60,7 +75,8 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     q->in_use = true;
     q->stale = false;
     q->data = NULL;
-    q->tail = 0;
+    q->armed = false;
+    q->kicked = false;
     q->mask = size - 1;
     q->limit = limit;
     q->cancelled = 0;
@@ -69,7 +85,6 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     q->close_fd = NULL;
     memset(q->options, 0xff, sizeof(q->options));
     atomic_store(&q->has_loop, false);
-    atomic_store(&q->kicked, false);
     atomic_store(&q->polled, false);
     atomic_store(&q->detached, false);
     atomic_store(&q->naming, false);
@@ -79,7 +94,8 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     atomic_store(&q->timeout, 0);
     atomic_store(&q->start, 0);
     atomic_store(&q->head, 0);
-    atomic_store(&q->word, 0);
+    atomic_store(&q->tail, 0);
+    atomic_store(&q->closed, false);
 
     return q;
 }
@@ -113,7 +129,8 @@ bridge_queue_find(bridge_t *b, uint64_t handle)
 uint32_t
 bridge_queue_len(const bridge_queue_t *q)
 {
-    return atomic_load_explicit(&q->word, memory_order_relaxed) / WAITING;
+    return atomic_load_explicit(&q->tail, memory_order_relaxed)
+           - atomic_load_explicit(&q->head, memory_order_relaxed);
 }
 
 
@@ -132,9 +149,15 @@ bridge_queue_cancelled(const bridge_queue_t *q)
 
 
 bool
-bridge_queue_active(const bridge_queue_t *q)
+bridge_queue_active(bridge_queue_t *q)
 {
-    return atomic_load(&q->inside) || (atomic_load(&q->word) & ARMED);
+    bool  armed;
+
+    pthread_mutex_lock(&q->lock);
+    armed = q->armed;
+    pthread_mutex_unlock(&q->lock);
+
+    return armed || atomic_load(&q->inside);
 }
 
 
@@ -176,58 +199,70 @@ bridge_queue_orphaned(const bridge_queue_t *q)
 bool
 bridge_queue_full(const bridge_queue_t *q)
 {
-    return bridge_queue_len(q) >= q->limit
-           || atomic_load_explicit(&q->cells[q->tail & q->mask],
-                                   memory_order_acquire)
-              != NULL;
+    return bridge_queue_len(q) >= q->limit;
 }
 
 
 bool
 bridge_put(bridge_queue_t *q, bridge_task_t *t)
 {
-    uint32_t  w;
+    uint32_t  tail;
 
-    w = atomic_load_explicit(&q->word, memory_order_relaxed);
-
-    if ((w & CLOSED) || bridge_queue_full(q)) {
+    if (atomic_load_explicit(&q->closed, memory_order_relaxed)
+        || bridge_queue_full(q))
+    {
         return false;
     }
 
     t->queue = bridge_queue_handle(q);
     t->taken = bridge_queue_taken(q);
 
-    atomic_store_explicit(&q->cells[q->tail & q->mask], t,
-                          memory_order_relaxed);
-    q->tail++;
+    tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
 
-    atomic_fetch_add_explicit(&q->word, WAITING, memory_order_release);
+    pthread_mutex_lock(&q->lock);
+    q->cells[tail & q->mask] = t;
+    atomic_store_explicit(&q->tail, tail + 1, memory_order_relaxed);
+    pthread_mutex_unlock(&q->lock);
 
     return true;
+}
+
+
+/* whether a loop waits on the eventfd, which is to be written to then */
+static bool
+disarm(bridge_queue_t *q)
+{
+    bool  armed;
+
+    pthread_mutex_lock(&q->lock);
+    armed = q->armed;
+    q->armed = false;
+    pthread_mutex_unlock(&q->lock);
+
+    return armed;
+}
+
+
+void
+bridge_queue_write_fd(bridge_queue_t *q, bool host)
+{
+    (void) bridge_eventfd_write(host && q->close_fd ? q->host_fd
+                                                    : atomic_load(&q->fd));
 }
 
 
 void
 bridge_queue_wake(bridge_queue_t *q)
 {
-    uint32_t  w, want;
+    if (bridge_queue_len(q) == 0) {
+        return;
+    }
 
-    w = atomic_load_explicit(&q->word, memory_order_relaxed);
+    if (disarm(q)) {
+        bridge_queue_write_fd(q, true);
+    }
 
-    do {
-        if (w < WAITING || !(w & (ARMED|SLEEPERS))) {
-            return;
-        }
-
-        want = w & ~ARMED;
-        if (w & SLEEPERS) {
-            want |= WOKEN;
-        }
-    } while (!atomic_compare_exchange_weak_explicit(&q->word, &w, want,
-                                                    memory_order_acq_rel,
-                                                    memory_order_relaxed));
-
-    bridge_word_announce(q, w, 1, true);
+    pthread_cond_signal(&q->changed);
 }
 
 
@@ -247,8 +282,18 @@ bridge_push(bridge_queue_t *q, bridge_task_t *t)
 void
 bridge_queue_close(bridge_queue_t *q)
 {
-    bridge_word_announce(q, atomic_fetch_or(&q->word, CLOSED), INT32_MAX,
-                         true);
+    bool  armed;
+
+    pthread_mutex_lock(&q->lock);
+    atomic_store(&q->closed, true);
+    armed = q->armed;
+    pthread_mutex_unlock(&q->lock);
+
+    if (armed) {
+        bridge_queue_write_fd(q, true);
+    }
+
+    pthread_cond_broadcast(&q->changed);
 }
 
 
@@ -265,12 +310,13 @@ bridge_queue_all_cancelled(const bridge_queue_t *q)
     uint32_t        i;
     bridge_task_t  *t;
 
-    for (i = bridge_queue_taken(q); i != q->tail; i++) {
-        t = atomic_load_explicit(&q->cells[i & q->mask],
-                                 memory_order_acquire);
+    /* only the host changes cells, and frees tasks */
 
-        if (t && !(atomic_load_explicit(&t->state, memory_order_relaxed)
-                   & BRIDGE_TASK_CANCEL))
+    for (i = bridge_queue_taken(q); i != atomic_load(&q->tail); i++) {
+        t = q->cells[i & q->mask];
+
+        if (!(atomic_load_explicit(&t->state, memory_order_relaxed)
+              & BRIDGE_TASK_CANCEL))
         {
             return false;
         }
@@ -344,6 +390,12 @@ bridge_queue_t *
 bridge_queue_pin(bridge_t *b, uint64_t handle)
 {
     bridge_queue_t  *q;
+
+    /* another thread of the parent may have held the lock at the fork */
+
+    if (atomic_load_explicit(&b->dead, memory_order_relaxed)) {
+        return NULL;
+    }
 
     q = bridge_queue_find(b, handle);
     if (q == NULL) {

@@ -3,17 +3,14 @@
 
 /*
  * A runtime's request queue: a bounded ring with one producer, the host
- * thread, and any number of consumers.
+ * thread, and any number of consumers, under one mutex.  Consumers sleep on
+ * its condition variable, or arm the eventfd for their event loop.
  *
- * All that consumers and the producer must agree on at once stands in one
- * 32-bit word, which is also the futex they sleep on:
- *
- *     31..12  tasks that wait
- *     11..3   consumers that sleep (or are about to)
- *     2       one of them has been woken and has not run yet
- *     1       armed: a consumer waits on the eventfd instead
- *     0       closed
+ * Who holds the lock does no system call and calls nobody.  The host may
+ * have to wait for a consumer that was preempted while it held it.
  */
+
+#include <pthread.h>
 
 #include "bridge.h"
 
@@ -27,8 +24,20 @@
 typedef struct bridge_notice_s  bridge_notice_t;
 
 struct bridge_queue_s {
-    _Atomic uint32_t           word;
-    _Atomic uint32_t           head;
+    pthread_mutex_t            lock;
+    pthread_cond_t             changed;
+
+    /* written under the lock, and read without it where a glance will do */
+    _Atomic uint32_t           head;     /* consumers take from here */
+    _Atomic uint32_t           tail;     /* the host puts here */
+    _Atomic bool               closed;
+
+    /* under the lock */
+    bridge_task_t            **cells;
+    uint32_t                   mask;
+    bool                       armed;    /* a loop waits on the eventfd */
+    bool                       kicked;   /* a poll is to return early */
+
     _Atomic uint32_t           gen;
     _Atomic uint32_t           inside;   /* threads in bridge_poll */
     _Atomic uint64_t           threads;  /* their generation (32 bits), those
@@ -41,7 +50,6 @@ struct bridge_queue_s {
                                             no bound */
     _Atomic(bridge_notice_t *) notices;
     _Atomic bool               has_loop; /* somebody waits on the eventfd */
-    _Atomic bool               kicked;
     _Atomic bool               polled;   /* by any thread, ever */
     _Atomic bool               detached;
     _Atomic bool               naming;
@@ -60,13 +68,10 @@ struct bridge_queue_s {
 
     void                      *data;     /* the host's own */
     uint32_t                   slot;
-    uint32_t                   tail;
-    uint32_t                   mask;
     uint32_t                   limit;
     uint32_t                   cancelled;
     bool                       in_use;
     bool                       stale;    /* its handle, as release began */
-    _Atomic(bridge_task_t *)  *cells;
 };
 
 /*
@@ -87,7 +92,8 @@ bridge_queue_t *bridge_queue_find(bridge_t *b, uint64_t handle);
 
 /*
  * Any thread.  The queue of a handle, kept from being released until
- * bridge_queue_unpin; NULL if the handle is stale.
+ * bridge_queue_unpin; NULL if the handle is stale, or in a child after fork,
+ * where the lock may be held for ever.
  */
 bridge_queue_t *bridge_queue_pin(bridge_t *b, uint64_t handle);
 void bridge_queue_unpin(bridge_queue_t *q);
@@ -97,15 +103,13 @@ bool bridge_queue_full(const bridge_queue_t *q);
 
 /*
  * Host thread.  Hands t over and wakes nobody, which bridge_queue_wake must do
- * soon.  false where the queue is full (in the rare case that a consumer was
- * stopped in mid-pop for a whole turn of the ring, also before its limit) or
- * closed: t stays the host's then.
+ * soon.  false where the queue is full or closed: t stays the host's then.
  */
 bool bridge_put(bridge_queue_t *q, bridge_task_t *t);
 
 /*
- * Host thread.  Wakes a consumer where tasks wait and one sleeps; it wakes
- * the next one where it leaves something.
+ * Host thread.  Wakes a consumer where tasks wait and one sleeps; who leaves
+ * something wakes the next one.
  */
 void bridge_queue_wake(bridge_queue_t *q);
 
@@ -125,10 +129,11 @@ uint32_t bridge_queue_taken(const bridge_queue_t *q);
 uint32_t bridge_queue_cancelled(const bridge_queue_t *q);
 
 /*
- * Host thread.  Whether somebody is in a poll, or has yet to be told that
- * tasks wait: what waits is then about to be taken.
+ * Host thread.  Whether somebody is in a poll, or an event loop has yet to be
+ * told that tasks wait: what waits is then about to be taken.  A loop that
+ * was armed at the close counts from then on.
  */
-bool bridge_queue_active(const bridge_queue_t *q);
+bool bridge_queue_active(bridge_queue_t *q);
 
 /*
  * Host thread.  Whether some task that was taken from the queue has no answer
@@ -192,6 +197,12 @@ int bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
  * tasks that came meanwhile, and the eventfd readable, armed or not.
  */
 void bridge_kick(bridge_t *b, uint64_t queue);
+
+/*
+ * Any thread that has the queue pinned.  Makes its eventfd readable; host:
+ * whether it is the host that calls.
+ */
+void bridge_queue_write_fd(bridge_queue_t *q, bool host);
 
 /*
  * Any thread.  The queue's eventfd, made at the first call and closed when

@@ -262,7 +262,7 @@ bool
 bridge_task_take(bridge_t *b, bridge_task_t *t, int64_t now,
     uint64_t *handle)
 {
-    bool      drop;
+    bool      late;
     uint64_t  state, want;
 
     state = atomic_load_explicit(&t->state, memory_order_acquire);
@@ -271,18 +271,28 @@ bridge_task_take(bridge_t *b, bridge_task_t *t, int64_t now,
     atomic_store_explicit(&t->tid, bridge_threads_id(), memory_order_relaxed);
 
     do {
-        drop = (state & BRIDGE_TASK_CANCEL)
+        late = (state & BRIDGE_TASK_CANCEL)
                || (t->deadline && now >= t->deadline);
         want = (state & ~(uint64_t) BRIDGE_TASK_PHASE)
-               | (drop ? BRIDGE_TASK_ANSWERED : BRIDGE_TASK_POLLED);
+               | (late ? BRIDGE_TASK_ANSWERED : BRIDGE_TASK_POLLED);
     } while (!atomic_compare_exchange_weak_explicit(&t->state, &state, want,
                                                     memory_order_acq_rel,
                                                     memory_order_acquire));
 
-    if (drop) {
+    if (late) {
         t->rejected = true;
         bridge_done_push(b, t);
     }
 
-    return !drop;
+    return !late;
+}
+
+
+void
+bridge_task_reject(bridge_t *b, bridge_task_t *t)
+{
+    atomic_fetch_or_explicit(&t->state, BRIDGE_TASK_ANSWERED,
+                             memory_order_acq_rel);
+    t->rejected = true;
+    bridge_done_push(b, t);
 }

@@ -105,6 +105,9 @@ void bridge_task_lend(bridge_task_t *t);
 bool bridge_task_take(bridge_t *b, bridge_task_t *t, int64_t now,
     uint64_t *handle);
 
+/* The same thread.  Gives t back to the host without an answer. */
+void bridge_task_reject(bridge_t *b, bridge_task_t *t);
+
 #pragma GCC visibility pop
 
 #endif /* BRIDGE_TASK_H */

@@ -95,7 +95,6 @@ task_poll(void)
 
         if (want == 0) {
             q->told = true;
-            q->kicked = false;
             pass_on(q);
         }
     }
@@ -208,8 +207,8 @@ event_loop(void)
             q->readable = false;
         }
         if (q && q->nwaiting == 0 && !q->closed) {
-            q->armed = true;
             armed = !q->kicked;
+            q->armed |= armed;
             q->kicked = false;
         }
         require(resty_ffi_arm(tq) == armed);

@@ -3,7 +3,7 @@
 
 /*
  * A model checker for the bridge.  Its sources are compiled as they are,
- * but for shim.h: each atomic operation, futex, eventfd and clock call of
+ * but for shim.h: each atomic operation, lock, eventfd and clock call of
  * theirs comes here first, which is where another thread may go on.  Threads
  * are fibers of one process, so that a schedule is a list of choices; all
  * lists are tried, each from the start.  An access to memory that one fiber
@@ -68,8 +68,11 @@ void model_yield(const char *what);
 /*
  * Sleeps until another fiber calls model_ready for this one, or, where
  * spurious wake-ups are allowed, for no reason; deadline: when it may wake up
- * by itself, us; -1: never.  false: it did.
+ * by itself, us; -1: never.  false: it did.  MODEL_NEVER: not spuriously,
+ * either.
  */
+#define MODEL_NEVER  (-2)
+
 bool model_sleep(const void *on, int64_t deadline, const char *what);
 
 /* Wakes up to n of those who sleep on something; each choice is tried. */

@@ -1,6 +1,4 @@
 #include <errno.h>
-#include <linux/futex.h>
-#include <stdarg.h>
 
 #include "shim.h"
 
@@ -168,66 +166,94 @@ model_blocks(void)
 }
 
 
-/* ---- futexes and the clock */
-
-static long
-wait_futex(uint32_t *word, uint32_t seen, const struct timespec *ts)
-{
-    int64_t  deadline;
-
-    model_point("futex_wait", __func__, __LINE__);
-    os_touch(word);
-
-    if (*word != seen) {
-        model_note("not as seen");
-        return -1;
-    }
-
-    deadline = -1;
-    if (ts) {
-        deadline = model_clock() + ts->tv_sec * 1000000 + ts->tv_nsec / 1000;
-    }
-
-    return model_sleep(word, deadline, "futex_wait returns") ? 0 : -1;
-}
-
-
 long
 shim_syscall(long number, ...)
 {
-    int                     op;
-    uint32_t               *word, value;
-    va_list                 args;
-    const struct timespec  *ts;
-
-    if (number == SYS_gettid) {
-        return model_self() + 1;
+    if (number != SYS_gettid) {
+        model_fail("a system call that the model has not");
     }
 
-    va_start(args, number);
-    word = va_arg(args, uint32_t *);
-    op = va_arg(args, int);
-    value = va_arg(args, uint32_t);
-    ts = va_arg(args, const struct timespec *);
-    va_end(args);
+    return model_self() + 1;
+}
 
-    if (op == FUTEX_WAIT_PRIVATE) {
-        return wait_futex(word, value, ts);
+
+/* ---- locks, conditions and the clock */
+
+/* what is in a mutex: 0, or the number of the fiber that has it, from 1 */
+static unsigned *
+holder(pthread_mutex_t *lock)
+{
+    return (unsigned *) (void *) lock;
+}
+
+
+static void
+acquire(pthread_mutex_t *lock)
+{
+    while (*holder(lock)) {
+        (void) model_sleep(lock, MODEL_NEVER, "goes on");
     }
 
-    model_point("futex_wake", __func__, __LINE__);
+    *holder(lock) = model_self() + 1;
+}
 
-    model_ready(word, (int) value);
+
+/* no point: what others see of it is that they may go on */
+static void
+let_go(pthread_mutex_t *lock)
+{
+    if (*holder(lock) != model_self() + 1) {
+        model_fail("unlock of what is not locked");
+    }
+
+    *holder(lock) = 0;
+    model_ready(lock, 1);
+}
+
+
+int
+shim_lock(pthread_mutex_t *lock)
+{
+    model_access(lock, true, "lock", __func__, __LINE__);
+    acquire(lock);
 
     return 0;
 }
 
 
 int
-shim_usleep(useconds_t us)
+shim_unlock(pthread_mutex_t *lock)
 {
-    (void) us;
-    model_yield("usleep");
+    os_touch(lock);
+    let_go(lock);
+
+    return 0;
+}
+
+
+int
+shim_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock,
+    const struct timespec *ts)
+{
+    bool  in_time;
+
+    os_touch(cond);
+    let_go(lock);
+    in_time = model_sleep(cond, ts ? ts->tv_sec * 1000000
+                                     + ts->tv_nsec / 1000 : -1,
+                          "cond_wait returns");
+    acquire(lock);
+
+    return in_time ? 0 : ETIMEDOUT;
+}
+
+
+int
+shim_cond_wake(pthread_cond_t *cond, int n)
+{
+    model_point("cond_signal", __func__, __LINE__);
+    os_touch(cond);
+    model_ready(cond, n);
 
     return 0;
 }

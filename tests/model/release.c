@@ -68,7 +68,7 @@ second_is_untouched(void)
     MODEL_ASSERT(bridge_queue_len(world.q2) == 1);
     MODEL_ASSERT(atomic_load(&world.q2->inside) == 0);
     MODEL_ASSERT(bridge_queue_threads(world.q2) == 0);
-    MODEL_ASSERT((atomic_load(&world.q2->word) & 0xfff) == 0);
+    MODEL_ASSERT(!world.q2->closed && !world.q2->armed && !world.q2->kicked);
 }
 
 

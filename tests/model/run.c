@@ -160,7 +160,8 @@ may_go_on(const fiber_t *f)
 {
     return f->phase == READY
            || (f->phase == SLEEPING
-               && (f->deadline >= 0 || spurious < scenario->spurious));
+               && (f->deadline >= 0
+                   || (f->deadline == -1 && spurious < scenario->spurious)));
 }
 
 

@@ -117,8 +117,18 @@
 #define write(fd, p, n)        shim_write(fd, p, n)
 #define close(fd)              shim_close(fd)
 #define fstat(fd, st)          shim_fstat(fd, st)
-#define usleep(us)             shim_usleep(us)
 #define clock_gettime(c, ts)   shim_clock(ts)
+#define pthread_mutex_init(m, a)      0
+#define pthread_mutex_lock(m)         shim_lock(m)
+#define pthread_mutex_unlock(m)       shim_unlock(m)
+#define pthread_condattr_init(a)      ((void) (a), 0)
+#define pthread_condattr_setclock(a, c)  0
+#define pthread_condattr_destroy(a)   0
+#define pthread_cond_init(c, a)       0
+#define pthread_cond_wait(c, m)       shim_cond_wait(c, m, NULL)
+#define pthread_cond_timedwait(c, m, ts)  shim_cond_wait(c, m, ts)
+#define pthread_cond_signal(c)        shim_cond_wake(c, 1)
+#define pthread_cond_broadcast(c)     shim_cond_wake(c, INT32_MAX)
 #define pthread_getspecific(k)     shim_getspecific(k)
 #define pthread_setspecific(k, v)  shim_setspecific(k, v)
 #define pthread_key_create(k, f)   shim_key_create(k, f)
@@ -132,7 +142,11 @@ int shim_eventfd(unsigned n, int flags);
 ssize_t shim_write(int fd, const void *p, size_t n);
 int shim_close(int fd);
 int shim_fstat(int fd, struct stat *st);
-int shim_usleep(useconds_t us);
+int shim_lock(pthread_mutex_t *lock);
+int shim_unlock(pthread_mutex_t *lock);
+int shim_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock,
+    const struct timespec *ts);
+int shim_cond_wake(pthread_cond_t *cond, int n);
 int shim_clock(struct timespec *ts);
 void *shim_getspecific(pthread_key_t key);
 int shim_setspecific(pthread_key_t key, const void *value);

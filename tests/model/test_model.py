@@ -49,33 +49,45 @@ MUTATIONS = [
     ),
     (
         "poll.c",
-        "            if (atomic_load(&q->has_loop)) {",
-        "            if (0) {",
+        "        if (atomic_load(&q->has_loop)) {",
+        "        if (0) {",
         "two loops on one eventfd, close",
     ),
     (
         "poll.c",
-        "        if (atomic_load(&q->kicked)) {\n"
-        "            w = atomic_load_explicit",
-        "        if (0) {\n            w = atomic_load_explicit",
+        "    pthread_cond_signal(&q->changed);\n"
+        "    bridge_queue_unpin(q);",
+        "    bridge_queue_unpin(q);",
         "kick",
     ),
     (
         "poll.c",
-        "            if (want >= WAITING && (want & SLEEPERS)) {",
-        "            if (0) {",
+        "    if (more) {",
+        "    if (more && n < 0) {",
         "put two, one wake-up, pollers that take one each",
     ),
     (
-        "poll.c",
-        "want = (counted ? w : w + SLEEPER) & ~WOKEN;",
-        "want = counted ? w : w + SLEEPER;",
+        "queue.c",
+        "    if (bridge_queue_len(q) == 0) {",
+        "    if (bridge_queue_len(q) <= 1) {",
         "push, two pollers",
     ),
     (
+        "queue.c",
+        "    if (disarm(q)) {",
+        "    if (disarm(q) && 0) {",
+        "loop, push and close",
+    ),
+    (
+        "queue.c",
+        "pthread_cond_broadcast(&q->changed);",
+        "pthread_cond_signal(&q->changed);",
+        "close, three pollers",
+    ),
+    (
         "poll.c",
-        "    if (armed && atomic_exchange(&q->kicked, false)) {",
-        "    if (0) {",
+        "        armed = !q->kicked;",
+        "        armed = true;",
         "loop, kick",
     ),
     (
@@ -146,11 +158,10 @@ def run(program: Path, *args: str) -> tuple[int, str]:
 
 @pytest.fixture(scope="session")
 def model() -> Path:
-    """The bridge as it is, but for a ring that a state has room for."""
+    """The bridge as it is."""
     folder = BUILD / "plain"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "src" / "bridge", folder / "src")
-    edit(folder / "src" / "queue.c", "MIN_CELLS  1024", "MIN_CELLS  4")
     return make(folder)
 
 

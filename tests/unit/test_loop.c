@@ -170,6 +170,7 @@ test_a_close_writes_to_an_armed_queue(void **state)
     bridge_queue_close(q);
     assert_int_equal(written(), 1);
     assert_false(bridge_queue_arm(b, handle));
+    assert_true(bridge_queue_active(q));
 }
 
 

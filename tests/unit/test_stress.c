@@ -243,7 +243,7 @@ test_consumers_and_cancelled_tasks(void **state)
 }
 
 
-/* the ring turns often: its smallest size is 1024 cells */
+/* the ring turns often */
 static void
 test_consumers_of_a_full_ring(void **state)
 {

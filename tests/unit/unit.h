@@ -124,13 +124,6 @@ unit_pause(int tries)
     } while (0)
 
 
-static inline uint32_t
-unit_sleepers(bridge_queue_t *q)
-{
-    return atomic_load(&q->word) >> 3 & 511;
-}
-
-
 static inline bridge_task_t *
 unit_task(bridge_t *b, const char *req, size_t len)
 {

@@ -177,6 +177,7 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
     X(on_exit, -1, (void) 0)                                                  \
     X(opendir, 0, errno = EMFILE)                                             \
     X(pthread_attr_init, ENOMEM, (void) 0)                                    \
+    X(pthread_condattr_init, ENOMEM, (void) 0)                                \
     X(pthread_create, EAGAIN, (void) 0)                                       \
     X(pthread_key_create, EAGAIN, (void) 0)                                   \
     X(pthread_setspecific, ENOMEM, (void) 0)                                  \
