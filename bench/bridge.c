@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "answer.h"
-#include "done.h"
 #include "queue.h"
 #include "task.h"
+#include "threads.h"
 
 
 #define MAX_CONSUMERS  3
@@ -121,16 +121,16 @@ static uint64_t
 turn(bridge_queue_t *q, double until)
 {
     uint64_t        n;
-    bridge_task_t  *t, *next;
+    bridge_node_t  *answer, *next;
 
     n = 0;
 
     while (now(CLOCK_MONOTONIC) < until) {
         wait_for_answers();
 
-        for (t = bridge_done_take(&bridge); t; t = next) {
-            next = t->next;
-            bridge_task_free(&bridge, t, true);
+        for (answer = bridge_take(&bridge); answer; answer = next) {
+            next = answer->next;
+            bridge_task_free(&bridge, (bridge_task_t *) answer, true);
             put(q);
             n++;
         }
@@ -150,6 +150,7 @@ measure(run_t *r, double seconds)
     uint32_t         i;
     uint64_t         n;
     pthread_t        threads[MAX_CONSUMERS];
+    bridge_node_t   *up, *next;
     bridge_queue_t  *q;
 
     q = bridge_queue_new(&bridge, 65536);
@@ -190,9 +191,15 @@ measure(run_t *r, double seconds)
         pthread_join(threads[i], NULL);
     }
 
-    for (bridge_task_t *t = bridge_done_take(&bridge), *next; t; t = next) {
-        next = t->next;
-        bridge_task_free(&bridge, t, false);
+    for (up = bridge_take(&bridge); up; up = next) {
+        next = up->next;
+
+        if (up->kind == BRIDGE_NODE_ANSWER) {
+            bridge_task_free(&bridge, (bridge_task_t *) up, false);
+
+        } else {
+            (void) bridge_threads_ended(up);
+        }
     }
 
     if (bridge.live_tasks || !bridge_queue_release(q)) {

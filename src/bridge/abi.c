@@ -7,8 +7,8 @@
 
 #include "abi.h"
 #include "answer.h"
-#include "done.h"
 #include "handle.h"
+#include "log.h"
 #include "queue.h"
 #include "threads.h"
 

@@ -6,7 +6,7 @@
 
 #include "abi.h"
 #include "answer.h"
-#include "done.h"
+#include "log.h"
 #include "notices.h"
 #include "queue.h"
 #include "spawn.h"

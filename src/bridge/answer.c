@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "answer.h"
-#include "done.h"
 #include "handle.h"
 #include "state.h"
 
@@ -198,7 +197,7 @@ bridge_task_answer(bridge_t *b, uint64_t handle, int rc, const char *rsp,
     t->release = release;
     t->release_arg = arg;
 
-    bridge_done_push(b, t);
+    bridge_up(b, &t->node);
 
     return true;
 }
@@ -241,7 +240,7 @@ bridge_task_answer_copy(bridge_t *b, uint64_t handle, int rc,
         t->release_arg = copy;
     }
 
-    bridge_done_push(b, t);
+    bridge_up(b, &t->node);
 
     return true;
 }

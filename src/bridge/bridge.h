@@ -6,11 +6,12 @@
  * number of runtimes, and of their answers back.
  *
  * Ownership without reference counts: the host owns a task before it is
- * pushed and after it is drained; in between the runtime borrows it and may
- * touch only its answer.  Memory of tasks and queues is pooled and never
+ * put into a queue and after it has come up again; in between the runtime
+ * borrows it and may touch only its answer.  Memory of tasks and queues is pooled and never
  * returned, so a stale handle can always be checked.
  *
- * "Host thread" below means the one thread that pushes and drains.
+ * "Host thread" below means the one thread that puts tasks into queues and
+ * takes what comes up.
  * None blocks except bridge_poll; but a queue's functions may wait a moment
  * for another thread that has the queue's lock, see queue.h.
  */
@@ -24,6 +25,7 @@
 #pragma GCC visibility push(hidden)
 
 typedef struct bridge_s        bridge_t;
+typedef struct bridge_node_s   bridge_node_t;
 typedef struct bridge_task_s   bridge_task_t;
 typedef struct bridge_queue_s  bridge_queue_t;
 typedef struct bridge_line_s   bridge_line_t;
@@ -34,24 +36,31 @@ typedef struct bridge_seen_s   bridge_seen_t;
 #define BRIDGE_MAX_QUEUES  4096
 #define BRIDGE_CHUNK       1024
 
-#define BRIDGE_LOG_MAX     1000
-#define BRIDGE_LOG_LEN     65536
+/* what comes up to the host; first in what it is part of */
+enum {
+    BRIDGE_NODE_ANSWER,     /* bridge_task_t: its answer, or it is rejected */
+    BRIDGE_NODE_LINE,       /* bridge_line_t: for the host's log */
+    BRIDGE_NODE_ORPHAN      /* bridge_queue_t: its last thread has ended */
+};
+
+struct bridge_node_s {
+    bridge_node_t  *next;
+    int             kind;
+};
 
 struct bridge_s {
     pthread_t                 host;
 
-    /* tells the host, from any thread, that drain has something to do */
+    /* tells the host, from any thread, that there is something to take */
     void                    (*notify)(void *arg);
     void                     *notify_arg;
 
-    _Atomic(bridge_task_t *)  done;
-    _Atomic(bridge_line_t *)  lines;
-    _Atomic uint32_t          nlines;
+    _Atomic(bridge_node_t *)  stack;
+    _Atomic uint32_t          nlines;    /* not freed yet, or being made */
     _Atomic uint32_t          lost_lines;
     _Atomic uint32_t          threads;   /* that poll, once for each queue */
     _Atomic(bridge_seen_t *)  seen;      /* what threads.c knows of them; never
                                             freed, so that all may walk it */
-    _Atomic bool              orphaned;  /* some queue, since it was asked */
     _Atomic bool              dead;
     _Atomic bool              exiting;
 
@@ -66,9 +75,8 @@ struct bridge_s {
 
 /*
  * Host thread.  Prepares *b, which must be zeroed and outlive every thread
- * that may hold a handle.  notify is called from runtime threads, only when
- * the first answer or log line comes after a drain, or a queue is orphaned;
- * it must not block.
+ * that may hold a handle.  notify is called from any thread, when something
+ * comes up and nothing waits; it must not block.
  */
 void bridge_init(bridge_t *b, void (*notify)(void *arg), void *arg);
 
@@ -77,6 +85,15 @@ void bridge_init(bridge_t *b, void (*notify)(void *arg), void *arg);
  * that the parent's tasks are answered by the parent alone.
  */
 void bridge_mark_dead(bridge_t *b);
+
+/*
+ * Any thread.  Brings n up; it is the host's, or as its kind says.  What
+ * comes up later is taken later.
+ */
+void bridge_up(bridge_t *b, bridge_node_t *n);
+
+/* Host thread.  All that has come up, oldest first. */
+bridge_node_t *bridge_take(bridge_t *b);
 
 #pragma GCC visibility pop
 

@@ -23,7 +23,11 @@
 
 typedef struct bridge_notice_s  bridge_notice_t;
 
+/* comes up as BRIDGE_NODE_ORPHAN, see bridge_threads_ended */
 struct bridge_queue_s {
+    bridge_node_t              node;
+    _Atomic bool               is_up;
+
     pthread_mutex_t            lock;
     pthread_cond_t             changed;
 
@@ -179,7 +183,7 @@ bool bridge_queue_all_cancelled(const bridge_queue_t *q);
 
 /*
  * Host thread.  Takes what waits in a queue back from it, as a consumer
- * would, into the done stack, marked as rejected.  Returns how many.
+ * would: they come up, marked as rejected.  Returns how many.
  */
 uint32_t bridge_queue_reject(bridge_t *b, bridge_queue_t *q);
 

@@ -14,8 +14,8 @@
 
 #include "resty_ffi.h"
 
-#include "done.h"
 #include "eventfd.h"
+#include "log.h"
 #include "queue.h"
 #include "spawn.h"
 

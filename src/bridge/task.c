@@ -1,7 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "done.h"
 #include "handle.h"
 #include "notices.h"
 #include "queue.h"
@@ -26,7 +25,7 @@ add_chunk(bridge_t *b)
 
     for (i = 0; i < BRIDGE_CHUNK; i++) {
         chunk[i].slot = b->ntasks + i;
-        chunk[i].next = (i + 1 < BRIDGE_CHUNK) ? &chunk[i + 1] : NULL;
+        chunk[i].node.next = i + 1 < BRIDGE_CHUNK ? &chunk[i + 1].node : NULL;
         atomic_init(&chunk[i].state, (uint64_t) 1 << GEN_SHIFT);
     }
 
@@ -110,10 +109,9 @@ bridge_task_new(bridge_t *b, const char *req, size_t len,
         return NULL;
     }
 
-    b->free_tasks = t->next;
+    b->free_tasks = (bridge_task_t *) t->node.next;
     b->live_tasks++;
 
-    t->next = NULL;
     t->data = NULL;
     t->deadline = 0;
     t->queue = 0;
@@ -162,7 +160,7 @@ bridge_task_free(bridge_t *b, bridge_task_t *t, bool delivered)
     free_request(t);
 
     t->data = NULL;
-    t->next = b->free_tasks;
+    t->node.next = (bridge_node_t *) b->free_tasks;
     b->free_tasks = t;
     b->live_tasks--;
 }
@@ -281,7 +279,7 @@ bridge_task_take(bridge_t *b, bridge_task_t *t, int64_t now,
 
     if (late) {
         t->rejected = true;
-        bridge_done_push(b, t);
+        bridge_up(b, &t->node);
     }
 
     return !late;
@@ -294,5 +292,5 @@ bridge_task_reject(bridge_t *b, bridge_task_t *t)
     atomic_fetch_or_explicit(&t->state, BRIDGE_TASK_ANSWERED,
                              memory_order_acq_rel);
     t->rejected = true;
-    bridge_done_push(b, t);
+    bridge_up(b, &t->node);
 }

@@ -27,9 +27,10 @@ enum {
  */
 typedef void (*bridge_release_pt)(void *arg, int delivered);
 
+/* comes up as BRIDGE_NODE_ANSWER */
 struct bridge_task_s {
+    bridge_node_t         node;
     _Atomic uint64_t      state;
-    bridge_task_t        *next;     /* in the free list or the done stack */
     void                 *data;     /* the host's own */
     uint32_t              slot;
 
@@ -45,7 +46,7 @@ struct bridge_task_s {
     char                  req_buf[BRIDGE_INLINE_REQ];
     char                  method_buf[BRIDGE_INLINE_METHOD];
 
-    /* the answer: written by who claimed it, read by the host after drain */
+    /* the answer: written by who claimed it, read by the host then */
     int                   rc;
     bool                  rejected; /* came back from its queue unanswered */
     size_t                rsp_len;
@@ -63,7 +64,7 @@ bridge_task_t *bridge_task_new(bridge_t *b, const char *req, size_t len,
     const char *method, size_t method_len);
 
 /*
- * Host thread.  Ends a task that is not queued or has been drained; its
+ * Host thread.  Ends a task that is not queued or has come up; its
  * handle is stale from now on.  Calls the answer's release.
  */
 void bridge_task_free(bridge_t *b, bridge_task_t *t, bool delivered);
@@ -84,7 +85,7 @@ bridge_task_t *bridge_task_at(bridge_t *b, uint32_t slot);
 /*
  * Host thread.  Nobody waits for the answer any more: a poll passes over
  * the task, whose request is freed; a runtime that has it may ask, and is
- * told where it watches.  It still comes out of a drain.
+ * told where it watches.  It still comes up.
  */
 void bridge_task_cancel(bridge_t *b, bridge_task_t *t);
 

@@ -30,6 +30,15 @@ static _Thread_local uint64_t  last_polled;
 static _Thread_local uint64_t  last_told;
 
 
+/* found in a poll: the slot is good, whatever its generation is now */
+static bridge_queue_t *
+queue_in_slot(bridge_t *b, uint64_t queue)
+{
+    return atomic_load_explicit(&b->queues[bridge_handle_slot(queue)],
+                                memory_order_acquire);
+}
+
+
 /* adds to them; how many live then, -1: the queue is another one by now */
 static int64_t
 count(bridge_t *b, uint64_t queue, int64_t n)
@@ -37,11 +46,7 @@ count(bridge_t *b, uint64_t queue, int64_t n)
     uint64_t         threads;
     bridge_queue_t  *q;
 
-    /* found in a poll: the slot is good, whatever its generation is now */
-
-    q = atomic_load_explicit(&b->queues[bridge_handle_slot(queue)],
-                             memory_order_acquire);
-
+    q = queue_in_slot(b, queue);
     threads = atomic_load(&q->threads);
 
     do {
@@ -59,13 +64,19 @@ count(bridge_t *b, uint64_t queue, int64_t n)
 }
 
 
+/* the node that is up already tells of this, too */
 static void
-desert(bridge_t *b)
+last_one_ended(bridge_t *b, uint64_t queue)
 {
+    bridge_queue_t  *q;
+
+    q = queue_in_slot(b, queue);
+
     if (!atomic_load_explicit(&b->dead, memory_order_relaxed)
-        && !atomic_exchange(&b->orphaned, true))
+        && !atomic_exchange(&q->is_up, true))
     {
-        b->notify(b->notify_arg);
+        q->node.kind = BRIDGE_NODE_ORPHAN;
+        bridge_up(b, &q->node);
     }
 }
 
@@ -122,7 +133,7 @@ thread_ends(void *data)
         n = s->told ? -BRIDGE_THREAD : -BRIDGE_THREAD - BRIDGE_THREAD_UNTOLD;
 
         if (count(b, atomic_load(&s->queue), n) == 0) {
-            desert(b);
+            last_one_ended(b, atomic_load(&s->queue));
         }
 
         atomic_store(&s->queue, 0);
@@ -249,11 +260,15 @@ bridge_threads_alive(bridge_t *b)
 }
 
 
-bool
-bridge_threads_ended(bridge_t *b)
+bridge_queue_t *
+bridge_threads_ended(bridge_node_t *n)
 {
-    return atomic_load_explicit(&b->orphaned, memory_order_relaxed)
-           && atomic_exchange(&b->orphaned, false);
+    bridge_queue_t  *q;
+
+    q = (bridge_queue_t *) n;
+    atomic_store(&q->is_up, false);
+
+    return q;
 }
 
 

@@ -39,10 +39,11 @@ void bridge_threads_tell(bridge_t *b, uint64_t queue);
 uint32_t bridge_threads_alive(bridge_t *b);
 
 /*
- * Host thread.  Whether, since the last time, the last live thread of some
- * queue has ended; the host has been woken for it.
+ * Host thread, for each BRIDGE_NODE_ORPHAN that it has taken.  The queue whose
+ * last live thread has ended; by now it may have others, or be another
+ * runtime's.
  */
-bool bridge_threads_ended(bridge_t *b);
+bridge_queue_t *bridge_threads_ended(bridge_node_t *n);
 
 /* Any thread.  The kernel's id of the calling thread. */
 int bridge_threads_id(void);

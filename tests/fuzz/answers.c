@@ -74,7 +74,7 @@ answered(task_t *t, int rc, const char *rsp, size_t len)
         memcpy(t->rsp, rsp, len);
     }
 
-    model_done(m, t);
+    model_up(m, t);
 }
 
 

@@ -3,7 +3,8 @@
 
 #include "program.h"
 
-#include "done.h"
+#include "log.h"
+#include "threads.h"
 
 
 void
@@ -143,31 +144,59 @@ cancel(void)
 }
 
 
-void
+static void
+check_answer(const bridge_task_t *task, int i)
+{
+    task_t  *t;
+
+    require(i < m->nup);
+    t = &m->tasks[m->up[i]];
+
+    require(t->task == task && t->state == ANSWERED);
+    require(task->rejected == t->rejected);
+    require(t->rejected || task->rc == t->rc);
+    require((task->rsp != NULL) == t->has_rsp);
+    require(task->rsp_len == t->rsp_len);
+    require(!t->has_rsp || memcmp(task->rsp, t->rsp, t->rsp_len) == 0);
+
+    free_task(t, !t->cancelled);
+}
+
+
+int
 drain(void)
 {
-    int             i;
-    task_t         *t;
-    bridge_task_t  *task, *next;
+    int             answers, lines, orphans;
+    bridge_node_t  *n, *next;
+    bridge_line_t  *line;
 
-    for (i = 0, task = bridge_done_take(b); task; task = next, i++) {
-        next = task->next;
+    answers = lines = orphans = 0;
 
-        require(i < m->ndone);
-        t = &m->tasks[m->done[i]];
+    for (n = bridge_take(b); n; n = next) {
+        next = n->next;
 
-        require(t->task == task && t->state == ANSWERED);
-        require(task->rejected == t->rejected);
-        require(t->rejected || task->rc == t->rc);
-        require((task->rsp != NULL) == t->has_rsp);
-        require(task->rsp_len == t->rsp_len);
-        require(!t->has_rsp || memcmp(task->rsp, t->rsp, t->rsp_len) == 0);
+        if (n->kind == BRIDGE_NODE_ANSWER) {
+            check_answer((bridge_task_t *) n, answers++);
 
-        free_task(t, !t->cancelled);
+        } else if (n->kind == BRIDGE_NODE_LINE) {
+            line = (bridge_line_t *) n;
+            require(line->text[line->len] == '\0');
+            bridge_line_free(b, line);
+            lines++;
+
+        } else {
+            (void) bridge_threads_ended(n);
+            orphans++;
+        }
     }
 
-    require(i == m->ndone);
-    m->ndone = 0;
+    require(answers == m->nup);
+    m->nup = 0;
+
+    require(lines <= BRIDGE_LOG_MAX
+            && (bridge_lines_lost(b) == 0 || lines == BRIDGE_LOG_MAX));
+
+    return orphans;
 }
 
 
@@ -192,7 +221,7 @@ drop(queue_t *q)
     while (q->nwaiting) {
         if (model_pop(m, q, 1, got)) {
             m->tasks[got[0]].rejected = true;
-            model_done(m, &m->tasks[got[0]]);
+            model_up(m, &m->tasks[got[0]]);
         }
     }
 
@@ -215,23 +244,4 @@ release_queue(queue_t *q)
 
     require(bridge_queue_release(q->queue) == gone);
     q->live = !gone;
-}
-
-
-void
-take_lines(void)
-{
-    int             n;
-    uint32_t        lost;
-    bridge_line_t  *line, *next;
-
-    n = 0;
-
-    for (line = bridge_log_take(b, &lost); line; line = next, n++) {
-        next = line->next;
-        require(line->text[line->len] == '\0');
-        free(line);
-    }
-
-    require(n <= BRIDGE_LOG_MAX && (lost == 0 || n == BRIDGE_LOG_MAX));
 }

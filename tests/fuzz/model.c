@@ -34,10 +34,10 @@ model_polled(model_t *m, uint64_t handle)
 
 
 void
-model_done(model_t *m, task_t *t)
+model_up(model_t *m, task_t *t)
 {
     t->state = ANSWERED;
-    m->done[m->ndone++] = (int) (t - m->tasks);
+    m->up[m->nup++] = (int) (t - m->tasks);
 }
 
 
@@ -54,7 +54,7 @@ model_pop(model_t *m, queue_t *q, int n, int *got)
 
         if (t->cancelled || t->deadline == 1) {
             t->rejected = true;
-            model_done(m, t);
+            model_up(m, t);
 
         } else {
             t->state = POLLED;

@@ -72,8 +72,8 @@ typedef struct {
     int             ntasks;
     queue_t         queues[MAX_QUEUES];
     int             nqueues;
-    int             done[MAX_TASKS];    /* answered, oldest first */
-    int             ndone;
+    int             up[MAX_TASKS];      /* answered, oldest first */
+    int             nup;
 } model_t;
 
 
@@ -84,7 +84,7 @@ queue_t *model_queue(model_t *m, uint64_t handle);
 task_t *model_polled(model_t *m, uint64_t handle);
 
 /* t comes out of the next drain. */
-void model_done(model_t *m, task_t *t);
+void model_up(model_t *m, task_t *t);
 
 /* What n tasks from the queue come to: how many a poll gets, as indices. */
 int model_pop(model_t *m, queue_t *q, int n, int *got);

@@ -6,8 +6,6 @@
 
 #include "program.h"
 
-#include "threads.h"
-
 
 /* a poll has returned -1: other loops on the eventfd are to hear of it */
 static void
@@ -135,10 +133,10 @@ poll_elsewhere(void)
         }
     }
 
-    (void) bridge_threads_ended(b);
+    (void) drain();
     require(pthread_create(&thread, NULL, visit, pointer(tq)) == 0);
     require(pthread_join(thread, NULL) == 0);
-    require(bridge_threads_ended(b) == (q && !q->polled_here));
+    require(drain() == (q && !q->polled_here));
 }
 
 

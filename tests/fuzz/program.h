@@ -50,11 +50,10 @@ void new_queue(void);
 void push(void);
 void start(void);
 void cancel(void);
-void drain(void);
+int drain(void);         /* how often a queue has lost its last thread */
 void close_queue(queue_t *q);
 void drop(queue_t *q);
 void release_queue(queue_t *q);
-void take_lines(void);
 
 
 /* ---- the runtime */

@@ -18,9 +18,10 @@
 #include "resty_ffi.h"
 
 #include "abi.h"
-#include "done.h"
+#include "log.h"
 #include "queue.h"
 #include "task.h"
+#include "threads.h"
 
 
 #define MAX_LEN    70000
@@ -67,20 +68,6 @@ wake(void *arg)
 
 
 static void
-take_lines(void)
-{
-    uint32_t        lost;
-    bridge_line_t  *line, *next;
-
-    for (line = bridge_log_take(bridge_host(), &lost); line; line = next) {
-        next = line->next;
-        nlines++;
-        free(line);
-    }
-}
-
-
-static void
 end_call(bridge_task_t *t, wait_t *w)
 {
     bool  wrong;
@@ -103,27 +90,43 @@ end_call(bridge_task_t *t, wait_t *w)
 
 
 static void
+take_answer(bridge_task_t *t)
+{
+    wait_t  *w;
+
+    w = t->data;
+
+    if (w->served) {
+        end_call(t, w);
+
+    } else {
+        w->started->started = true;
+        w->started->rc = t->rc;
+        bridge_task_free(bridge_host(), t, true);
+    }
+
+    free(w);
+}
+
+
+static void
 drain(void)
 {
-    wait_t         *w;
-    bridge_task_t  *t, *next;
+    bridge_node_t  *n, *next;
 
-    take_lines();
+    for (n = bridge_take(bridge_host()); n; n = next) {
+        next = n->next;
 
-    for (t = bridge_done_take(bridge_host()); t; t = next) {
-        next = t->next;
-        w = t->data;
+        if (n->kind == BRIDGE_NODE_ANSWER) {
+            take_answer((bridge_task_t *) n);
 
-        if (w->served) {
-            end_call(t, w);
+        } else if (n->kind == BRIDGE_NODE_LINE) {
+            nlines++;
+            bridge_line_free(bridge_host(), (bridge_line_t *) n);
 
         } else {
-            w->started->started = true;
-            w->started->rc = t->rc;
-            bridge_task_free(bridge_host(), t, true);
+            (void) bridge_threads_ended(n);
         }
-
-        free(w);
     }
 }
 

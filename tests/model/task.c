@@ -60,7 +60,7 @@ answer_by_copy(void)
 static void
 drain_one(void)
 {
-    world_until_done(1);
+    world_until_back(1);
 }
 
 
@@ -68,7 +68,7 @@ drain_one(void)
 static void
 drain_one_and_reuse(void)
 {
-    world_until_done(1);
+    world_until_back(1);
     bridge_task_lend(world_task(1));
     MODEL_ASSERT(world.tasks[0] == world.tasks[1]);
 }
@@ -78,7 +78,7 @@ static void
 cancel_and_drain(void)
 {
     bridge_task_cancel(world.b, world.tasks[0]);
-    world_until_done(1);
+    world_until_back(1);
 }
 
 
@@ -97,7 +97,7 @@ static void
 ended_once(void)
 {
     MODEL_ASSERT(world.answers == 1);
-    MODEL_ASSERT(world.done[0] == 1);
+    MODEL_ASSERT(world.back[0] == 1);
     MODEL_ASSERT(world.released[0] == 1);
     MODEL_ASSERT(bridge_task_find(world.b, world.handles[0]) == NULL);
     MODEL_ASSERT(!bridge_task_answer(world.b, world.handles[0], 0, NULL, 0,
@@ -184,7 +184,7 @@ push_cancel_and_drain(void)
 {
     world_push(0);
     bridge_task_cancel(world.b, world.tasks[0]);
-    world_until_done(1);
+    world_until_back(1);
     bridge_queue_close(world.q);
 }
 
@@ -200,7 +200,7 @@ push_with_deadline(void)
     MODEL_ASSERT(bridge_push(world.q, t));
     model_tick(1000);
     bridge_task_cancel(world.b, t);
-    world_until_done(1);
+    world_until_back(1);
     bridge_queue_close(world.q);
 }
 
@@ -208,7 +208,7 @@ push_with_deadline(void)
 static void
 taken_or_given_back(void)
 {
-    MODEL_ASSERT(world.done[0] == 1 && world.taken[0] <= 1);
+    MODEL_ASSERT(world.back[0] == 1 && world.taken[0] <= 1);
     MODEL_ASSERT(world.b->live_tasks == 0);
     MODEL_ASSERT(world.q->cancelled == 0);
     MODEL_ASSERT(bridge_queue_len(world.q) == 0);
@@ -259,7 +259,7 @@ static void
 cancel_and_release(void)
 {
     bridge_task_cancel(world.b, world.tasks[0]);
-    world_until_done(1);
+    world_until_back(1);
     bridge_queue_close(world.q);
 
     while (!bridge_queue_release(world.q)) {

@@ -104,10 +104,40 @@ MUTATIONS = [
         "two answers",
     ),
     (
-        "done.c",
-        "t = atomic_exchange_explicit(&b->done, NULL, memory_order_acquire);",
-        "t = atomic_load(&b->done);\n    atomic_store(&b->done, NULL);",
+        "bridge.c",
+        "n = atomic_exchange_explicit(&b->stack, NULL, memory_order_acquire);",
+        "n = atomic_load(&b->stack);\n    atomic_store(&b->stack, NULL);",
         "answers from two threads",
+    ),
+    (
+        "bridge.c",
+        "    if (top == NULL) {",
+        "    if (top == NULL && n->kind != BRIDGE_NODE_LINE) {",
+        "lines from two threads",
+    ),
+    (
+        "bridge.c",
+        "    for (first = NULL; n; n = next) {",
+        "    for (first = n; n && 0; n = next) {",
+        "lines, answers and the end of threads",
+    ),
+    (
+        "threads.c",
+        "        && !atomic_exchange(&q->is_up, true))",
+        "        && (atomic_exchange(&q->is_up, true) || 1))",
+        "orphaned",
+    ),
+    (
+        "threads.c",
+        "    atomic_store(&q->is_up, false);\n",
+        "",
+        "orphaned",
+    ),
+    (
+        "log.c",
+        "        >= BRIDGE_LOG_MAX)",
+        "        > BRIDGE_LOG_MAX)",
+        "more lines than may wait",
     ),
     (
         "task.c",

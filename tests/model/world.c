@@ -9,9 +9,9 @@ notify(void *arg)
 {
     (void) arg;
 
-    model_access(&world.wakes, true, "notify", __func__, __LINE__);
-    world.wakes++;
-    model_ready(&world.wakes, INT32_MAX);
+    model_access(&world.notified, true, "notify", __func__, __LINE__);
+    world.notified++;
+    model_ready(&world.notified, INT32_MAX);
 }
 
 
@@ -127,43 +127,78 @@ world_until_taken(unsigned n)
 }
 
 
-void
-world_drain(void)
+static void
+take_answer(bridge_task_t *t)
 {
-    unsigned        n;
-    bridge_task_t  *t, *next;
+    unsigned  n;
 
-    for (t = bridge_done_take(world.b); t; t = next) {
-        next = t->next;
-        n = number_of(bridge_task_handle(t));
-        MODEL_ASSERT(t == world.tasks[n]);
-        world.done[n]++;
-        world.all_done++;
-        bridge_task_free(world.b, t, !t->rejected);
-    }
+    n = number_of(bridge_task_handle(t));
+    MODEL_ASSERT(t == world.tasks[n]);
+    MODEL_ASSERT(!world.logs || strchr(world.lines, '0' + (int) n));
+    world.back[n]++;
+    world.all_back++;
+    bridge_task_free(world.b, t, !t->rejected);
+}
+
+
+static void
+take_line(bridge_line_t *line)
+{
+    MODEL_ASSERT(line->len >= 1 && world.nlines < TASKS);
+    world.lines[world.nlines++] = line->text[0];
+    bridge_line_free(world.b, line);
 }
 
 
 void
-world_until_done(unsigned n)
+world_drain(void)
+{
+    unsigned        before;
+    bridge_node_t  *n, *next;
+
+    before = world.nlines;
+
+    for (n = bridge_take(world.b); n; n = next) {
+        next = n->next;
+
+        if (n->kind == BRIDGE_NODE_ANSWER) {
+            take_answer((bridge_task_t *) n);
+
+        } else if (n->kind == BRIDGE_NODE_LINE) {
+            take_line((bridge_line_t *) n);
+
+        } else {
+            MODEL_ASSERT(bridge_threads_ended(n) == world.q);
+            MODEL_ASSERT(!world.logs || world.all_back);
+            world.orphans++;
+        }
+    }
+
+    MODEL_ASSERT(!world.most_lines
+                 || world.nlines - before <= world.most_lines);
+}
+
+
+void
+world_until_back(unsigned n)
 {
     for ( ;; ) {
         world_drain();
 
-        if (world.all_done >= n) {
+        if (world.all_back >= n) {
             return;
         }
 
-        world_until_woken();
+        world_until_notified();
     }
 }
 
 
 void
-world_until_woken(void)
+world_until_notified(void)
 {
-    until(&world.wakes, 1);
-    world.wakes = 0;
+    until(&world.notified, 1);
+    world.notified = 0;
 }
 
 

@@ -7,8 +7,8 @@
 
 #include "abi.h"
 #include "answer.h"
-#include "done.h"
 #include "handle.h"
+#include "log.h"
 #include "notices.h"
 #include "queue.h"
 #include "task.h"
@@ -24,12 +24,17 @@ typedef struct {
     bridge_task_t   *tasks[TASKS];
     uint64_t         handles[TASKS];    /* of the tasks */
     unsigned         taken[TASKS];      /* times, by a poll */
-    unsigned         done[TASKS];       /* times, out of a drain */
+    unsigned         back[TASKS];       /* times, up */
     unsigned         released[TASKS];   /* times */
-    unsigned         all_taken, all_done, answers;
+    unsigned         all_taken, all_back, answers;
     unsigned         ends[MODEL_FIBERS];
     unsigned         nends;
-    unsigned         wakes;
+    unsigned         notified;
+    char             lines[TASKS + 1];  /* of one byte each, as they came */
+    unsigned         nlines;
+    unsigned         most_lines;        /* that may wait at once; 0: all */
+    bool             logs;              /* a line before each answer */
+    unsigned         orphans;
     unsigned         event;             /* for world_tell */
 } world_t;
 
@@ -57,14 +62,14 @@ void world_serve_and_answer(void);
 /* Host.  Sleeps until so many tasks have been taken. */
 void world_until_taken(unsigned n);
 
-/* Host.  What is answered, as it comes, until n tasks are done. */
-void world_until_done(unsigned n);
+/* Host.  Takes what comes up, until n tasks are back. */
+void world_until_back(unsigned n);
 
-/* Host.  One drain: counts in done, checks that it was one of ours, frees. */
+/* Host.  Takes what is up: counts it, checks that it is ours, frees it. */
 void world_drain(void);
 
-/* Host.  Sleeps until the bridge has called for a drain. */
-void world_until_woken(void);
+/* Host.  Sleeps until the bridge has notified it. */
+void world_until_notified(void);
 
 /* Wakes who waits for it; and waits until it has been told n times. */
 void world_tell(void);

@@ -31,7 +31,7 @@ setup(void **state)
     q = bridge_queue_new(b, 10);
     assert_non_null(q);
     tq = pointer(bridge_queue_handle(q));
-    atomic_store(&unit_wakes, 0);
+    atomic_store(&unit_notified, 0);
 
     return 0;
 }
@@ -40,16 +40,14 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-    uint32_t  lost;
-
     (void) state;
 
     bridge_queue_close(q);
     assert_true(bridge_queue_release(q));
     assert_int_equal(b->live_tasks, 0);
-    assert_null(bridge_done_take(b));
-    assert_null(bridge_log_take(b, &lost));
-    assert_int_equal(lost, 0);
+    assert_null(unit_answers(b));
+    assert_null(unit_line(b));
+    assert_int_equal(bridge_lines_lost(b), 0);
 
     return 0;
 }
@@ -59,19 +57,17 @@ teardown(void **state)
 static void
 check_line(const char *what)
 {
-    uint32_t        lost;
     bridge_line_t  *line;
 
-    line = bridge_log_take(b, &lost);
+    line = unit_line(b);
     assert_non_null(line);
-    assert_null(line->next);
     assert_int_equal(line->level, RESTY_FFI_LOG_ERR);
 
     if (strstr(line->text, what) == NULL) {
         fail_msg("\"%s\" in \"%s\"", what, line->text);
     }
 
-    free(line);
+    bridge_line_free(b, line);
 }
 
 
@@ -96,9 +92,9 @@ check_answer(int rc, const char *rsp, size_t len)
 {
     bridge_task_t  *t;
 
-    t = bridge_done_take(b);
+    t = unit_answers(b);
     assert_non_null(t);
-    assert_null(t->next);
+    assert_null(unit_next(t));
     assert_int_equal(t->rc, rc);
     assert_int_equal(t->rsp_len, len);
 
@@ -142,7 +138,7 @@ test_a_round_trip(void **state)
     assert_ptr_equal(ngx_http_lua_ffi_get_req(tsk, NULL), req);
 
     ngx_http_lua_ffi_respond(tsk, -7, copy("x\0y\0", 4), 4);
-    assert_int_equal(atomic_load(&unit_wakes), 1);
+    assert_int_equal(atomic_load(&unit_notified), 1);
     check_answer(-7, "x\0y\0", 4);
 }
 
@@ -208,7 +204,7 @@ test_a_c_string_without_its_nul(void **state)
 
     ngx_http_lua_ffi_respond(pushed_and_polled("q", 1), 0, rsp, 0);
 
-    t = bridge_done_take(b);
+    t = unit_answers(b);
     assert_non_null(t);
     assert_ptr_equal(t->rsp, rsp);
     assert_int_equal(t->rsp_len, usable);
@@ -309,7 +305,7 @@ static void
 test_each_poller_gets_its_null(void **state)
 {
     int               i;
-    uint32_t          back, lost;
+    uint32_t          back;
     pthread_t         threads[3];
     _Atomic uint32_t  answered;
 
@@ -334,20 +330,18 @@ test_each_poller_gets_its_null(void **state)
     back = unit_drain(b);
     assert_int_equal(back, 10);
     assert_int_equal(atomic_load(&answered), 10);
-    assert_null(bridge_log_take(b, &lost));
+    assert_null(unit_line(b));
 }
 
 
 static void
 test_a_poll_after_the_null(void **state)
 {
-    uint32_t  lost;
-
     (void) state;
 
     bridge_queue_close(q);
     assert_null(ngx_http_lua_ffi_task_poll(tq));
-    assert_null(bridge_log_take(b, &lost));
+    assert_null(unit_line(b));
 
     assert_null(ngx_http_lua_ffi_task_poll(tq));
     check_line("polled queue");
@@ -477,7 +471,6 @@ test_a_start_reported_by_two_threads(void **state)
 static void
 test_log_lines(void **state)
 {
-    uint32_t        lost;
     bridge_line_t  *line;
 
     (void) state;
@@ -487,12 +480,11 @@ test_log_lines(void **state)
     resty_ffi_log(RESTY_FFI_LOG_INFO, "none", -1);
     resty_ffi_log(RESTY_FFI_LOG_INFO, "a\nbcd", 4);
 
-    line = bridge_log_take(b, &lost);
+    line = unit_line(b);
     assert_non_null(line);
-    assert_null(line->next);
     assert_int_equal(line->level, RESTY_FFI_LOG_INFO);
     assert_string_equal(line->text, "a\nbc");
-    free(line);
+    bridge_line_free(b, line);
 }
 
 
@@ -523,7 +515,7 @@ act_in_child(void *tsk)
     size_t  before;
 
     len = 5;
-    atomic_store(&unit_wakes, 0);
+    atomic_store(&unit_notified, 0);
 
     if (ngx_http_lua_ffi_task_poll(tq) != NULL) {
         return 1;
@@ -561,11 +553,11 @@ act_in_child(void *tsk)
     resty_ffi_started(tq, 0, NULL, 0);
     resty_ffi_log(RESTY_FFI_LOG_ERR, "x", 1);
 
-    if (bridge_done_take(b) || atomic_load(&b->lines)) {
+    if (unit_answers(b) || unit_line(b)) {
         return 7;
     }
 
-    return atomic_load(&unit_wakes) ? 8 : 0;
+    return atomic_load(&unit_notified) ? 8 : 0;
 }
 
 
@@ -754,7 +746,7 @@ main(void)
         test(test_threads_that_have_parted),
     };
 
-    (void) bridge_host_init(unit_wake, NULL);
+    (void) bridge_host_init(unit_notify, NULL);
 
     return cmocka_run_group_tests_name("abi", tests, NULL, NULL);
 }

@@ -38,10 +38,10 @@ test_answer_comes_out_of_the_drain(void **state)
 
     assert_true(bridge_task_answer(b, bridge_task_handle(t), -3, "abc", 3,
                                    NULL, NULL));
-    out = bridge_done_take(b);
+    out = unit_answers(b);
 
     assert_ptr_equal(out, t);
-    assert_null(out->next);
+    assert_null(unit_next(out));
     assert_ptr_equal(out->data, &b);
     assert_int_equal(out->rc, -3);
     assert_int_equal(out->rsp_len, 3);
@@ -121,7 +121,7 @@ test_release_is_called_once(void **state)
     t = unit_lent(b, "q", 1);
     assert_true(bridge_task_answer(b, bridge_task_handle(t), 0, "a", 1,
                                    count_release, &released));
-    assert_ptr_equal(bridge_done_take(b), t);
+    assert_ptr_equal(unit_answers(b), t);
     bridge_task_free(b, t, false);
     assert_int_equal(released, 2);
     assert_int_equal(delivered, 1);
@@ -144,7 +144,7 @@ test_a_copied_answer_may_be_part_of_the_request(void **state)
 
     assert_true(bridge_task_answer_copy(b, h, 2, req + 1, 8));
     assert_false(bridge_task_answer_copy(b, h, 2, "x", 1));
-    assert_ptr_equal(bridge_done_take(b), t);
+    assert_ptr_equal(unit_answers(b), t);
     assert_int_equal(t->rc, 2);
     assert_int_equal(t->rsp_len, 8);
     assert_memory_equal(t->rsp, "12345678", 8);
@@ -167,7 +167,7 @@ test_copied_answers_of_every_length(void **state)
         t = unit_lent(b, "q", 1);
         assert_true(bridge_task_answer_copy(b, bridge_task_handle(t), 0,
                                             bytes, n));
-        assert_ptr_equal(bridge_done_take(b), t);
+        assert_ptr_equal(unit_answers(b), t);
         assert_non_null(t->rsp);
         assert_ptr_not_equal(t->rsp, bytes);
         assert_int_equal(t->rsp_len, n);
@@ -178,7 +178,7 @@ test_copied_answers_of_every_length(void **state)
     t = unit_lent(b, "q", 1);
     assert_true(bridge_task_answer_copy(b, bridge_task_handle(t), 0, NULL,
                                         3));
-    assert_ptr_equal(bridge_done_take(b), t);
+    assert_ptr_equal(unit_answers(b), t);
     assert_null(t->rsp);
     assert_int_equal(t->rsp_len, 0);
     bridge_task_free(b, t, true);

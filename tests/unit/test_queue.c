@@ -291,8 +291,8 @@ test_a_task_past_its_deadline_is_passed_over(void **state)
 
     assert_int_equal(serve(bridge_queue_handle(q), 3), 2);
 
-    for (i = 0, t = bridge_done_take(b); t; t = next, i++) {
-        next = t->next;
+    for (i = 0, t = unit_answers(b); t; t = next, i++) {
+        next = unit_next(t);
         assert_int_equal(t->rejected, t->data == NULL);
         bridge_task_free(b, t, false);
     }
@@ -374,8 +374,8 @@ test_drop_takes_back_what_waits(void **state)
 
     n = 1;
 
-    for (t = bridge_done_take(b); t; t = next) {
-        next = t->next;
+    for (t = unit_answers(b); t; t = next) {
+        next = unit_next(t);
         assert_ptr_equal(t->data, n++);
         assert_null(t->rsp);
         assert_true(t->rejected);

@@ -52,8 +52,8 @@ collect(void)
 
     n = 0;
 
-    for (t = bridge_done_take(b); t; t = next) {
-        next = t->next;
+    for (t = unit_answers(b); t; t = next) {
+        next = unit_next(t);
         assert_int_equal(seen[(uintptr_t) t->data]++, 0);
         bridge_task_free(b, t, true);
         n++;

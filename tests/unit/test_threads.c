@@ -417,22 +417,22 @@ test_the_last_thread_to_end_wakes_the_host(void **state)
     unit_until(atomic_load(&arrived) == 1);
     unit_join(unit_thread(look_in, &v));
     assert_false(bridge_queue_orphaned(q));
-    assert_false(bridge_threads_ended(b));
-    assert_int_equal(atomic_load(&unit_wakes), 0);
+    assert_int_equal(unit_orphans(b), 0);
+    assert_int_equal(atomic_load(&unit_notified), 0);
 
     atomic_store(&leave, true);
     unit_join(stays);
     assert_true(bridge_queue_orphaned(q));
-    assert_int_equal(atomic_load(&unit_wakes), 1);
-    assert_true(bridge_threads_ended(b));
-    assert_false(bridge_threads_ended(b));
+    assert_int_equal(atomic_load(&unit_notified), 1);
+    assert_int_equal(unit_orphans(b), 1);
+    assert_int_equal(unit_orphans(b), 0);
 
     /* and once more */
 
     unit_join(unit_thread(look_in, &v));
     assert_true(bridge_queue_orphaned(q));
-    assert_int_equal(atomic_load(&unit_wakes), 2);
-    assert_true(bridge_threads_ended(b));
+    assert_int_equal(atomic_load(&unit_notified), 2);
+    assert_int_equal(unit_orphans(b), 1);
     finish(q);
 }
 
@@ -455,8 +455,8 @@ test_a_dead_bridge_wakes_nobody(void **state)
     bridge_mark_dead(b);
     atomic_store(&leave, true);
     unit_join(thread);
-    assert_int_equal(atomic_load(&unit_wakes), 0);
-    assert_false(bridge_threads_ended(b));
+    assert_int_equal(atomic_load(&unit_notified), 0);
+    assert_int_equal(unit_orphans(b), 0);
     finish(q);
 }
 

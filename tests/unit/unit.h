@@ -14,23 +14,23 @@
 #include <cmocka.h>
 
 #include "answer.h"
-#include "done.h"
 #include "handle.h"
+#include "log.h"
 #include "notices.h"
 #include "queue.h"
 #include "task.h"
 #include "threads.h"
 
 
-/* how often the bridge has asked for a drain */
-static _Atomic uint32_t  unit_wakes;
+/* how often the host was notified */
+static _Atomic uint32_t  unit_notified;
 
 
 static inline void
-unit_wake(void *arg)
+unit_notify(void *arg)
 {
     (void) arg;
-    atomic_fetch_add(&unit_wakes, 1);
+    atomic_fetch_add(&unit_notified, 1);
 }
 
 
@@ -42,10 +42,113 @@ unit_bridge(void)
     b = calloc(1, sizeof(bridge_t));
     assert_non_null(b);
 
-    atomic_store(&unit_wakes, 0);
-    bridge_init(b, unit_wake, NULL);
+    atomic_store(&unit_notified, 0);
+    bridge_init(b, unit_notify, NULL);
 
     return b;
+}
+
+
+/* what has come up of other kinds than was asked for, oldest first */
+static bridge_node_t  *unit_rest;
+
+
+/* of what has come up, that of one kind, oldest first */
+static inline bridge_node_t *
+unit_take(bridge_t *b, int kind)
+{
+    bridge_node_t  *n, *first, **wanted, **rest;
+
+    wanted = &first;
+    rest = &unit_rest;
+
+    while (*rest) {
+        rest = &(*rest)->next;
+    }
+
+    *rest = bridge_take(b);
+    rest = &unit_rest;
+
+    while ((n = *rest) != NULL) {
+        if (n->kind == kind) {
+            *rest = n->next;
+            *wanted = n;
+            wanted = &n->next;
+
+        } else {
+            rest = &n->next;
+        }
+    }
+
+    *wanted = NULL;
+
+    return first;
+}
+
+
+/* the answers, linked by unit_next */
+static inline bridge_task_t *
+unit_answers(bridge_t *b)
+{
+    return (bridge_task_t *) unit_take(b, BRIDGE_NODE_ANSWER);
+}
+
+
+static inline bridge_task_t *
+unit_next(bridge_task_t *t)
+{
+    return (bridge_task_t *) t->node.next;
+}
+
+
+/* how often a queue's last thread has ended */
+static inline uint32_t
+unit_orphans(bridge_t *b)
+{
+    uint32_t        n;
+    bridge_node_t  *node, *next;
+
+    n = 0;
+
+    for (node = unit_take(b, BRIDGE_NODE_ORPHAN); node; node = next) {
+        next = node->next;
+        (void) bridge_threads_ended(node);
+        n++;
+    }
+
+    return n;
+}
+
+
+/* the one line that waits, or NULL */
+static inline bridge_line_t *
+unit_line(bridge_t *b)
+{
+    bridge_node_t  *n;
+
+    n = unit_take(b, BRIDGE_NODE_LINE);
+    assert_true(n == NULL || n->next == NULL);
+
+    return (bridge_line_t *) n;
+}
+
+
+/* frees the lines; how many */
+static inline uint32_t
+unit_free_lines(bridge_t *b)
+{
+    uint32_t        n;
+    bridge_node_t  *node, *next;
+
+    n = 0;
+
+    for (node = unit_take(b, BRIDGE_NODE_LINE); node; node = next) {
+        next = node->next;
+        bridge_line_free(b, (bridge_line_t *) node);
+        n++;
+    }
+
+    return n;
 }
 
 
@@ -60,7 +163,9 @@ unit_bridge_free(bridge_t *b)
     uint32_t  i;
 
     assert_int_equal(b->live_tasks, 0);
-    assert_null(bridge_done_take(b));
+    (void) unit_orphans(b);
+    assert_null(bridge_take(b));
+    assert_null(unit_rest);
 
     for (i = 0; i < BRIDGE_MAX_TASKS / BRIDGE_CHUNK; i++) {
         free(b->chunks[i]);
@@ -179,8 +284,8 @@ unit_drain(bridge_t *b)
 
     n = 0;
 
-    for (t = bridge_done_take(b); t; t = next) {
-        next = t->next;
+    for (t = unit_answers(b); t; t = next) {
+        next = unit_next(t);
         bridge_task_free(b, t, true);
         n++;
     }

@@ -5,8 +5,8 @@
 #include <poll.h>
 
 #include "abi.h"
-#include "done.h"
 #include "eventfd.h"
+#include "log.h"
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_log.h"
 #include "threads.h"
@@ -138,31 +138,45 @@ void
 ngx_http_ffi_event_drain(void)
 {
     bridge_t               *b;
-    bridge_task_t          *t, *next;
+    uint32_t                lost;
+    bridge_node_t          *n, *next;
+    bridge_task_t          *t;
     ngx_http_ffi_caller_t  *caller;
 
     b = bridge_host();
 
-    t = bridge_done_take(b);
+    for (n = bridge_take(b); n; n = next) {
+        next = n->next;
 
-    /* a line that was logged before an answer is there before the answer */
+        switch (n->kind) {
 
-    ngx_http_ffi_write_log(b);
+        case BRIDGE_NODE_LINE:
+            ngx_http_ffi_log_line((bridge_line_t *) n);
+            bridge_line_free(b, (bridge_line_t *) n);
+            break;
 
-    if (bridge_threads_ended(b)) {
-        ngx_http_ffi_threads_ended();
+        case BRIDGE_NODE_ORPHAN:
+            (void) bridge_threads_ended(n);
+            ngx_http_ffi_threads_ended();
+            break;
+
+        default: /* BRIDGE_NODE_ANSWER */
+            t = (bridge_task_t *) n;
+            caller = t->data;
+
+            if (caller) {
+                caller->handler(t);
+
+            } else {
+                bridge_task_free(b, t, 0);
+            }
+        }
     }
 
-    for ( /* void */ ; t; t = next) {
-        next = t->next;
-        caller = t->data;
+    lost = bridge_lines_lost(b);
 
-        if (caller == NULL) {
-            bridge_task_free(b, t, 0);
-            continue;
-        }
-
-        caller->handler(t);
+    if (lost) {
+        ngx_http_ffi_log_lost(lost);
     }
 }
 

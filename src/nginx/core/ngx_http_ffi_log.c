@@ -1,15 +1,11 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "done.h"
 #include "ngx_http_ffi_log.h"
 
 
 /* nginx cuts a log entry at 2048 bytes, its own prefix included */
 #define NGX_HTTP_FFI_LOG_CHUNK  1800
-
-
-static void ngx_http_ffi_write_line(bridge_line_t *line);
 
 
 ngx_uint_t
@@ -26,31 +22,15 @@ ngx_http_ffi_may_log(ngx_http_ffi_limit_t *limit)
 
 
 void
-ngx_http_ffi_write_log(bridge_t *b)
+ngx_http_ffi_log_lost(uint32_t lost)
 {
-    uint32_t        lost;
-    bridge_line_t  *line, *next;
-
-    if (atomic_load_explicit(&b->lines, memory_order_relaxed) == NULL) {
-        return;
-    }
-
-    for (line = bridge_log_take(b, &lost); line; line = next) {
-        next = line->next;
-        ngx_http_ffi_write_line(line);
-        free(line);
-    }
-
-    if (lost) {
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "lua ffi: %uD more lines from runtimes were dropped",
-                      lost);
-    }
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "lua ffi: %uD more lines from runtimes were dropped", lost);
 }
 
 
-static void
-ngx_http_ffi_write_line(bridge_line_t *line)
+void
+ngx_http_ffi_log_line(bridge_line_t *line)
 {
     char        *p, *last, *end;
     ngx_uint_t   level;

@@ -6,7 +6,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "bridge.h"
+#include "log.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -20,8 +20,9 @@ typedef struct {
 /* Whether the message may be logged now, which must follow. */
 ngx_uint_t ngx_http_ffi_may_log(ngx_http_ffi_limit_t *limit);
 
-/* Writes what runtimes have logged so far. */
-void ngx_http_ffi_write_log(bridge_t *b);
+/* Writes what a runtime has logged; and that so many such texts were lost. */
+void ngx_http_ffi_log_line(bridge_line_t *line);
+void ngx_http_ffi_log_lost(uint32_t lost);
 
 #pragma GCC visibility pop
 

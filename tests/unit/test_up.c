@@ -28,9 +28,9 @@ teardown(void **state)
 
 
 static uint32_t
-wakes(void)
+notified(void)
 {
-    return atomic_exchange(&unit_wakes, 0);
+    return atomic_exchange(&unit_notified, 0);
 }
 
 
@@ -42,22 +42,22 @@ answer(bridge_task_t *t)
 
 
 static void
-test_the_first_answer_wakes(void **state)
+test_the_first_answer_notifies(void **state)
 {
     int  round;
 
     (void) state;
 
     for (round = 0; round < 3; round++) {
-        assert_null(bridge_done_take(b));
-        assert_int_equal(wakes(), 0);
+        assert_null(unit_answers(b));
+        assert_int_equal(notified(), 0);
 
         answer(unit_lent(b, NULL, 0));
-        assert_int_equal(wakes(), 1);
+        assert_int_equal(notified(), 1);
 
         answer(unit_lent(b, NULL, 0));
         answer(unit_lent(b, NULL, 0));
-        assert_int_equal(wakes(), 0);
+        assert_int_equal(notified(), 0);
 
         assert_int_equal(unit_drain(b), 3);
     }
@@ -65,7 +65,7 @@ test_the_first_answer_wakes(void **state)
 
 
 static void
-test_a_cancelled_task_wakes_too(void **state)
+test_a_cancelled_task_notifies_too(void **state)
 {
     uint64_t        h;
     bridge_task_t  *t;
@@ -75,7 +75,7 @@ test_a_cancelled_task_wakes_too(void **state)
     t = unit_task(b, NULL, 0);
     bridge_task_cancel(b, t);
     assert_false(bridge_task_take(b, t, 0, &h));
-    assert_int_equal(wakes(), 1);
+    assert_int_equal(notified(), 1);
     assert_int_equal(unit_drain(b), 1);
 }
 
@@ -96,16 +96,16 @@ test_oldest_first(void **state)
         answer(t[i]);
     }
 
-    out = bridge_done_take(b);
+    out = unit_answers(b);
 
     for (i = 3; i >= 0; i--) {
         assert_ptr_equal(out, t[i]);
-        out = out->next;
+        out = unit_next(out);
         bridge_task_free(b, t[i], true);
     }
 
     assert_null(out);
-    assert_null(bridge_done_take(b));
+    assert_null(unit_answers(b));
 }
 
 
@@ -131,9 +131,9 @@ answer_many(void *arg)
 }
 
 
-/* one wake for each time that the host finds something */
+/* one for each time that the host finds something */
 static void
-test_one_wake_a_drain(void **state)
+test_one_notice_a_take(void **state)
 {
     int        i, w;
     uint32_t   n, back, drains;
@@ -166,67 +166,97 @@ test_one_wake_a_drain(void **state)
 
     assert_int_equal(atomic_load(&refused), 0);
     assert_int_equal(back, WRITERS * TASKS);
-    assert_int_equal(wakes(), drains);
+    assert_int_equal(notified(), drains);
 }
 
 
-/* frees the lines that wait; how many */
-static uint32_t
-take_lines(uint32_t *lost)
+/* the oldest node is a line; the next one */
+static bridge_node_t *
+check_line(bridge_node_t *n, int level, const char *text, size_t len)
 {
-    uint32_t        n;
-    bridge_line_t  *line, *next;
+    bridge_line_t  *line;
+    bridge_node_t  *next;
 
-    n = 0;
+    assert_non_null(n);
+    assert_int_equal(n->kind, BRIDGE_NODE_LINE);
 
-    for (line = bridge_log_take(b, lost); line; line = next) {
-        next = line->next;
-        free(line);
-        n++;
-    }
+    line = (bridge_line_t *) n;
+    assert_int_equal(line->level, level);
+    assert_int_equal(line->len, len);
+    assert_memory_equal(line->text, text, len + 1);
 
-    return n;
+    next = n->next;
+    bridge_line_free(b, line);
+
+    return next;
 }
 
 
 static void
 test_lines_keep_order_and_bytes(void **state)
 {
-    uint32_t        lost;
-    bridge_line_t  *first, *second, *third;
+    bridge_node_t  *n;
 
     (void) state;
 
     bridge_log(b, 4, "a\0b", 3);
     bridge_logf(b, 5, "%d and %s", 3, "four");
     bridge_log(b, 7, "", 0);
-    assert_int_equal(wakes(), 1);
+    assert_int_equal(notified(), 1);
 
-    first = bridge_log_take(b, &lost);
-    assert_int_equal(lost, 0);
-    second = first->next;
-    third = second->next;
-    assert_null(third->next);
-
-    assert_int_equal(first->level, 4);
-    assert_int_equal(first->len, 3);
-    assert_memory_equal(first->text, "a\0b", 4);
-
-    assert_int_equal(second->level, 5);
-    assert_int_equal(second->len, strlen("3 and four"));
-    assert_string_equal(second->text, "3 and four");
-
-    assert_int_equal(third->level, 7);
-    assert_int_equal(third->len, 0);
-    assert_string_equal(third->text, "");
-
-    free(first);
-    free(second);
-    free(third);
+    n = check_line(bridge_take(b), 4, "a\0b", 3);
+    n = check_line(n, 5, "3 and four", strlen("3 and four"));
+    assert_null(check_line(n, 7, "", 0));
 
     bridge_log(b, 4, "x", 1);
-    assert_int_equal(wakes(), 1);
-    assert_int_equal(take_lines(&lost), 1);
+    assert_int_equal(notified(), 1);
+    assert_null(check_line(bridge_take(b), 4, "x", 1));
+}
+
+
+static void *
+poll_log_and_end(void *queue)
+{
+    uint64_t  h;
+
+    assert_int_equal(bridge_poll(b, *(uint64_t *) queue, &h, 1, 0), 1);
+    bridge_log(b, 4, "before", 6);
+    (void) unit_answer(b, h, 0);
+    bridge_log(b, 4, "after", 5);
+
+    return NULL;
+}
+
+
+static void
+test_all_kinds_come_in_order(void **state)
+{
+    uint64_t         handle;
+    bridge_node_t   *n;
+    bridge_task_t   *t;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = bridge_queue_new(b, 1);
+    assert_non_null(q);
+    handle = bridge_queue_handle(q);
+    t = unit_push(b, q, 0);
+    unit_join(unit_thread(poll_log_and_end, &handle));
+    assert_int_equal(notified(), 1);
+
+    n = check_line(bridge_take(b), 4, "before", 6);
+    assert_ptr_equal(n, t);
+    assert_int_equal(n->kind, BRIDGE_NODE_ANSWER);
+    n = check_line(n->next, 4, "after", 5);
+    assert_ptr_equal(n, q);
+    assert_int_equal(n->kind, BRIDGE_NODE_ORPHAN);
+    assert_null(n->next);
+
+    assert_ptr_equal(bridge_threads_ended(n), q);
+    bridge_task_free(b, t, true);
+    bridge_queue_close(q);
+    assert_true(bridge_queue_release(q));
 }
 
 
@@ -234,7 +264,6 @@ static void
 test_a_formatted_line_is_cut(void **state)
 {
     char            text[1000];
-    uint32_t        lost;
     bridge_line_t  *line;
 
     (void) state;
@@ -243,11 +272,11 @@ test_a_formatted_line_is_cut(void **state)
     text[sizeof(text) - 1] = '\0';
     bridge_logf(b, 4, "%s", text);
 
-    line = bridge_log_take(b, &lost);
+    line = unit_line(b);
     assert_int_equal(line->len, 511);
     assert_int_equal(strlen(line->text), 511);
     assert_memory_equal(line->text, text, 511);
-    free(line);
+    bridge_line_free(b, line);
 }
 
 
@@ -255,7 +284,6 @@ static void
 test_a_long_line_is_cut(void **state)
 {
     char           *text;
-    uint32_t        lost;
     bridge_line_t  *line;
 
     (void) state;
@@ -265,11 +293,11 @@ test_a_long_line_is_cut(void **state)
     memset(text, 'x', BRIDGE_LOG_LEN + 1);
     bridge_log(b, 4, text, BRIDGE_LOG_LEN + 1);
 
-    line = bridge_log_take(b, &lost);
+    line = unit_line(b);
     assert_int_equal(line->len, BRIDGE_LOG_LEN);
     assert_int_equal(strlen(line->text), BRIDGE_LOG_LEN);
-    assert_int_equal(lost, 0);
-    free(line);
+    assert_int_equal(bridge_lines_lost(b), 0);
+    bridge_line_free(b, line);
     free(text);
 }
 
@@ -278,8 +306,6 @@ static void
 test_lines_that_wait_are_bounded(void **state)
 {
     int       i, round;
-    uint32_t  lost;
-
     (void) state;
 
     for (round = 0; round < 3; round++) {
@@ -288,13 +314,13 @@ test_lines_that_wait_are_bounded(void **state)
             bridge_log(b, 4, "x", 1);
         }
 
-        assert_int_equal(wakes(), 1);
-        assert_int_equal(take_lines(&lost), BRIDGE_LOG_MAX);
-        assert_int_equal(lost, round);
+        assert_int_equal(notified(), 1);
+        assert_int_equal(unit_free_lines(b), BRIDGE_LOG_MAX);
+        assert_int_equal(bridge_lines_lost(b), round);
     }
 
-    assert_int_equal(take_lines(&lost), 0);
-    assert_int_equal(lost, 0);
+    assert_int_equal(unit_free_lines(b), 0);
+    assert_int_equal(bridge_lines_lost(b), 0);
 }
 
 
@@ -317,29 +343,29 @@ static void
 test_each_line_is_written_or_counted(void **state)
 {
     int        w;
-    uint32_t   n, lost, lines, dropped;
+    uint32_t   n, lost, lines;
     pthread_t  threads[WRITERS];
 
     (void) state;
 
-    lines = dropped = 0;
+    lines = lost = 0;
 
     for (w = 0; w < WRITERS; w++) {
         threads[w] = unit_thread(write_lines, NULL);
     }
 
     for (w = 0; w < WRITERS; w++) {
-        n = take_lines(&lost);
+        n = unit_free_lines(b);
         assert_true(n <= BRIDGE_LOG_MAX);
         lines += n;
-        dropped += lost;
+        lost += bridge_lines_lost(b);
         unit_join(threads[w]);
     }
 
-    lines += take_lines(&lost);
-    dropped += lost;
+    lines += unit_free_lines(b);
+    lost += bridge_lines_lost(b);
 
-    assert_int_equal(lines + dropped, WRITERS * LINES);
+    assert_int_equal(lines + lost, WRITERS * LINES);
     assert_int_equal(atomic_load(&b->nlines), 0);
 }
 
@@ -347,17 +373,15 @@ test_each_line_is_written_or_counted(void **state)
 static void
 test_a_dead_bridge_logs_nothing(void **state)
 {
-    uint32_t  lost;
-
     (void) state;
 
     bridge_mark_dead(b);
     bridge_log(b, 4, "x", 1);
     bridge_logf(b, 4, "%s", "x");
 
-    assert_int_equal(take_lines(&lost), 0);
-    assert_int_equal(lost, 0);
-    assert_int_equal(wakes(), 0);
+    assert_int_equal(unit_free_lines(b), 0);
+    assert_int_equal(bridge_lines_lost(b), 0);
+    assert_int_equal(notified(), 0);
 }
 
 
@@ -368,11 +392,12 @@ int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
-        test(test_the_first_answer_wakes),
-        test(test_a_cancelled_task_wakes_too),
+        test(test_the_first_answer_notifies),
+        test(test_a_cancelled_task_notifies_too),
         test(test_oldest_first),
-        test(test_one_wake_a_drain),
+        test(test_one_notice_a_take),
         test(test_lines_keep_order_and_bytes),
+        test(test_all_kinds_come_in_order),
         test(test_a_formatted_line_is_cut),
         test(test_a_long_line_is_cut),
         test(test_lines_that_wait_are_bounded),
@@ -380,5 +405,5 @@ main(void)
         test(test_a_dead_bridge_logs_nothing),
     };
 
-    return cmocka_run_group_tests_name("done", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("up", tests, NULL, NULL);
 }
