@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "answer.h"
+#include "consumer.h"
 #include "queue.h"
 #include "task.h"
 #include "threads.h"

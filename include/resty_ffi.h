@@ -145,12 +145,11 @@ RESTY_FFI_API int64_t resty_ffi_deadline(void *tsk);
 RESTY_FFI_API int resty_ffi_cancelled(void *tsk);
 
 /*
- * Up to max tasks that this runtime has and nobody waits for any more, as
- * far as that has become known since the last call; they are still to be
- * answered.  From the first call on, a kick tells of new ones.
+ * Up to max tasks that this runtime has and about which something is new
+ * since the last call, oldest first; ask resty_ffi_cancelled: such a task is
+ * still to be answered.  From the first call on, a kick tells of new ones.
  */
-RESTY_FFI_API int resty_ffi_poll_cancelled(void *tq, void **tasks,
-    int max);
+RESTY_FFI_API int resty_ffi_poll_events(void *tq, void **tasks, int max);
 
 /*
  * Starts a detached thread with stack bytes of stack (0: the default) that

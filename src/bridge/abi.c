@@ -7,9 +7,8 @@
 
 #include "abi.h"
 #include "answer.h"
-#include "handle.h"
+#include "consumer.h"
 #include "log.h"
-#include "queue.h"
 #include "threads.h"
 
 

@@ -6,9 +6,9 @@
 
 #include "abi.h"
 #include "answer.h"
+#include "consumer.h"
+#include "events.h"
 #include "log.h"
-#include "notices.h"
-#include "queue.h"
 #include "spawn.h"
 #include "threads.h"
 
@@ -106,11 +106,11 @@ resty_ffi_cancelled(void *tsk)
 
 
 int
-resty_ffi_poll_cancelled(void *tq, void **tasks, int max)
+resty_ffi_poll_events(void *tq, void **tasks, int max)
 {
     return bridge_host_dead()
-           ? 0 : bridge_notices_take(bridge_host(), bridge_number(tq),
-                                            (uint64_t *) tasks, max);
+           ? 0 : bridge_events_take(bridge_host(), bridge_number(tq),
+                                    (uint64_t *) tasks, max);
 }
 
 

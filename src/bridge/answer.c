@@ -2,8 +2,6 @@
 #include <string.h>
 
 #include "answer.h"
-#include "handle.h"
-#include "state.h"
 
 
 /* a task that some thread has and has not answered; NULL if not */
@@ -14,7 +12,7 @@ polled_task(bridge_t *b, uint64_t handle, uint64_t *state)
 
     t = bridge_task_of(b, handle, state);
 
-    return t && state_phase(*state) == BRIDGE_TASK_POLLED ? t : NULL;
+    return t && bridge_task_phase(*state) == BRIDGE_TASK_POLLED ? t : NULL;
 }
 
 
@@ -169,8 +167,8 @@ claim(bridge_t *b, uint64_t handle)
             return t;
         }
 
-        if (state_gen(state) != bridge_handle_gen(handle)
-            || state_phase(state) != BRIDGE_TASK_POLLED)
+        if (bridge_task_gen(state) != bridge_handle_gen(handle)
+            || bridge_task_phase(state) != BRIDGE_TASK_POLLED)
         {
             return NULL;
         }

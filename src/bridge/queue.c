@@ -2,11 +2,7 @@
 #include <string.h>
 
 #include "eventfd.h"
-#include "handle.h"
-#include "notices.h"
 #include "queue.h"
-#include "task.h"
-#include "threads.h"
 
 
 static bridge_queue_t *
@@ -77,9 +73,11 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     q->data = NULL;
     q->armed = false;
     q->kicked = false;
+    q->last_event = &q->events;
     q->mask = size - 1;
     q->limit = limit;
-    q->cancelled = 0;
+    q->cancelled.queue = bridge_queue_handle(q);
+    q->cancelled.tasks = 0;
     q->spin = 0;
     q->host_fd = -1;
     q->close_fd = NULL;
@@ -144,7 +142,7 @@ bridge_queue_taken(const bridge_queue_t *q)
 uint32_t
 bridge_queue_cancelled(const bridge_queue_t *q)
 {
-    return q->cancelled;
+    return q->cancelled.tasks;
 }
 
 
@@ -203,6 +201,25 @@ bridge_queue_full(const bridge_queue_t *q)
 }
 
 
+int
+bridge_queue_pop(bridge_queue_t *q, uint64_t *tasks, int max)
+{
+    int       n;
+    uint32_t  head, tail;
+
+    head = atomic_load_explicit(&q->head, memory_order_relaxed);
+    tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
+
+    for (n = 0; n < max && head != tail; n++, head++) {
+        tasks[n] = (uintptr_t) q->cells[head & q->mask];
+    }
+
+    atomic_store_explicit(&q->head, head, memory_order_relaxed);
+
+    return n;
+}
+
+
 bool
 bridge_put(bridge_queue_t *q, bridge_task_t *t)
 {
@@ -215,6 +232,7 @@ bridge_put(bridge_queue_t *q, bridge_task_t *t)
     }
 
     t->queue = bridge_queue_handle(q);
+    t->cancelled = &q->cancelled;
     t->taken = bridge_queue_taken(q);
 
     tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
@@ -298,6 +316,32 @@ bridge_queue_close(bridge_queue_t *q)
 
 
 void
+bridge_kick(bridge_t *b, uint64_t queue)
+{
+    bool             write;
+    bridge_queue_t  *q;
+
+    q = bridge_queue_pin(b, queue);
+    if (q == NULL) {
+        return;
+    }
+
+    pthread_mutex_lock(&q->lock);
+    q->kicked = true;
+    write = q->armed || atomic_load(&q->has_loop);
+    q->armed = false;
+    pthread_mutex_unlock(&q->lock);
+
+    if (write) {
+        bridge_queue_write_fd(q, pthread_equal(pthread_self(), b->host));
+    }
+
+    pthread_cond_signal(&q->changed);
+    bridge_queue_unpin(q);
+}
+
+
+void
 bridge_queue_detach(bridge_queue_t *q)
 {
     atomic_store(&q->detached, true);
@@ -326,6 +370,27 @@ bridge_queue_all_cancelled(const bridge_queue_t *q)
 }
 
 
+uint32_t
+bridge_queue_reject(bridge_t *b, bridge_queue_t *q)
+{
+    int       got;
+    uint32_t  n;
+    uint64_t  task;
+
+    for (n = 0; /* void */ ; n++) {
+        pthread_mutex_lock(&q->lock);
+        got = bridge_queue_pop(q, &task, 1);
+        pthread_mutex_unlock(&q->lock);
+
+        if (got == 0) {
+            return n;
+        }
+
+        bridge_task_reject(b, (bridge_task_t *) (uintptr_t) task);
+    }
+}
+
+
 /* whether each thread that is to hear of the close has */
 static bool
 told(const bridge_queue_t *q)
@@ -339,7 +404,8 @@ told(const bridge_queue_t *q)
 bool
 bridge_queue_release(bridge_queue_t *q)
 {
-    int  fd;
+    int              fd;
+    bridge_event_t  *next;
 
     if (bridge_queue_len(q)) {
         return false;
@@ -369,7 +435,10 @@ bridge_queue_release(bridge_queue_t *q)
     q->cells = NULL;
     q->in_use = false;
 
-    bridge_notices_clear(q);
+    for ( /* void */ ; q->events; q->events = next) {
+        next = q->events->next;
+        free(q->events);
+    }
 
     fd = atomic_exchange(&q->fd, -1);
 

@@ -12,7 +12,7 @@
 
 #include <pthread.h>
 
-#include "bridge.h"
+#include "task.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -21,7 +21,16 @@
 
 #define BRIDGE_QUEUE_OPTIONS  4
 
-typedef struct bridge_notice_s  bridge_notice_t;
+/* in bridge_queue_t.threads */
+#define BRIDGE_THREAD         ((int64_t) 1)
+#define BRIDGE_THREAD_UNTOLD  ((int64_t) 1 << 16)
+
+typedef struct bridge_event_s  bridge_event_t;
+
+struct bridge_event_s {
+    bridge_event_t  *next;
+    uint64_t         task;
+};
 
 /* comes up as BRIDGE_NODE_ORPHAN, see bridge_threads_ended */
 struct bridge_queue_s {
@@ -41,6 +50,8 @@ struct bridge_queue_s {
     uint32_t                   mask;
     bool                       armed;    /* a loop waits on the eventfd */
     bool                       kicked;   /* a poll is to return early */
+    bridge_event_t            *events;
+    bridge_event_t           **last_event;
 
     _Atomic uint32_t           gen;
     _Atomic uint32_t           inside;   /* threads in bridge_poll */
@@ -52,12 +63,11 @@ struct bridge_queue_s {
                                             the runtime have it */
     _Atomic int                timeout;  /* ms a call waits, by default; 0:
                                             no bound */
-    _Atomic(bridge_notice_t *) notices;
     _Atomic bool               has_loop; /* somebody waits on the eventfd */
     _Atomic bool               polled;   /* by any thread, ever */
     _Atomic bool               detached;
     _Atomic bool               naming;
-    _Atomic bool               watched;  /* somebody takes notices */
+    _Atomic bool               watched;  /* somebody takes events */
     _Atomic bool               named;    /* name is there to be read */
     char                       name[BRIDGE_QUEUE_NAME];
 
@@ -73,7 +83,7 @@ struct bridge_queue_s {
     void                      *data;     /* the host's own */
     uint32_t                   slot;
     uint32_t                   limit;
-    uint32_t                   cancelled;
+    bridge_cancelled_t         cancelled;
     bool                       in_use;
     bool                       stale;    /* its handle, as release began */
 };
@@ -178,6 +188,12 @@ void bridge_queue_detach(bridge_queue_t *q);
  */
 bool bridge_queue_release(bridge_queue_t *q);
 
+/*
+ * With the lock held.  Takes up to max tasks, as addresses, out of the queue;
+ * returns how many.
+ */
+int bridge_queue_pop(bridge_queue_t *q, uint64_t *tasks, int max);
+
 /* Host thread.  Whether each task that waits in the queue was cancelled. */
 bool bridge_queue_all_cancelled(const bridge_queue_t *q);
 
@@ -186,15 +202,6 @@ bool bridge_queue_all_cancelled(const bridge_queue_t *q);
  * would: they come up, marked as rejected.  Returns how many.
  */
 uint32_t bridge_queue_reject(bridge_t *b, bridge_queue_t *q);
-
-/*
- * Any thread.  Blocks until tasks wait, at most timeout_ms milliseconds
- * (-1: no bound), and takes up to max of them into handles.
- * Returns their number; 0 after the timeout, or for no reason; -1 where
- * the queue is closed and empty, or the handle is stale.
- */
-int bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
-    int timeout_ms);
 
 /*
  * Any thread.  Makes one thread that sleeps in a poll return, with 0 or with
@@ -207,25 +214,6 @@ void bridge_kick(bridge_t *b, uint64_t queue);
  * whether it is the host that calls.
  */
 void bridge_queue_write_fd(bridge_queue_t *q, bool host);
-
-/*
- * Any thread.  The queue's eventfd, made at the first call and closed when
- * the queue is released; -1 where it cannot be had.
- */
-int bridge_queue_fd(bridge_t *b, uint64_t queue);
-
-/*
- * Any thread.  Takes what is in the eventfd, if there is one; false where its
- * number is no eventfd's any more.
- */
-bool bridge_queue_read_fd(bridge_t *b, uint64_t queue);
-
-/*
- * Any thread.  The next push, kick or close writes to the eventfd, once; so
- * does each poll that returns -1, for other loops on the same eventfd.
- * false where tasks wait, or the queue is closed: poll first.
- */
-bool bridge_queue_arm(bridge_t *b, uint64_t queue);
 
 #pragma GCC visibility pop
 

@@ -1,11 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "handle.h"
-#include "notices.h"
-#include "queue.h"
-#include "state.h"
-#include "threads.h"
+#include "task.h"
 
 
 static bridge_task_t *
@@ -26,7 +22,7 @@ add_chunk(bridge_t *b)
     for (i = 0; i < BRIDGE_CHUNK; i++) {
         chunk[i].slot = b->ntasks + i;
         chunk[i].node.next = i + 1 < BRIDGE_CHUNK ? &chunk[i + 1].node : NULL;
-        atomic_init(&chunk[i].state, (uint64_t) 1 << GEN_SHIFT);
+        atomic_init(&chunk[i].state, (uint64_t) 1 << BRIDGE_TASK_GEN_SHIFT);
     }
 
     atomic_store_explicit(&b->chunks[b->ntasks / BRIDGE_CHUNK], chunk,
@@ -115,6 +111,7 @@ bridge_task_new(bridge_t *b, const char *req, size_t len,
     t->data = NULL;
     t->deadline = 0;
     t->queue = 0;
+    t->cancelled = NULL;
     t->rc = 0;
     t->rejected = false;
     t->rsp = NULL;
@@ -134,11 +131,19 @@ bridge_task_new(bridge_t *b, const char *req, size_t len,
 }
 
 
+static void
+count_cancelled(bridge_task_t *t, int n)
+{
+    if (t->cancelled && t->cancelled->queue == t->queue) {
+        t->cancelled->tasks += (uint32_t) n;
+    }
+}
+
+
 void
 bridge_task_free(bridge_t *b, bridge_task_t *t, bool delivered)
 {
-    uint64_t         state;
-    bridge_queue_t  *q;
+    uint64_t  state;
 
     if (t->release) {
         t->release(t->release_arg, delivered);
@@ -148,14 +153,11 @@ bridge_task_free(bridge_t *b, bridge_task_t *t, bool delivered)
     state = atomic_load_explicit(&t->state, memory_order_relaxed);
 
     if (state & BRIDGE_TASK_CANCEL) {
-        q = bridge_queue_find(b, t->queue);
-        if (q) {
-            q->cancelled--;
-        }
+        count_cancelled(t, -1);
     }
 
-    atomic_store_explicit(&t->state, (uint64_t) (state_gen(state) + 1)
-                          << GEN_SHIFT, memory_order_release);
+    atomic_store_explicit(&t->state, (uint64_t) (bridge_task_gen(state) + 1)
+                          << BRIDGE_TASK_GEN_SHIFT, memory_order_release);
 
     free_request(t);
 
@@ -170,7 +172,7 @@ uint64_t
 bridge_task_handle(const bridge_task_t *t)
 {
     return bridge_handle(BRIDGE_KIND_TASK,
-                         state_gen(atomic_load_explicit(&t->state,
+                         bridge_task_gen(atomic_load_explicit(&t->state,
                                                 memory_order_relaxed)),
                          t->slot);
 }
@@ -184,6 +186,40 @@ bridge_task_id(const bridge_task_t *t)
 
 
 bridge_task_t *
+bridge_task_at(bridge_t *b, uint32_t slot)
+{
+    bridge_task_t  *chunk;
+
+    chunk = atomic_load_explicit(&b->chunks[slot / BRIDGE_CHUNK],
+                                 memory_order_acquire);
+
+    return chunk ? &chunk[slot % BRIDGE_CHUNK] : NULL;
+}
+
+
+bridge_task_t *
+bridge_task_of(bridge_t *b, uint64_t handle, uint64_t *state)
+{
+    bridge_task_t  *t;
+
+    if (!bridge_handle_is(handle, BRIDGE_KIND_TASK)
+        || atomic_load_explicit(&b->dead, memory_order_relaxed))
+    {
+        return NULL;
+    }
+
+    t = bridge_task_at(b, bridge_handle_slot(handle));
+    if (t == NULL) {
+        return NULL;
+    }
+
+    *state = atomic_load_explicit(&t->state, memory_order_acquire);
+
+    return bridge_task_gen(*state) == bridge_handle_gen(handle) ? t : NULL;
+}
+
+
+bridge_task_t *
 bridge_task_find(bridge_t *b, uint64_t id)
 {
     uint64_t        state;
@@ -192,43 +228,31 @@ bridge_task_find(bridge_t *b, uint64_t id)
     t = bridge_task_of(b, bridge_handle(BRIDGE_KIND_TASK, 0, 0)
                    | (id & BRIDGE_ID_MASK), &state);
 
-    return t && state_phase(state) != BRIDGE_TASK_FREE ? t : NULL;
+    return t && bridge_task_phase(state) != BRIDGE_TASK_FREE ? t : NULL;
 }
 
 
-bridge_task_t *
-bridge_task_at(bridge_t *b, uint32_t slot)
+bool
+bridge_task_mark_cancelled(bridge_task_t *t)
 {
-    return bridge_task_slot(b, slot);
-}
-
-
-void
-bridge_task_cancel(bridge_t *b, bridge_task_t *t)
-{
-    uint64_t         old;
-    bridge_queue_t  *q;
+    uint64_t  old;
 
     old = atomic_fetch_or_explicit(&t->state, BRIDGE_TASK_CANCEL,
                                    memory_order_acq_rel);
 
     if (old & BRIDGE_TASK_CANCEL) {
-        return;
+        return false;
     }
 
-    q = bridge_queue_find(b, t->queue);
-    if (q) {
-        q->cancelled++;
-    }
+    count_cancelled(t, 1);
 
-    if (state_phase(old) == BRIDGE_TASK_QUEUED) {
+    if (bridge_task_phase(old) == BRIDGE_TASK_QUEUED) {
 
         /* no poll hands it out any more, and nobody reads it */
         free_request(t);
-
-    } else if (state_phase(old) == BRIDGE_TASK_POLLED) {
-        bridge_notices_push(b, t->queue, bridge_task_handle(t));
     }
+
+    return bridge_task_phase(old) == BRIDGE_TASK_POLLED;
 }
 
 
@@ -239,7 +263,7 @@ bridge_task_holder(const bridge_task_t *t)
 
     state = atomic_load_explicit(&t->state, memory_order_relaxed);
 
-    return state_phase(state) == BRIDGE_TASK_POLLED
+    return bridge_task_phase(state) == BRIDGE_TASK_POLLED
            ? atomic_load_explicit(&t->tid, memory_order_relaxed) : 0;
 }
 
@@ -257,16 +281,16 @@ bridge_task_lend(bridge_task_t *t)
 
 
 bool
-bridge_task_take(bridge_t *b, bridge_task_t *t, int64_t now,
+bridge_task_take(bridge_t *b, bridge_task_t *t, int64_t now, int tid,
     uint64_t *handle)
 {
     bool      late;
     uint64_t  state, want;
 
     state = atomic_load_explicit(&t->state, memory_order_acquire);
-    *handle = bridge_handle(BRIDGE_KIND_TASK, state_gen(state), t->slot);
+    *handle = bridge_handle(BRIDGE_KIND_TASK, bridge_task_gen(state), t->slot);
 
-    atomic_store_explicit(&t->tid, bridge_threads_id(), memory_order_relaxed);
+    atomic_store_explicit(&t->tid, tid, memory_order_relaxed);
 
     do {
         late = (state & BRIDGE_TASK_CANCEL)

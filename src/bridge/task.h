@@ -3,7 +3,7 @@
 
 /* One request and its answer, as the host has it; see answer.h. */
 
-#include "bridge.h"
+#include "handle.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -21,11 +21,22 @@ enum {
     BRIDGE_TASK_CANCEL   = 4    /* flag: nobody waits for the answer */
 };
 
+#define BRIDGE_TASK_GEN_SHIFT  8
+
 /*
  * Called once on the host thread when the answer's bytes are no longer
  * needed.  delivered: whether a caller got them.  Must not block.
  */
 typedef void (*bridge_release_pt)(void *arg, int delivered);
+
+/*
+ * The host's own.  How many tasks of a queue were cancelled and are not freed;
+ * one that outlives the queue counts nowhere.
+ */
+typedef struct {
+    uint64_t              queue;    /* its handle */
+    uint32_t              tasks;
+} bridge_cancelled_t;
 
 /* comes up as BRIDGE_NODE_ANSWER */
 struct bridge_task_s {
@@ -36,6 +47,7 @@ struct bridge_task_s {
 
     _Atomic int64_t       deadline; /* ms of CLOCK_MONOTONIC; 0: none */
     uint64_t              queue;    /* handle of the queue it was pushed to */
+    bridge_cancelled_t   *cancelled;    /* that queue's */
     uint32_t              taken;    /* out of that queue by then */
     _Atomic int           tid;      /* the thread that took it; 0: none yet */
 
@@ -79,15 +91,8 @@ uint64_t bridge_task_id(const bridge_task_t *t);
 /* Host thread.  The task of a handle or id; NULL if stale. */
 bridge_task_t *bridge_task_find(bridge_t *b, uint64_t id);
 
-/* Host thread.  The task in a slot, free or not; slot < b->ntasks. */
+/* Any thread.  The task in a slot, free or not; NULL from b->ntasks on. */
 bridge_task_t *bridge_task_at(bridge_t *b, uint32_t slot);
-
-/*
- * Host thread.  Nobody waits for the answer any more: a poll passes over
- * the task, whose request is freed; a runtime that has it may ask, and is
- * told where it watches.  It still comes up.
- */
-void bridge_task_cancel(bridge_t *b, bridge_task_t *t);
 
 /* Host thread.  The thread that has the task; 0 where none has. */
 int bridge_task_holder(const bridge_task_t *t);
@@ -99,15 +104,46 @@ int bridge_task_holder(const bridge_task_t *t);
 void bridge_task_lend(bridge_task_t *t);
 
 /*
- * For poll.c; the thread that popped t.  Takes it from QUEUED to POLLED;
- * false where it was cancelled or its deadline has passed (now in ms of
- * CLOCK_MONOTONIC): it has gone back to the host then.
+ * Host thread, for events.c.  From now on no poll hands it out; whether a
+ * runtime has it, and did not know yet.
  */
-bool bridge_task_take(bridge_t *b, bridge_task_t *t, int64_t now,
+bool bridge_task_mark_cancelled(bridge_task_t *t);
+
+/*
+ * The thread that has taken t out of its queue, and its id.  Takes it from
+ * QUEUED to POLLED; false where it was cancelled or its deadline has passed
+ * (now in ms of CLOCK_MONOTONIC): it has gone back to the host then.
+ */
+bool bridge_task_take(bridge_t *b, bridge_task_t *t, int64_t now, int tid,
     uint64_t *handle);
 
 /* The same thread.  Gives t back to the host without an answer. */
 void bridge_task_reject(bridge_t *b, bridge_task_t *t);
+
+/*
+ * Any thread.  A copy with a NUL behind it, in buf where that has the room;
+ * else malloc'ed, NULL where memory ran out.
+ */
+char *bridge_task_text(char *buf, size_t room, const char *text, size_t len);
+
+/* Any thread.  The task of a handle, with its state; NULL if stale. */
+bridge_task_t *bridge_task_of(bridge_t *b, uint64_t handle, uint64_t *state);
+
+
+/* of a state */
+
+static inline uint32_t
+bridge_task_gen(uint64_t state)
+{
+    return (uint32_t) (state >> BRIDGE_TASK_GEN_SHIFT);
+}
+
+
+static inline unsigned
+bridge_task_phase(uint64_t state)
+{
+    return (unsigned) (state & BRIDGE_TASK_PHASE);
+}
 
 #pragma GCC visibility pop
 

@@ -3,8 +3,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "handle.h"
-#include "queue.h"
 #include "threads.h"
 
 

@@ -3,11 +3,7 @@
 
 /* Which threads have polled a queue and still live. */
 
-#include "bridge.h"
-
-/* in bridge_queue_t.threads */
-#define BRIDGE_THREAD         ((int64_t) 1)
-#define BRIDGE_THREAD_UNTOLD  ((int64_t) 1 << 16)
+#include "queue.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -95,7 +95,7 @@ step(void)
         break;
 
     case 11:
-        poll_cancelled();
+        poll_events();
         break;
 
     case 12:

@@ -3,6 +3,7 @@
 
 #include "program.h"
 
+#include "events.h"
 #include "log.h"
 #include "threads.h"
 

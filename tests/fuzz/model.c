@@ -104,7 +104,7 @@ model_cancel(model_t *m, task_t *t)
     q = &m->queues[t->queue];
 
     if (q->live && q->watched) {
-        q->notices[q->nnotices++] = (int) (t - m->tasks);
+        q->events[q->nevents++] = (int) (t - m->tasks);
         model_kick(q);
     }
 }

@@ -63,8 +63,8 @@ typedef struct {
     double          threads;        /* an option */
     int             waiting[MAX_TASKS];
     int             nwaiting;
-    int             notices[MAX_TASKS];
-    int             nnotices;
+    int             events[MAX_TASKS];
+    int             nevents;
 } queue_t;
 
 typedef struct {

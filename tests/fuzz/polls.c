@@ -141,9 +141,9 @@ poll_elsewhere(void)
 
 
 void
-poll_cancelled(void)
+poll_events(void)
 {
-    int       i, j, max, n;
+    int       i, max, n;
     void     *tasks[MAX_GOT];
     queue_t  *q;
     uint64_t  tq;
@@ -152,7 +152,7 @@ poll_cancelled(void)
     max = (int[]) { 0, 1, 100, -1 }[below(4)];
     q = model_queue(m, tq);
 
-    n = resty_ffi_poll_cancelled(pointer(tq), tasks, max);
+    n = resty_ffi_poll_events(pointer(tq), tasks, max);
 
     if (q == NULL) {
         require(n == 0);
@@ -160,18 +160,14 @@ poll_cancelled(void)
     }
 
     q->watched = true;
-    require(n == (max < 0 ? 0 : max < q->nnotices ? max : q->nnotices));
+    require(n == (max < 0 ? 0 : max < q->nevents ? max : q->nevents));
 
     for (i = 0; i < n; i++) {
-        for (j = 0; j < q->nnotices; j++) {
-            if (m->tasks[q->notices[j]].handle == number(tasks[i])) {
-                break;
-            }
-        }
-
-        require(j < q->nnotices);
-        q->notices[j] = q->notices[--q->nnotices];
+        require(number(tasks[i]) == m->tasks[q->events[i]].handle);
     }
+
+    q->nevents -= n;
+    memmove(q->events, q->events + n, (size_t) q->nevents * sizeof(int));
 }
 
 

@@ -64,7 +64,7 @@ void task_poll(void);
 /* by a thread that ends then; only where it gets none */
 void poll_elsewhere(void);
 
-void poll_cancelled(void);
+void poll_events(void);
 void event_loop(void);
 void say(void);
 

@@ -18,6 +18,7 @@
 #include "resty_ffi.h"
 
 #include "abi.h"
+#include "events.h"
 #include "log.h"
 #include "queue.h"
 #include "task.h"

@@ -1,4 +1,4 @@
-/* One task: who answers it, who gives it up. */
+/* One task: who answers it, who cancels it. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -102,7 +102,7 @@ ended_once(void)
     MODEL_ASSERT(bridge_task_find(world.b, world.handles[0]) == NULL);
     MODEL_ASSERT(!bridge_task_answer(world.b, world.handles[0], 0, NULL, 0,
                                      NULL, NULL));
-    MODEL_ASSERT(world.q->cancelled == 0);
+    MODEL_ASSERT(bridge_queue_cancelled(world.q) == 0);
 }
 
 
@@ -206,16 +206,16 @@ push_with_deadline(void)
 
 
 static void
-taken_or_given_back(void)
+taken_or_rejected(void)
 {
     MODEL_ASSERT(world.back[0] == 1 && world.taken[0] <= 1);
     MODEL_ASSERT(world.b->live_tasks == 0);
-    MODEL_ASSERT(world.q->cancelled == 0);
+    MODEL_ASSERT(bridge_queue_cancelled(world.q) == 0);
     MODEL_ASSERT(bridge_queue_len(world.q) == 0);
 }
 
 
-/* ---- notices */
+/* ---- events */
 
 static void
 setup_watched(void)
@@ -223,17 +223,17 @@ setup_watched(void)
     uint64_t  handle;
 
     setup_polled();
-    MODEL_ASSERT(bridge_notices_take(world.b, world.h, &handle, 1) == 0);
+    MODEL_ASSERT(bridge_events_take(world.b, world.h, &handle, 1) == 0);
 }
 
 
-/* a runtime that answers only what it is told to give up */
+/* a runtime that answers only what it is told was cancelled */
 static void
-poll_for_notice(void)
+poll_for_event(void)
 {
     uint64_t  handle;
 
-    while (bridge_notices_take(world.b, world.h, &handle, 1) == 0) {
+    while (bridge_events_take(world.b, world.h, &handle, 1) == 0) {
         MODEL_ASSERT(bridge_poll(world.b, world.h, &handle, 1, -1) == 0);
     }
 
@@ -243,13 +243,60 @@ poll_for_notice(void)
 }
 
 
+/* two tasks, of which the events may be taken one at a time */
 static void
-take_notices(void)
+setup_two_watched(void)
+{
+    uint64_t  handle;
+
+    setup_watched();
+    world_push(1);
+    MODEL_ASSERT(bridge_poll(world.b, world.h, &handle, 1, 0) == 1);
+}
+
+
+static void
+cancel_both(void)
+{
+    bridge_task_cancel(world.b, world.tasks[0]);
+    bridge_task_cancel(world.b, world.tasks[1]);
+    world_until_back(2);
+}
+
+
+static void
+answer_events_in_order(void)
+{
+    unsigned  n;
+    uint64_t  handle;
+
+    for (n = 0; n < 2; n++) {
+        while (bridge_events_take(world.b, world.h, &handle, 1) == 0) {
+            (void) bridge_poll(world.b, world.h, &handle, 1, -1);
+        }
+
+        MODEL_ASSERT(handle == world.handles[n]);
+        MODEL_ASSERT(bridge_task_answer(world.b, handle, 0, NULL, 0, NULL,
+                                        NULL));
+    }
+}
+
+
+static void
+both_are_back(void)
+{
+    MODEL_ASSERT(world.back[0] == 1 && world.back[1] == 1);
+    MODEL_ASSERT(bridge_queue_cancelled(world.q) == 0);
+}
+
+
+static void
+take_events(void)
 {
     int       n;
     uint64_t  handle;
 
-    n = bridge_notices_take(world.b, world.h, &handle, 1);
+    n = bridge_events_take(world.b, world.h, &handle, 1);
     MODEL_ASSERT(n == 0 || handle == world.handles[0]);
     world.event += (unsigned) n;
 }
@@ -274,7 +321,7 @@ told_at_most_once(void)
     MODEL_ASSERT(world.event <= 1);
     MODEL_ASSERT(world.b->live_tasks == 0);
 
-    /* tasks, the queue and setup's thread: no notice, no cells */
+    /* tasks, the queue and setup's thread: no event, no cells */
     MODEL_ASSERT(model_blocks() == 3);
 }
 
@@ -301,16 +348,19 @@ const model_scenario_t  model_task[] = {
     { "poll and cancel", setup,
       { { "host", push_cancel_and_drain },
         { "poller", world_serve_and_answer } },
-      taken_or_given_back, 1, 0, false },
+      taken_or_rejected, 1, 0, false },
     { "poll, deadline and cancel", setup,
       { { "host", push_with_deadline },
         { "poller", world_serve_and_answer } },
-      taken_or_given_back, 0, 0, false },
-    { "notice of a cancel", setup_watched,
-      { { "host", cancel_and_drain }, { "runtime", poll_for_notice } },
+      taken_or_rejected, 0, 0, false },
+    { "a cancel, and its event", setup_watched,
+      { { "host", cancel_and_drain }, { "runtime", poll_for_event } },
       ended_once_none_left, 1, 0, false },
-    { "notices, answer and release", setup_watched,
-      { { "host", cancel_and_release }, { "a", take_notices },
+    { "two cancels, and their events", setup_two_watched,
+      { { "host", cancel_both }, { "runtime", answer_events_in_order } },
+      both_are_back, 1, 0, false },
+    { "events, answer and release", setup_watched,
+      { { "host", cancel_and_release }, { "a", take_events },
         { "b", answer } },
       told_at_most_once, 0, 0, false },
     { 0 }

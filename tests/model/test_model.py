@@ -48,20 +48,20 @@ MUTATIONS = [
         "two loops on one eventfd, close and release",
     ),
     (
-        "poll.c",
+        "consumer.c",
         "        if (atomic_load(&q->has_loop)) {",
         "        if (0) {",
         "two loops on one eventfd, close",
     ),
     (
-        "poll.c",
+        "queue.c",
         "    pthread_cond_signal(&q->changed);\n"
         "    bridge_queue_unpin(q);",
         "    bridge_queue_unpin(q);",
         "kick",
     ),
     (
-        "poll.c",
+        "consumer.c",
         "    if (more) {",
         "    if (more && n < 0) {",
         "put two, one wake-up, pollers that take one each",
@@ -85,7 +85,7 @@ MUTATIONS = [
         "close, three pollers",
     ),
     (
-        "poll.c",
+        "consumer.c",
         "        armed = !q->kicked;",
         "        armed = true;",
         "loop, kick",
@@ -99,7 +99,7 @@ MUTATIONS = [
     ),
     (
         "answer.c",
-        "            || state_phase(state) != BRIDGE_TASK_POLLED)",
+        "            || bridge_task_phase(state) != BRIDGE_TASK_POLLED)",
         "            )",
         "two answers",
     ),
@@ -141,9 +141,21 @@ MUTATIONS = [
     ),
     (
         "task.c",
-        "    } else if (state_phase(old) == BRIDGE_TASK_POLLED) {",
-        "    } else if (state_phase(old) == BRIDGE_TASK_QUEUED) {",
-        "notice of a cancel",
+        "    return bridge_task_phase(old) == BRIDGE_TASK_POLLED;",
+        "    return bridge_task_phase(old) == BRIDGE_TASK_QUEUED;",
+        "a cancel, and its event",
+    ),
+    (
+        "events.c",
+        "    bridge_kick(b, queue);",
+        "    (void) b;",
+        "a cancel, and its event",
+    ),
+    (
+        "events.c",
+        "        q->last_event = &q->events;",
+        "        (void) q;",
+        "two cancels, and their events",
     ),
     (
         "threads.c",

@@ -7,9 +7,10 @@
 
 #include "abi.h"
 #include "answer.h"
+#include "consumer.h"
+#include "events.h"
 #include "handle.h"
 #include "log.h"
-#include "notices.h"
 #include "queue.h"
 #include "task.h"
 #include "threads.h"

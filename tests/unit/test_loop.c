@@ -1,4 +1,4 @@
-/* What an event loop uses: kicks, the eventfd, notices of given-up tasks. */
+/* What an event loop uses: kicks, the eventfd, events. */
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -189,7 +189,7 @@ test_a_kick_writes_armed_or_not(void **state)
 
 
 static void
-test_a_kick_before_is_not_forgotten(void **state)
+test_a_kick_before_is_not_lost(void **state)
 {
     uint64_t  h;
 
@@ -251,7 +251,7 @@ test_each_kick_ends_a_poll(void **state)
 
 
 static void
-test_notices_tell_of_tasks_given_up(void **state)
+test_events_tell_of_cancelled_tasks(void **state)
 {
     uint64_t        h[4], told[4];
     bridge_task_t  *t[4];
@@ -264,7 +264,7 @@ test_notices_tell_of_tasks_given_up(void **state)
 
     h[0] = poll_now();
     bridge_task_cancel(b, t[0]);
-    assert_int_equal(bridge_notices_take(b, handle, told, 4), 0);
+    assert_int_equal(bridge_events_take(b, handle, told, 4), 0);
 
     h[1] = poll_now();
     h[2] = poll_now();
@@ -274,11 +274,11 @@ test_notices_tell_of_tasks_given_up(void **state)
     bridge_task_cancel(b, t[3]);
     assert_true(bridge_task_cancelled(b, h[1]));
 
-    assert_int_equal(bridge_notices_take(b, handle, told, 1), 1);
-    assert_int_equal(bridge_notices_take(b, handle, told + 1, 4), 1);
-    assert_true((told[0] == h[1] && told[1] == h[2])
-                || (told[0] == h[2] && told[1] == h[1]));
-    assert_int_equal(bridge_notices_take(b, handle, told, 4), 0);
+    assert_int_equal(bridge_events_take(b, handle, told, 1), 1);
+    assert_int_equal(bridge_events_take(b, handle, told + 1, 4), 1);
+    assert_int_equal(told[0], h[1]);
+    assert_int_equal(told[1], h[2]);
+    assert_int_equal(bridge_events_take(b, handle, told, 4), 0);
 
     for (int i = 0; i < 3; i++) {
         assert_true(unit_answer(b, h[i], 0));
@@ -287,7 +287,7 @@ test_notices_tell_of_tasks_given_up(void **state)
 
 
 static void
-test_a_notice_ends_a_poll(void **state)
+test_an_event_ends_a_poll(void **state)
 {
     uint64_t        h, none;
     bridge_task_t  *t;
@@ -296,7 +296,7 @@ test_a_notice_ends_a_poll(void **state)
 
     t = unit_push(b, q, 0);
     h = poll_now();
-    assert_int_equal(bridge_notices_take(b, handle, &none, 1), 0);
+    assert_int_equal(bridge_events_take(b, handle, &none, 1), 0);
 
     bridge_task_cancel(b, t);
     assert_int_equal(bridge_poll(b, handle, &none, 1, 600000), 0);
@@ -305,7 +305,7 @@ test_a_notice_ends_a_poll(void **state)
 
 
 static void
-test_notices_nobody_takes_end_with_the_queue(void **state)
+test_events_nobody_takes_end_with_the_queue(void **state)
 {
     uint64_t        h;
     bridge_task_t  *t;
@@ -314,7 +314,7 @@ test_notices_nobody_takes_end_with_the_queue(void **state)
 
     t = unit_push(b, q, 0);
     h = poll_now();
-    assert_int_equal(bridge_notices_take(b, handle, &h, 0), 0);
+    assert_int_equal(bridge_events_take(b, handle, &h, 0), 0);
     bridge_task_cancel(b, t);
     assert_true(unit_answer(b, h, 0));
 }
@@ -333,11 +333,11 @@ main(void)
         test(test_an_armed_queue_is_active_until_it_is_told),
         test(test_a_close_writes_to_an_armed_queue),
         test(test_a_kick_writes_armed_or_not),
-        test(test_a_kick_before_is_not_forgotten),
+        test(test_a_kick_before_is_not_lost),
         test(test_each_kick_ends_a_poll),
-        test(test_notices_tell_of_tasks_given_up),
-        test(test_a_notice_ends_a_poll),
-        test(test_notices_nobody_takes_end_with_the_queue),
+        test(test_events_tell_of_cancelled_tasks),
+        test(test_an_event_ends_a_poll),
+        test(test_events_nobody_takes_end_with_the_queue),
     };
 
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);

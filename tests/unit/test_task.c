@@ -359,7 +359,7 @@ test_take_passes_over_a_cancelled_task(void **state)
     (void) state;
 
     t = unit_task(b, "q", 1);
-    assert_true(bridge_task_take(b, t, 0, &h));
+    assert_true(bridge_task_take(b, t, 0, 1, &h));
     assert_true(h == bridge_task_handle(t));
     bridge_task_cancel(b, t);
     assert_non_null(bridge_task_req(b, h, NULL, NULL));
@@ -367,7 +367,7 @@ test_take_passes_over_a_cancelled_task(void **state)
 
     t = unit_task(b, "q", 1);
     bridge_task_cancel(b, t);
-    assert_false(bridge_task_take(b, t, 0, &h));
+    assert_false(bridge_task_take(b, t, 0, 1, &h));
     assert_false(unit_answer(b, bridge_task_handle(t), 0));
     assert_int_equal(unit_drain(b), 1);
 }
@@ -388,14 +388,14 @@ test_a_request_that_nobody_will_read(void **state)
     bridge_task_cancel(b, t);
     assert_null(atomic_load(&t->req));
     assert_null(atomic_load(&t->method));
-    assert_false(bridge_task_take(b, t, 0, &h));
+    assert_false(bridge_task_take(b, t, 0, 1, &h));
     assert_null(bridge_task_req(b, h, NULL, NULL));
     assert_int_equal(unit_drain(b), 1);
 
     /* a runtime may be reading this one */
 
     t = bridge_task_new(b, bytes, sizeof(bytes), bytes, sizeof(bytes));
-    assert_true(bridge_task_take(b, t, 0, &h));
+    assert_true(bridge_task_take(b, t, 0, 1, &h));
     bridge_task_cancel(b, t);
     assert_memory_equal(bridge_task_req(b, h, NULL, NULL), bytes, 500);
     assert_memory_equal(bridge_task_method(b, h, NULL), bytes, 500);

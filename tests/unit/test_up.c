@@ -74,7 +74,7 @@ test_a_cancelled_task_notifies_too(void **state)
 
     t = unit_task(b, NULL, 0);
     bridge_task_cancel(b, t);
-    assert_false(bridge_task_take(b, t, 0, &h));
+    assert_false(bridge_task_take(b, t, 0, 1, &h));
     assert_int_equal(notified(), 1);
     assert_int_equal(unit_drain(b), 1);
 }

@@ -14,9 +14,10 @@
 #include <cmocka.h>
 
 #include "answer.h"
+#include "consumer.h"
+#include "events.h"
 #include "handle.h"
 #include "log.h"
-#include "notices.h"
 #include "queue.h"
 #include "task.h"
 #include "threads.h"

@@ -3,10 +3,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "consumer.h"
 #include "eventfd.h"
-#include "handle.h"
-#include "queue.h"
-#include "task.h"
 #include "threads.h"
 
 
@@ -111,9 +109,8 @@ static int
 take(bridge_queue_t *q, uint64_t *tasks, int max, int timeout_ms,
     const struct timespec *deadline)
 {
-    int       n;
-    bool      end, more;
-    uint32_t  head;
+    int   n;
+    bool  end, more;
 
     if (timeout_ms != 0 && q->spin) {
         spin(q);
@@ -122,13 +119,7 @@ take(bridge_queue_t *q, uint64_t *tasks, int max, int timeout_ms,
     pthread_mutex_lock(&q->lock);
 
     end = wait_for_tasks(q, timeout_ms, deadline);
-    head = atomic_load_explicit(&q->head, memory_order_relaxed);
-
-    for (n = 0; n < max && head != atomic_load(&q->tail); n++, head++) {
-        tasks[n] = (uintptr_t) q->cells[head & q->mask];
-    }
-
-    atomic_store_explicit(&q->head, head, memory_order_relaxed);
+    n = bridge_queue_pop(q, tasks, max);
     more = q->kicked || bridge_queue_len(q);
 
     pthread_mutex_unlock(&q->lock);
@@ -147,36 +138,23 @@ take(bridge_queue_t *q, uint64_t *tasks, int max, int timeout_ms,
 static int
 hand_out(bridge_t *b, uint64_t *tasks, int n)
 {
-    int             i, got;
+    int             i, got, tid;
     int64_t         now;
     bridge_task_t  *t;
 
     got = 0;
     now = now_us() / 1000;
+    tid = bridge_threads_id();
 
     for (i = 0; i < n; i++) {
         t = (bridge_task_t *) (uintptr_t) tasks[i];
 
-        if (bridge_task_take(b, t, now, &tasks[got])) {
+        if (bridge_task_take(b, t, now, tid, &tasks[got])) {
             got++;
         }
     }
 
     return got;
-}
-
-
-uint32_t
-bridge_queue_reject(bridge_t *b, bridge_queue_t *q)
-{
-    uint32_t  n;
-    uint64_t  task;
-
-    for (n = 0; take(q, &task, 1, 0, NULL) > 0; n++) {
-        bridge_task_reject(b, (bridge_task_t *) (uintptr_t) task);
-    }
-
-    return n;
 }
 
 
@@ -217,32 +195,6 @@ bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
     bridge_queue_unpin(q);
 
     return got;
-}
-
-
-void
-bridge_kick(bridge_t *b, uint64_t queue)
-{
-    bool             write;
-    bridge_queue_t  *q;
-
-    q = bridge_queue_pin(b, queue);
-    if (q == NULL) {
-        return;
-    }
-
-    pthread_mutex_lock(&q->lock);
-    q->kicked = true;
-    write = q->armed || atomic_load(&q->has_loop);
-    q->armed = false;
-    pthread_mutex_unlock(&q->lock);
-
-    if (write) {
-        bridge_queue_write_fd(q, pthread_equal(pthread_self(), b->host));
-    }
-
-    pthread_cond_signal(&q->changed);
-    bridge_queue_unpin(q);
 }
 
 
