@@ -239,7 +239,7 @@ enum {
 /*
  * Writes msg (len bytes, copied, may have several lines) to error.log soon,
  * on nginx's thread, without what is beyond 65 536 bytes.  While more than
- * 1 000 such texts wait, further ones are counted and dropped.
+ * 1 000 such texts wait, further ones are lost, and counted.
  */
 RESTY_FFI_API void resty_ffi_log(int level, const char *msg, int len);
 

@@ -64,14 +64,14 @@ bridge_task_take_req(bridge_t *b, uint64_t handle, int *len)
 
     if (req == NULL || t == NULL) {
         n = 0;
-        goto done;
+        goto end;
     }
 
     inlined = req == t->req_buf;
 
     taken = inlined ? malloc((size_t) n + 1) : req;
     if (taken == NULL) {
-        goto done;
+        goto end;
     }
 
     if (inlined) {
@@ -92,7 +92,7 @@ bridge_task_take_req(bridge_t *b, uint64_t handle, int *len)
         n = 0;
     }
 
-done:
+end:
 
     if (len) {
         *len = n;

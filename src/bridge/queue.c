@@ -63,7 +63,7 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
         }
     }
 
-    q->cells = calloc(size, sizeof(q->cells[0]));
+    q->cells = (bridge_task_t **) calloc(size, sizeof(q->cells[0]));
     if (q->cells == NULL) {
         return NULL;
     }
@@ -431,7 +431,7 @@ bridge_queue_release(bridge_queue_t *q)
         return false;
     }
 
-    free(q->cells);
+    free((void *) q->cells);
     q->cells = NULL;
     q->in_use = false;
 

@@ -35,30 +35,27 @@ struct bridge_event_s {
 /* comes up as BRIDGE_NODE_ORPHAN, see bridge_threads_ended */
 struct bridge_queue_s {
     bridge_node_t              node;
-    _Atomic bool               is_up;
 
+    /* under the lock; where a glance will do, atomic ones also without it */
     pthread_mutex_t            lock;
     pthread_cond_t             changed;
-
-    /* written under the lock, and read without it where a glance will do */
-    _Atomic uint32_t           head;     /* consumers take from here */
-    _Atomic uint32_t           tail;     /* the host puts here */
-    _Atomic bool               closed;
-
-    /* under the lock */
     bridge_task_t            **cells;
-    uint32_t                   mask;
-    bool                       armed;    /* a loop waits on the eventfd */
-    bool                       kicked;   /* a poll is to return early */
     bridge_event_t            *events;
     bridge_event_t           **last_event;
+    _Atomic uint32_t           head;     /* consumers take from here */
+    _Atomic uint32_t           tail;     /* the host puts here */
+    uint32_t                   mask;
+    _Atomic bool               closed;
+    bool                       armed;    /* a loop waits on the eventfd */
+    bool                       kicked;   /* a poll is to return early */
 
-    _Atomic uint32_t           gen;
-    _Atomic uint32_t           inside;   /* threads in bridge_poll */
+    _Atomic bool               is_up;    /* the node */
     _Atomic uint64_t           threads;  /* their generation (32 bits), those
                                             of the live pollers that have not
                                             been told (16), live ones (16) */
     _Atomic uint64_t           start;    /* handle of the start task, or 0 */
+    _Atomic uint32_t           gen;
+    _Atomic uint32_t           inside;   /* threads that have it pinned */
     _Atomic int                fd;       /* the eventfd, or -1: as threads of
                                             the runtime have it */
     _Atomic int                timeout;  /* ms a call waits, by default; 0:
@@ -67,25 +64,25 @@ struct bridge_queue_s {
     _Atomic bool               polled;   /* by any thread, ever */
     _Atomic bool               detached;
     _Atomic bool               naming;
-    _Atomic bool               watched;  /* somebody takes events */
     _Atomic bool               named;    /* name is there to be read */
+    _Atomic bool               watched;  /* somebody takes events */
     char                       name[BRIDGE_QUEUE_NAME];
 
     /* set by the host before the queue's handle is given out */
     uint32_t                   spin;     /* us a poll spins before it sleeps */
     double                     options[BRIDGE_QUEUE_OPTIONS];
 
-    int                        host_fd;  /* the eventfd as the host has it,
-                                            where close_fd is set */
+    /* the host's own */
+    void                      *data;
     void                     (*close_fd)(int fd);  /* closes fd, which is no
                                             descriptor of the host's; NULL */
-
-    void                      *data;     /* the host's own */
+    int                        host_fd;  /* the eventfd as the host has it,
+                                            where close_fd is set */
     uint32_t                   slot;
     uint32_t                   limit;
-    bridge_cancelled_t         cancelled;
     bool                       in_use;
     bool                       stale;    /* its handle, as release began */
+    bridge_cancelled_t         cancelled;
 };
 
 /*

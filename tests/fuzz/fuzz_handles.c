@@ -61,7 +61,7 @@ step(void)
                 close_queue(q);
                 break;
             case 1:
-                drop(q);
+                reject_all(q);
                 break;
             case 2:
                 bridge_queue_detach(q->queue);
@@ -137,7 +137,7 @@ finish(void)
 
         if (q->live) {
             close_queue(q);
-            drop(q);
+            reject_all(q);
             bridge_queue_detach(q->queue);
             q->detached = true;
         }

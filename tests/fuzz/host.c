@@ -211,7 +211,7 @@ close_queue(queue_t *q)
 
 
 void
-drop(queue_t *q)
+reject_all(queue_t *q)
 {
     int  n, got[MAX_GOT];
 

@@ -114,27 +114,27 @@ static void
 compare_queue(model_t *m, queue_t *q)
 {
     int       i;
-    bool      given_up;
+    bool      all_cancelled;
     task_t   *t;
-    uint32_t  abandoned;
+    uint32_t  cancelled;
 
-    abandoned = 0;
-    given_up = true;
+    cancelled = 0;
+    all_cancelled = true;
 
     for (i = 0; i < m->ntasks; i++) {
         t = &m->tasks[i];
 
         if (t->state != GONE && t->queue == (int) (q - m->queues)) {
-            abandoned += t->cancelled;
-            given_up = given_up && (t->state != QUEUED || t->cancelled);
+            cancelled += t->cancelled;
+            all_cancelled = all_cancelled && (t->state != QUEUED || t->cancelled);
         }
     }
 
     require(bridge_queue_len(q->queue) == (uint32_t) q->nwaiting);
     require(bridge_queue_full(q->queue) == ((uint32_t) q->nwaiting
                                             >= q->limit));
-    require(bridge_queue_cancelled(q->queue) == abandoned);
-    require(bridge_queue_all_cancelled(q->queue) == given_up);
+    require(bridge_queue_cancelled(q->queue) == cancelled);
+    require(bridge_queue_all_cancelled(q->queue) == all_cancelled);
     require(bridge_queue_threads(q->queue) == (uint32_t) q->polled_here);
     require(bridge_queue_orphaned(q->queue)
             == (q->polled && !q->polled_here));

@@ -52,7 +52,7 @@ void start(void);
 void cancel(void);
 int drain(void);         /* how often a queue has lost its last thread */
 void close_queue(queue_t *q);
-void drop(queue_t *q);
+void reject_all(queue_t *q);
 void release_queue(queue_t *q);
 
 

@@ -56,15 +56,15 @@ typedef struct {
 static const size_t  lengths[] = { 0, 10, 159, 160, 5000, MAX_LEN };
 
 static char              pattern[MAX_LEN];
-static _Atomic uint32_t  wakes;
+static _Atomic uint32_t  notified;
 static unsigned          nlines;
 
 
 static void
-wake(void *arg)
+notify(void *arg)
 {
     (void) arg;
-    atomic_fetch_add(&wakes, 1);
+    atomic_fetch_add(&notified, 1);
 }
 
 
@@ -142,14 +142,14 @@ drain_until(const bool *flag, const unsigned *count, unsigned wanted)
     end = time(NULL) + PATIENCE;
 
     for ( ;; ) {
-        seen = atomic_load(&wakes);
+        seen = atomic_load(&notified);
         drain();
 
         if (flag ? *flag : *count <= wanted) {
             return;
         }
 
-        if (atomic_load(&wakes) == seen) {
+        if (atomic_load(&notified) == seen) {
             assert_true(time(NULL) < end);
             nanosleep(&ts, NULL);
         }
@@ -525,7 +525,7 @@ main(void)
         pattern[i] = (char) ('a' + i % 26);
     }
 
-    bridge_host_init(wake, NULL);
+    bridge_host_init(notify, NULL);
 
     failed = cmocka_run_group_tests_name("loader", tests, NULL, NULL);
 

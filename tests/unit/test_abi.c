@@ -10,7 +10,6 @@
 #include "unit.h"
 
 
-static bridge_t        *b;
 static bridge_queue_t  *q;
 static void            *tq;
 
@@ -28,8 +27,7 @@ setup(void **state)
     (void) state;
 
     b = bridge_host();
-    q = bridge_queue_new(b, 10);
-    assert_non_null(q);
+    q = unit_queue(10);
     tq = pointer(bridge_queue_handle(q));
     atomic_store(&unit_notified, 0);
 
@@ -42,8 +40,7 @@ teardown(void **state)
 {
     (void) state;
 
-    bridge_queue_close(q);
-    assert_true(bridge_queue_release(q));
+    unit_queue_end(q);
     assert_int_equal(b->live_tasks, 0);
     assert_null(unit_answers(b));
     assert_null(unit_line(b));
@@ -512,10 +509,12 @@ act_in_child(void *tsk)
 {
     int     len, fate;
     char   *rsp;
+    void   *task;
     size_t  before;
 
     len = 5;
     atomic_store(&unit_notified, 0);
+    (void) alarm(60);
 
     if (ngx_http_lua_ffi_task_poll(tq) != NULL) {
         return 1;
@@ -549,6 +548,20 @@ act_in_child(void *tsk)
         return 6;
     }
 
+    /* whose lock another thread may have had at the fork */
+
+    resty_ffi_kick(tq);
+    resty_ffi_name(tq, "child");
+    resty_ffi_default_timeout(tq, 1);
+
+    if (resty_ffi_poll_batch(tq, &task, 1, -1) != -1
+        || resty_ffi_poll_events(tq, &task, 1) != 0
+        || resty_ffi_eventfd(tq) != -1
+        || resty_ffi_arm(tq) != 1)
+    {
+        return 9;
+    }
+
     resty_ffi_respond_ref(tsk, 0, "x", 1, NULL, NULL);
     resty_ffi_started(tq, 0, NULL, 0);
     resty_ffi_log(RESTY_FFI_LOG_ERR, "x", 1);
@@ -574,12 +587,14 @@ test_a_forked_child_does_nothing(void **state)
     starting();
     unit_push(b, q, 0);
 
+    pthread_mutex_lock(&q->lock);
     pid = fork();
 
     if (pid == 0) {
         _exit(act_in_child(tsk));
     }
 
+    pthread_mutex_unlock(&q->lock);
     assert_true(pid > 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));

@@ -31,7 +31,6 @@ int __real_pthread_atfork(void (*prepare)(void), void (*parent)(void),
 static _Atomic int  countdown;
 static _Atomic int  failures;
 
-static bridge_t        *b;
 static bridge_queue_t  *q;
 
 
@@ -130,25 +129,21 @@ each(void (*scenario)(void))
 
 
 /* the test's own memory is there */
-static bridge_t *
+static void
 new_bridge(void)
 {
-    int        n;
-    bridge_t  *made;
+    int  n;
 
     n = atomic_exchange(&countdown, 0);
-    made = unit_bridge();
+    (void) unit_bridge();
     atomic_store(&countdown, n);
-
-    return made;
 }
 
 
 static void
 give_back(void)
 {
-    bridge_queue_close(q);
-    assert_true(bridge_queue_release(q));
+    unit_queue_end(q);
 }
 
 
@@ -160,7 +155,7 @@ tasks(void)
     bridge_task_t  *t;
 
     memset(text, 'x', sizeof(text));
-    b = new_bridge();
+    new_bridge();
 
     /* a chunk, a request, a method: any of them */
 
@@ -253,7 +248,7 @@ lines(void)
 static void
 queues(void)
 {
-    b = new_bridge();
+    new_bridge();
 
     /* a queue, or its cells */
 
@@ -352,10 +347,9 @@ threads(void)
 {
     int  n;
 
-    b = new_bridge();
+    new_bridge();
     n = atomic_exchange(&countdown, 0);
-    q = bridge_queue_new(b, 8);
-    assert_non_null(q);
+    q = unit_queue(8);
     atomic_store(&countdown, n);
 
     check_thread();
@@ -421,9 +415,8 @@ test_the_rest(void **state)
 {
     (void) state;
 
-    b = new_bridge();
-    q = bridge_queue_new(b, 8);
-    assert_non_null(q);
+    new_bridge();
+    q = unit_queue(8);
 
     bridge_task_free(b, unit_task(b, NULL, 0), false);
     assert_int_equal(each(answers), 3);
@@ -454,8 +447,7 @@ test_host(void **state)
     atomic_store(&countdown, 0);
 
     b = bridge_host();
-    q = bridge_queue_new(b, 8);
-    assert_non_null(q);
+    q = unit_queue(8);
     bridge_task_free(b, unit_task(b, NULL, 0), false);
 
     assert_int_equal(each(hosts), 1);
@@ -476,7 +468,7 @@ test_no_key(void **state)
     assert_int_not_equal(pid, -1);
 
     if (pid == 0) {
-        b = new_bridge();
+        new_bridge();
         q = bridge_queue_new(b, 8);
         atomic_store(&countdown, 1);
         check_thread();

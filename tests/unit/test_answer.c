@@ -5,27 +5,6 @@
 #define ROUNDS  500
 
 
-static bridge_t  *b;
-
-
-static int
-setup(void **state)
-{
-    (void) state;
-    b = unit_bridge();
-    return 0;
-}
-
-
-static int
-teardown(void **state)
-{
-    (void) state;
-    unit_bridge_free(b);
-    return 0;
-}
-
-
 static void
 test_answer_comes_out_of_the_drain(void **state)
 {
@@ -309,20 +288,17 @@ test_late_answers_while_the_slot_is_reused(void **state)
 }
 
 
-#define test(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
-        test(test_answer_comes_out_of_the_drain),
-        test(test_only_a_polled_task_is_good),
-        test(test_release_is_called_once),
-        test(test_a_copied_answer_may_be_part_of_the_request),
-        test(test_copied_answers_of_every_length),
-        test(test_one_of_many_answers_wins),
-        test(test_late_answers_while_the_slot_is_reused),
+        unit_case(test_answer_comes_out_of_the_drain),
+        unit_case(test_only_a_polled_task_is_good),
+        unit_case(test_release_is_called_once),
+        unit_case(test_a_copied_answer_may_be_part_of_the_request),
+        unit_case(test_copied_answers_of_every_length),
+        unit_case(test_one_of_many_answers_wins),
+        unit_case(test_late_answers_while_the_slot_is_reused),
     };
 
     return cmocka_run_group_tests_name("answer", tests, NULL, NULL);

@@ -9,7 +9,6 @@
 #define KICKS  30000
 
 
-static bridge_t        *b;
 static bridge_queue_t  *q;
 static uint64_t         handle;
 
@@ -22,8 +21,7 @@ setup(void **state)
     (void) state;
 
     b = unit_bridge();
-    q = bridge_queue_new(b, 100);
-    assert_non_null(q);
+    q = unit_queue(100);
 
     /* this thread has polled queues of other bridges: no handle comes twice */
 

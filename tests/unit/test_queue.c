@@ -1,39 +1,6 @@
 #include "unit.h"
 
 
-static bridge_t  *b;
-
-
-static int
-setup(void **state)
-{
-    (void) state;
-    b = unit_bridge();
-    return 0;
-}
-
-
-static int
-teardown(void **state)
-{
-    (void) state;
-    unit_bridge_free(b);
-    return 0;
-}
-
-
-static bridge_queue_t *
-queue(uint32_t limit)
-{
-    bridge_queue_t  *q;
-
-    q = bridge_queue_new(b, limit);
-    assert_non_null(q);
-
-    return q;
-}
-
-
 /* polls without waiting and answers; how many there were, or -1 */
 static int
 serve(uint64_t handle, int max)
@@ -52,14 +19,6 @@ serve(uint64_t handle, int max)
 
 
 static void
-finish(bridge_queue_t *q)
-{
-    bridge_queue_close(q);
-    assert_true(bridge_queue_release(q));
-}
-
-
-static void
 test_first_in_first_out_in_batches(void **state)
 {
     int              i, n;
@@ -69,7 +28,7 @@ test_first_in_first_out_in_batches(void **state)
 
     (void) state;
 
-    q = queue(10);
+    q = unit_queue(10);
     handle = bridge_queue_handle(q);
 
     for (next = 0; next < 10; next++) {
@@ -88,7 +47,7 @@ test_first_in_first_out_in_batches(void **state)
 
     assert_int_equal(bridge_queue_len(q), 0);
     assert_int_equal(unit_drain(b), 10);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
@@ -100,14 +59,14 @@ test_an_empty_queue_times_out(void **state)
 
     (void) state;
 
-    q = queue(1);
+    q = unit_queue(1);
     assert_int_equal(bridge_poll(b, bridge_queue_handle(q), &h, 1, 0), 0);
     assert_int_equal(bridge_poll(b, bridge_queue_handle(q), &h, 1, 20), 0);
 
     unit_push(b, q, 0);
     assert_int_equal(serve(bridge_queue_handle(q), 1), 1);
     assert_int_equal(unit_drain(b), 1);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
@@ -118,7 +77,7 @@ check_limit(uint32_t limit)
     bridge_task_t   *extra;
     bridge_queue_t  *q;
 
-    q = queue(limit);
+    q = unit_queue(limit);
     extra = unit_task(b, NULL, 0);
 
     for (round = 0; round < 3; round++) {
@@ -142,7 +101,7 @@ check_limit(uint32_t limit)
     }
 
     bridge_task_free(b, extra, false);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
@@ -169,7 +128,7 @@ test_a_closed_queue_gives_what_it_has(void **state)
 
     (void) state;
 
-    q = queue(10);
+    q = unit_queue(10);
     handle = bridge_queue_handle(q);
     late = unit_task(b, NULL, 0);
 
@@ -198,7 +157,7 @@ test_garbage_queues(void **state)
 
     (void) state;
 
-    q = queue(1);
+    q = unit_queue(1);
     good = bridge_queue_handle(q);
     unit_push(b, q, 0);
 
@@ -219,7 +178,7 @@ test_garbage_queues(void **state)
     assert_int_equal(atomic_load(&q->inside), 0);
     assert_int_equal(serve(good, 1), 1);
     assert_int_equal(unit_drain(b), 1);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
@@ -233,7 +192,7 @@ test_cancelled_tasks_are_passed_over(void **state)
 
     (void) state;
 
-    q = queue(10);
+    q = unit_queue(10);
 
     for (i = 0; i < 10; i++) {
         t = unit_push(b, q, (uintptr_t) i);
@@ -253,7 +212,7 @@ test_cancelled_tasks_are_passed_over(void **state)
 
     assert_int_equal(serve(bridge_queue_handle(q), 8), 0);
     assert_int_equal(unit_drain(b), 10);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
@@ -264,14 +223,14 @@ test_a_poll_goes_on_behind_a_cancelled_task(void **state)
 
     (void) state;
 
-    q = queue(10);
+    q = unit_queue(10);
     bridge_task_cancel(b, unit_push(b, q, 0));
     bridge_task_cancel(b, unit_push(b, q, 1));
     unit_push(b, q, 2);
 
     assert_int_equal(serve(bridge_queue_handle(q), 1), 1);
     assert_int_equal(unit_drain(b), 3);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
@@ -284,7 +243,7 @@ test_a_task_past_its_deadline_is_passed_over(void **state)
 
     (void) state;
 
-    q = queue(10);
+    q = unit_queue(10);
     unit_push(b, q, 0)->deadline = 1;
     unit_push(b, q, 1)->deadline = INT64_MAX;
     unit_push(b, q, 2);
@@ -298,7 +257,7 @@ test_a_task_past_its_deadline_is_passed_over(void **state)
     }
 
     assert_int_equal(i, 3);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
@@ -328,7 +287,7 @@ test_a_timeout_goes_on_behind_tasks_past_their_deadline(void **state)
 
     (void) state;
 
-    q = queue(10);
+    q = unit_queue(10);
     atomic_store(&timed_out, false);
     thread = unit_thread(poll_once, q);
 
@@ -347,12 +306,12 @@ test_a_timeout_goes_on_behind_tasks_past_their_deadline(void **state)
     unit_join(thread);
     (void) bridge_queue_reject(b, q);
     (void) unit_drain(b);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
 static void
-test_drop_takes_back_what_waits(void **state)
+test_a_reject_takes_back_what_waits(void **state)
 {
     uint32_t         n;
     bridge_task_t   *t, *next;
@@ -360,7 +319,7 @@ test_drop_takes_back_what_waits(void **state)
 
     (void) state;
 
-    q = queue(10);
+    q = unit_queue(10);
     unit_push(b, q, 0);
     unit_push(b, q, 1);
     bridge_task_cancel(b, unit_push(b, q, 2));
@@ -395,14 +354,14 @@ test_a_released_queue_is_reused(void **state)
 
     (void) state;
 
-    q = queue(5);
-    other = queue(5);
+    q = unit_queue(5);
+    other = unit_queue(5);
     old = bridge_queue_handle(q);
     assert_true(old != bridge_queue_handle(other));
-    finish(q);
+    unit_queue_end(q);
     assert_int_equal(bridge_poll(b, old, &h, 1, -1), -1);
 
-    again = queue(2000);
+    again = unit_queue(2000);
     assert_ptr_equal(again, q);
     assert_true(bridge_queue_handle(again) != old);
     unit_push(b, again, 0);
@@ -413,8 +372,8 @@ test_a_released_queue_is_reused(void **state)
     assert_int_equal(serve(bridge_queue_handle(again), 1), 1);
 
     assert_int_equal(unit_drain(b), 1);
-    finish(again);
-    finish(other);
+    unit_queue_end(again);
+    unit_queue_end(other);
 }
 
 
@@ -426,19 +385,19 @@ test_a_queue_in_use_is_not_released(void **state)
 
     (void) state;
 
-    q = queue(5);
+    q = unit_queue(5);
     old = bridge_queue_handle(q);
     assert_ptr_equal(bridge_queue_pin(b, old), q);
     bridge_queue_close(q);
 
     assert_false(bridge_queue_release(q));
     assert_false(bridge_queue_release(q));
-    assert_ptr_not_equal(queue(5), q);
+    assert_ptr_not_equal(unit_queue(5), q);
     assert_null(bridge_queue_pin(b, old));
 
     bridge_queue_unpin(q);
     assert_true(bridge_queue_release(q));
-    assert_ptr_equal(queue(5), q);
+    assert_ptr_equal(unit_queue(5), q);
 }
 
 
@@ -451,11 +410,11 @@ test_there_is_a_last_queue(void **state)
     (void) state;
 
     for (i = 0; i < BRIDGE_MAX_QUEUES; i++) {
-        q = queue(1);
+        q = unit_queue(1);
     }
 
     assert_null(bridge_queue_new(b, 1));
-    finish(q);
+    unit_queue_end(q);
     assert_ptr_equal(bridge_queue_new(b, 1), q);
 }
 
@@ -467,7 +426,7 @@ test_a_dead_bridge_has_no_queue(void **state)
 
     (void) state;
 
-    q = queue(1);
+    q = unit_queue(1);
     unit_push(b, q, 0);
     bridge_mark_dead(b);
     assert_int_equal(serve(bridge_queue_handle(q), 1), -1);
@@ -475,7 +434,7 @@ test_a_dead_bridge_has_no_queue(void **state)
     b->dead = false;
     assert_int_equal(bridge_queue_reject(b, q), 1);
     assert_int_equal(unit_drain(b), 1);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
@@ -513,7 +472,7 @@ test_a_close_ends_every_poll(void **state)
 
     (void) state;
 
-    q = queue(1);
+    q = unit_queue(1);
 
     for (i = 0; i < 8; i++) {
         s[i].queue = bridge_queue_handle(q);
@@ -544,7 +503,7 @@ test_a_queue_counts_what_was_taken(void **state)
 
     (void) state;
 
-    q = queue(4);
+    q = unit_queue(4);
     assert_int_equal(bridge_queue_taken(q), 0);
 
     first = unit_push(b, q, 0);
@@ -560,19 +519,19 @@ test_a_queue_counts_what_was_taken(void **state)
     assert_true(unit_answer(b, h[1], 0));
     assert_int_equal(serve(bridge_queue_handle(q), 1), 1);
     assert_int_equal(unit_drain(b), 3);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
 static void
-test_a_queue_of_cancelled_tasks_is_given_up(void **state)
+test_whether_all_that_wait_are_cancelled(void **state)
 {
     bridge_task_t   *first, *second;
     bridge_queue_t  *q;
 
     (void) state;
 
-    q = queue(4);
+    q = unit_queue(4);
     assert_true(bridge_queue_all_cancelled(q));
 
     unit_push(b, q, 0);
@@ -588,12 +547,12 @@ test_a_queue_of_cancelled_tasks_is_given_up(void **state)
     assert_int_equal(bridge_queue_reject(b, q), 2);
     assert_true(bridge_queue_all_cancelled(q));
     assert_int_equal(unit_drain(b), 3);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
 static void
-test_abandoned_tasks_count_until_they_come_back(void **state)
+test_cancelled_tasks_count_until_they_come_back(void **state)
 {
     uint64_t         h[3];
     bridge_task_t   *polled, *waiting, *stray;
@@ -601,7 +560,7 @@ test_abandoned_tasks_count_until_they_come_back(void **state)
 
     (void) state;
 
-    q = queue(4);
+    q = unit_queue(4);
     polled = unit_push(b, q, 0);
     assert_int_equal(bridge_poll(b, bridge_queue_handle(q), h, 3, 0), 1);
     waiting = unit_push(b, q, 0);
@@ -623,7 +582,7 @@ test_abandoned_tasks_count_until_they_come_back(void **state)
     assert_int_equal(bridge_queue_cancelled(q), 0);
     bridge_task_free(b, stray, false);
     assert_int_equal(bridge_queue_cancelled(q), 0);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
@@ -637,18 +596,18 @@ test_a_task_that_comes_back_late_counts_nowhere(void **state)
 
     (void) state;
 
-    q = queue(4);
+    q = unit_queue(4);
     t = unit_push(b, q, 0);
     assert_int_equal(bridge_poll(b, bridge_queue_handle(q), &h, 1, 0), 1);
     bridge_task_cancel(b, t);
-    finish(q);
+    unit_queue_end(q);
 
-    assert_ptr_equal(queue(4), q);
+    assert_ptr_equal(unit_queue(4), q);
     assert_int_equal(bridge_queue_cancelled(q), 0);
     assert_true(unit_answer(b, h, 0));
     assert_int_equal(unit_drain(b), 1);
     assert_int_equal(bridge_queue_cancelled(q), 0);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
@@ -660,8 +619,8 @@ test_a_taken_task_is_unanswered_until_it_is_answered(void **state)
 
     (void) state;
 
-    q = queue(10);
-    other = queue(10);
+    q = unit_queue(10);
+    other = unit_queue(10);
     assert_false(bridge_queue_unanswered(b, q));
 
     unit_push(b, q, 0);
@@ -678,13 +637,13 @@ test_a_taken_task_is_unanswered_until_it_is_answered(void **state)
     assert_false(bridge_queue_unanswered(b, q));
 
     assert_int_equal(unit_drain(b), 1);
-    finish(q);
-    finish(other);
+    unit_queue_end(q);
+    unit_queue_end(other);
 }
 
 
 static void
-test_who_sleeps_in_a_poll_attends(void **state)
+test_who_sleeps_in_a_poll_is_active(void **state)
 {
     pthread_t        thread;
     sleeper_t        s;
@@ -692,7 +651,7 @@ test_who_sleeps_in_a_poll_attends(void **state)
 
     (void) state;
 
-    q = queue(1);
+    q = unit_queue(1);
     assert_false(bridge_queue_active(q));
 
     s.queue = bridge_queue_handle(q);
@@ -705,38 +664,35 @@ test_who_sleeps_in_a_poll_attends(void **state)
     unit_join(thread);
     assert_false(bridge_queue_active(q));
     assert_int_equal(unit_drain(b), 1);
-    finish(q);
+    unit_queue_end(q);
 }
-
-
-#define test(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
-        test(test_first_in_first_out_in_batches),
-        test(test_an_empty_queue_times_out),
-        test(test_the_limit_is_exact),
-        test(test_a_closed_queue_gives_what_it_has),
-        test(test_garbage_queues),
-        test(test_cancelled_tasks_are_passed_over),
-        test(test_a_poll_goes_on_behind_a_cancelled_task),
-        test(test_a_task_past_its_deadline_is_passed_over),
-        test(test_a_timeout_goes_on_behind_tasks_past_their_deadline),
-        test(test_drop_takes_back_what_waits),
-        test(test_a_released_queue_is_reused),
-        test(test_a_queue_in_use_is_not_released),
-        test(test_there_is_a_last_queue),
-        test(test_a_dead_bridge_has_no_queue),
-        test(test_a_close_ends_every_poll),
-        test(test_a_queue_counts_what_was_taken),
-        test(test_a_queue_of_cancelled_tasks_is_given_up),
-        test(test_abandoned_tasks_count_until_they_come_back),
-        test(test_a_task_that_comes_back_late_counts_nowhere),
-        test(test_a_taken_task_is_unanswered_until_it_is_answered),
-        test(test_who_sleeps_in_a_poll_attends),
+        unit_case(test_first_in_first_out_in_batches),
+        unit_case(test_an_empty_queue_times_out),
+        unit_case(test_the_limit_is_exact),
+        unit_case(test_a_closed_queue_gives_what_it_has),
+        unit_case(test_garbage_queues),
+        unit_case(test_cancelled_tasks_are_passed_over),
+        unit_case(test_a_poll_goes_on_behind_a_cancelled_task),
+        unit_case(test_a_task_past_its_deadline_is_passed_over),
+        unit_case(test_a_timeout_goes_on_behind_tasks_past_their_deadline),
+        unit_case(test_a_reject_takes_back_what_waits),
+        unit_case(test_a_released_queue_is_reused),
+        unit_case(test_a_queue_in_use_is_not_released),
+        unit_case(test_there_is_a_last_queue),
+        unit_case(test_a_dead_bridge_has_no_queue),
+        unit_case(test_a_close_ends_every_poll),
+        unit_case(test_a_queue_counts_what_was_taken),
+        unit_case(test_whether_all_that_wait_are_cancelled),
+        unit_case(test_cancelled_tasks_count_until_they_come_back),
+        unit_case(test_a_task_that_comes_back_late_counts_nowhere),
+        unit_case(test_a_taken_task_is_unanswered_until_it_is_answered),
+        unit_case(test_who_sleeps_in_a_poll_is_active),
     };
 
     return cmocka_run_group_tests_name("queue", tests, NULL, NULL);

@@ -14,7 +14,6 @@
 #define MASK  037
 
 
-static bridge_t  *b;
 static int        kept, others[2];
 
 static _Atomic bool  ended;
@@ -130,7 +129,7 @@ close_all(void *arg)
 /* ---- the eventfd of a queue, in both tables */
 
 static _Atomic int   loop_fd;
-static _Atomic bool  armed, woken, wakes, goes_on;
+static _Atomic bool  armed, woken, notifies, goes_on;
 
 
 static void *
@@ -145,7 +144,10 @@ run_loop(void *arg)
     assert_true(is_open(fd));
     atomic_store(&loop_fd, fd);
 
-    unit_until(atomic_load(&wakes));
+    /* the kick comes first */
+
+    unit_until(atomic_load(&notifies));
+    assert_false(bridge_queue_arm(b, handle));
     assert_true(bridge_queue_arm(b, handle));
     atomic_store(&armed, true);
 
@@ -184,7 +186,7 @@ test_the_eventfd_of_a_queue(void **state)
     (void) state;
 
     atomic_store(&loop_fd, -1);
-    q = bridge_queue_new(b, 10);
+    q = unit_queue(10);
     spawn(q, run_loop, q);
 
     unit_until(atomic_load(&loop_fd) != -1);
@@ -196,8 +198,7 @@ test_the_eventfd_of_a_queue(void **state)
     bridge_kick(b, bridge_queue_handle(q));
     assert_true(readable(host_fd));
 
-    atomic_store(&q->kicked, false);
-    atomic_store(&wakes, true);
+    atomic_store(&notifies, true);
     unit_until(atomic_load(&armed));
     unit_push(b, q, 0);
     unit_until(atomic_load(&woken));
@@ -332,7 +333,7 @@ test_parted_threads_close_what_there_is(void **state)
 
     (void) state;
 
-    q = bridge_queue_new(b, 10);
+    q = unit_queue(10);
 
     spawn(NULL, close_all, NULL);
     unit_until(atomic_load(&ended));
@@ -347,8 +348,7 @@ test_parted_threads_close_what_there_is(void **state)
     assert_int_equal(q->host_fd, -1);
     assert_int_equal(atomic_load(&q->fd), -1);
 
-    bridge_queue_close(q);
-    assert_true(bridge_queue_release(q));
+    unit_queue_end(q);
 }
 
 

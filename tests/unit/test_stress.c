@@ -11,7 +11,6 @@
 #define CYCLES     1000
 
 
-static bridge_t          *b;
 static _Atomic uint64_t   current;      /* handle of the queue in use */
 static _Atomic uint32_t   answered;
 static _Atomic uint32_t   refused;
@@ -24,21 +23,12 @@ setup(void **state)
 {
     (void) state;
 
-    b = unit_bridge();
+    (void) unit_bridge();
     atomic_store(&answered, 0);
     atomic_store(&refused, 0);
     atomic_store(&stop, false);
     memset(seen, 0, sizeof(seen));
 
-    return 0;
-}
-
-
-static int
-teardown(void **state)
-{
-    (void) state;
-    unit_bridge_free(b);
     return 0;
 }
 
@@ -155,7 +145,7 @@ run(const consumer_t *c, uint32_t limit, bool cancel)
     bridge_task_t   *t;
     bridge_queue_t  *q;
 
-    q = bridge_queue_new(b, limit);
+    q = unit_queue(limit);
     atomic_store(&current, bridge_queue_handle(q));
 
     for (i = 0; i < CONSUMERS; i++) {
@@ -427,7 +417,8 @@ test_a_request_is_taken_by_one_thread(void **state)
 }
 
 
-#define test(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define test(name)                                                            \
+    cmocka_unit_test_setup_teardown(name, setup, unit_teardown)
 
 
 int

@@ -1,27 +1,6 @@
 #include "unit.h"
 
 
-static bridge_t  *b;
-
-
-static int
-setup(void **state)
-{
-    (void) state;
-    b = unit_bridge();
-    return 0;
-}
-
-
-static int
-teardown(void **state)
-{
-    (void) state;
-    unit_bridge_free(b);
-    return 0;
-}
-
-
 static void
 finish(bridge_task_t *t)
 {
@@ -425,27 +404,24 @@ test_a_dead_bridge_knows_no_task(void **state)
 }
 
 
-#define test(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
-        test(test_request_is_a_copy_with_a_nul_behind),
-        test(test_nil_request),
-        test(test_nothing_of_the_last_use_is_left),
-        test(test_a_handle_is_stale_once_freed),
-        test(test_a_handle_is_no_canonical_address),
-        test(test_the_generation_wraps),
-        test(test_garbage_handles),
-        test(test_each_slot_is_given_out_once),
-        test(test_no_slot_is_left),
-        test(test_a_request_for_keeps),
-        test(test_the_method),
-        test(test_take_passes_over_a_cancelled_task),
-        test(test_a_request_that_nobody_will_read),
-        test(test_a_dead_bridge_knows_no_task),
+        unit_case(test_request_is_a_copy_with_a_nul_behind),
+        unit_case(test_nil_request),
+        unit_case(test_nothing_of_the_last_use_is_left),
+        unit_case(test_a_handle_is_stale_once_freed),
+        unit_case(test_a_handle_is_no_canonical_address),
+        unit_case(test_the_generation_wraps),
+        unit_case(test_garbage_handles),
+        unit_case(test_each_slot_is_given_out_once),
+        unit_case(test_no_slot_is_left),
+        unit_case(test_a_request_for_keeps),
+        unit_case(test_the_method),
+        unit_case(test_take_passes_over_a_cancelled_task),
+        unit_case(test_a_request_that_nobody_will_read),
+        unit_case(test_a_dead_bridge_knows_no_task),
     };
 
     return cmocka_run_group_tests_name("task", tests, NULL, NULL);

@@ -10,7 +10,6 @@
 #define IDS      (1 << 22)
 
 
-static bridge_t          *b;
 static _Atomic uint32_t   arrived;
 static _Atomic bool       leave;
 static _Atomic char       kinds[IDS];
@@ -21,19 +20,10 @@ setup(void **state)
 {
     (void) state;
 
-    b = unit_bridge();
+    (void) unit_bridge();
     atomic_store(&arrived, 0);
     atomic_store(&leave, false);
 
-    return 0;
-}
-
-
-static int
-teardown(void **state)
-{
-    (void) state;
-    unit_bridge_free(b);
     return 0;
 }
 
@@ -116,14 +106,6 @@ come_and_go(void *arg)
 
 
 static void
-finish(bridge_queue_t *q)
-{
-    bridge_queue_close(q);
-    assert_true(bridge_queue_release(q));
-}
-
-
-static void
 test_a_thread_counts_once_until_it_ends(void **state)
 {
     int              i;
@@ -133,7 +115,7 @@ test_a_thread_counts_once_until_it_ends(void **state)
 
     (void) state;
 
-    q = bridge_queue_new(b, 1);
+    q = unit_queue(1);
     v.queue[0] = v.queue[1] = bridge_queue_handle(q);
     v.polls = 3;
     assert_int_equal(bridge_queue_threads(q), 0);
@@ -152,7 +134,7 @@ test_a_thread_counts_once_until_it_ends(void **state)
     }
 
     assert_int_equal(bridge_queue_threads(q), 0);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
@@ -165,8 +147,8 @@ test_a_thread_of_two_queues_counts_in_both(void **state)
 
     (void) state;
 
-    q1 = bridge_queue_new(b, 1);
-    q2 = bridge_queue_new(b, 1);
+    q1 = unit_queue(1);
+    q2 = unit_queue(1);
     v.queue[0] = bridge_queue_handle(q1);
     v.queue[1] = bridge_queue_handle(q2);
     v.polls = 10;
@@ -182,8 +164,8 @@ test_a_thread_of_two_queues_counts_in_both(void **state)
     assert_int_equal(bridge_queue_threads(q1), 0);
     assert_int_equal(bridge_queue_threads(q2), 0);
     assert_int_equal(bridge_threads_alive(b), 0);
-    finish(q1);
-    finish(q2);
+    unit_queue_end(q1);
+    unit_queue_end(q2);
 }
 
 
@@ -196,7 +178,7 @@ test_a_thread_that_never_polled_does_not_count(void **state)
 
     (void) state;
 
-    q = bridge_queue_new(b, 1);
+    q = unit_queue(1);
     v.queue[0] = v.queue[1] = bridge_queue_handle(q) + 1;
     v.polls = 3;
 
@@ -206,7 +188,7 @@ test_a_thread_that_never_polled_does_not_count(void **state)
 
     atomic_store(&leave, true);
     unit_join(thread);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
@@ -229,8 +211,8 @@ test_live_threads_are_listed(void **state)
 
     (void) state;
 
-    q1 = bridge_queue_new(b, 1);
-    q2 = bridge_queue_new(b, 1);
+    q1 = unit_queue(1);
+    q2 = unit_queue(1);
     both.queue[0] = one.queue[0] = one.queue[1] = bridge_queue_handle(q1);
     both.queue[1] = bridge_queue_handle(q2);
     both.polls = one.polls = 4;
@@ -268,8 +250,8 @@ test_live_threads_are_listed(void **state)
     atomic_store(&leave, true);
     unit_join(threads[0]);
 
-    finish(q1);
-    finish(q2);
+    unit_queue_end(q1);
+    unit_queue_end(q2);
 }
 
 
@@ -303,7 +285,7 @@ test_no_thread_of_another_queue_is_listed(void **state)
 
     for (i = 0; i < 2; i++) {
         unit_join(threads[i]);
-        finish(queues[i]);
+        unit_queue_end(queues[i]);
     }
 }
 
@@ -318,7 +300,7 @@ test_threads_count_past_a_release(void **state)
 
     (void) state;
 
-    q = bridge_queue_new(b, 1);
+    q = unit_queue(1);
     v.queue[0] = v.queue[1] = bridge_queue_handle(q);
     v.polls = 1;
 
@@ -349,7 +331,7 @@ test_a_thread_caught_in_a_release_counts(void **state)
 
     (void) state;
 
-    q = bridge_queue_new(b, 1);
+    q = unit_queue(1);
     handle = bridge_queue_handle(q);
 
     assert_ptr_equal(bridge_queue_pin(b, handle), q);
@@ -373,12 +355,12 @@ test_old_threads_do_not_count_in_a_reused_queue(void **state)
 
     (void) state;
 
-    q = bridge_queue_new(b, 1);
+    q = unit_queue(1);
     before.queue[0] = before.queue[1] = bridge_queue_handle(q);
     before.polls = 1;
     threads[0] = unit_thread(visit, &before);
     unit_until(atomic_load(&arrived) == 1);
-    finish(q);
+    unit_queue_end(q);
 
     assert_ptr_equal(bridge_queue_new(b, 1), q);
     assert_int_equal(bridge_queue_threads(q), 0);
@@ -395,12 +377,12 @@ test_old_threads_do_not_count_in_a_reused_queue(void **state)
     unit_join(threads[0]);
     unit_join(threads[1]);
     assert_int_equal(bridge_queue_threads(q), 0);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
 static void
-test_the_last_thread_to_end_wakes_the_host(void **state)
+test_the_last_thread_to_end_notifies_the_host(void **state)
 {
     pthread_t        stays;
     visitor_t        v;
@@ -408,7 +390,7 @@ test_the_last_thread_to_end_wakes_the_host(void **state)
 
     (void) state;
 
-    q = bridge_queue_new(b, 1);
+    q = unit_queue(1);
     v.queue[0] = v.queue[1] = bridge_queue_handle(q);
     v.polls = 1;
     assert_false(bridge_queue_orphaned(q));
@@ -433,12 +415,12 @@ test_the_last_thread_to_end_wakes_the_host(void **state)
     assert_true(bridge_queue_orphaned(q));
     assert_int_equal(atomic_load(&unit_notified), 2);
     assert_int_equal(unit_orphans(b), 1);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
 static void
-test_a_dead_bridge_wakes_nobody(void **state)
+test_a_dead_bridge_notifies_nobody(void **state)
 {
     pthread_t        thread;
     visitor_t        v;
@@ -446,7 +428,7 @@ test_a_dead_bridge_wakes_nobody(void **state)
 
     (void) state;
 
-    q = bridge_queue_new(b, 1);
+    q = unit_queue(1);
     v.queue[0] = v.queue[1] = bridge_queue_handle(q);
     v.polls = 1;
 
@@ -457,7 +439,7 @@ test_a_dead_bridge_wakes_nobody(void **state)
     unit_join(thread);
     assert_int_equal(atomic_load(&unit_notified), 0);
     assert_int_equal(unit_orphans(b), 0);
-    finish(q);
+    unit_queue_end(q);
 }
 
 
@@ -493,7 +475,8 @@ test_each_thread_is_told_once(void **state)
 }
 
 
-#define test(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define test(name)                                                            \
+    cmocka_unit_test_setup_teardown(name, setup, unit_teardown)
 
 
 int
@@ -508,8 +491,8 @@ main(void)
         test(test_threads_count_past_a_release),
         test(test_a_thread_caught_in_a_release_counts),
         test(test_old_threads_do_not_count_in_a_reused_queue),
-        test(test_the_last_thread_to_end_wakes_the_host),
-        test(test_a_dead_bridge_wakes_nobody),
+        test(test_the_last_thread_to_end_notifies_the_host),
+        test(test_a_dead_bridge_notifies_nobody),
         test(test_each_thread_is_told_once),
     };
 

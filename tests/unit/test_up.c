@@ -6,27 +6,6 @@
 #define LINES    3000
 
 
-static bridge_t  *b;
-
-
-static int
-setup(void **state)
-{
-    (void) state;
-    b = unit_bridge();
-    return 0;
-}
-
-
-static int
-teardown(void **state)
-{
-    (void) state;
-    unit_bridge_free(b);
-    return 0;
-}
-
-
 static uint32_t
 notified(void)
 {
@@ -133,7 +112,7 @@ answer_many(void *arg)
 
 /* one for each time that the host finds something */
 static void
-test_one_notice_a_take(void **state)
+test_one_notify_a_take(void **state)
 {
     int        i, w;
     uint32_t   n, back, drains;
@@ -238,8 +217,7 @@ test_all_kinds_come_in_order(void **state)
 
     (void) state;
 
-    q = bridge_queue_new(b, 1);
-    assert_non_null(q);
+    q = unit_queue(1);
     handle = bridge_queue_handle(q);
     t = unit_push(b, q, 0);
     unit_join(unit_thread(poll_log_and_end, &handle));
@@ -255,8 +233,7 @@ test_all_kinds_come_in_order(void **state)
 
     assert_ptr_equal(bridge_threads_ended(n), q);
     bridge_task_free(b, t, true);
-    bridge_queue_close(q);
-    assert_true(bridge_queue_release(q));
+    unit_queue_end(q);
 }
 
 
@@ -385,24 +362,21 @@ test_a_dead_bridge_logs_nothing(void **state)
 }
 
 
-#define test(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
-        test(test_the_first_answer_notifies),
-        test(test_a_cancelled_task_notifies_too),
-        test(test_oldest_first),
-        test(test_one_notice_a_take),
-        test(test_lines_keep_order_and_bytes),
-        test(test_all_kinds_come_in_order),
-        test(test_a_formatted_line_is_cut),
-        test(test_a_long_line_is_cut),
-        test(test_lines_that_wait_are_bounded),
-        test(test_each_line_is_written_or_counted),
-        test(test_a_dead_bridge_logs_nothing),
+        unit_case(test_the_first_answer_notifies),
+        unit_case(test_a_cancelled_task_notifies_too),
+        unit_case(test_oldest_first),
+        unit_case(test_one_notify_a_take),
+        unit_case(test_lines_keep_order_and_bytes),
+        unit_case(test_all_kinds_come_in_order),
+        unit_case(test_a_formatted_line_is_cut),
+        unit_case(test_a_long_line_is_cut),
+        unit_case(test_lines_that_wait_are_bounded),
+        unit_case(test_each_line_is_written_or_counted),
+        unit_case(test_a_dead_bridge_logs_nothing),
     };
 
     return cmocka_run_group_tests_name("up", tests, NULL, NULL);

@@ -35,11 +35,13 @@ unit_notify(void *arg)
 }
 
 
+/* of the test that runs */
+static bridge_t  *b;
+
+
 static inline bridge_t *
 unit_bridge(void)
 {
-    bridge_t  *b;
-
     b = calloc(1, sizeof(bridge_t));
     assert_non_null(b);
 
@@ -173,12 +175,58 @@ unit_bridge_free(bridge_t *b)
     }
 
     for (i = 0; i < b->nqueues; i++) {
-        free(b->queues[i]->cells);
+        free((void *) b->queues[i]->cells);
         free(b->queues[i]);
     }
 
     b->notify_arg = unit_kept;
     unit_kept = b;
+}
+
+
+/* what most tests begin and end with */
+
+static inline int
+unit_setup(void **state)
+{
+    (void) state;
+    (void) unit_bridge();
+
+    return 0;
+}
+
+
+static inline int
+unit_teardown(void **state)
+{
+    (void) state;
+    unit_bridge_free(b);
+
+    return 0;
+}
+
+
+#define unit_case(name)                                                       \
+    cmocka_unit_test_setup_teardown(name, unit_setup, unit_teardown)
+
+
+static inline bridge_queue_t *
+unit_queue(uint32_t limit)
+{
+    bridge_queue_t  *q;
+
+    q = bridge_queue_new(b, limit);
+    assert_non_null(q);
+
+    return q;
+}
+
+
+static inline void
+unit_queue_end(bridge_queue_t *q)
+{
+    bridge_queue_close(q);
+    assert_true(bridge_queue_release(q));
 }
 
 
