@@ -246,16 +246,14 @@ bridge_put(bridge_queue_t *q, bridge_task_t *t)
 }
 
 
-/* whether a loop waits on the eventfd, which is to be written to then */
+/* lock held; whether a loop waits on the eventfd, which is to be written to */
 static bool
 disarm(bridge_queue_t *q)
 {
     bool  armed;
 
-    pthread_mutex_lock(&q->lock);
     armed = q->armed;
     q->armed = false;
-    pthread_mutex_unlock(&q->lock);
 
     return armed;
 }
@@ -272,11 +270,17 @@ bridge_queue_write_fd(bridge_queue_t *q, bool host)
 void
 bridge_queue_wake(bridge_queue_t *q)
 {
+    bool  armed;
+
     if (bridge_queue_len(q) == 0) {
         return;
     }
 
-    if (disarm(q)) {
+    pthread_mutex_lock(&q->lock);
+    armed = disarm(q);
+    pthread_mutex_unlock(&q->lock);
+
+    if (armed) {
         bridge_queue_write_fd(q, true);
     }
 
@@ -328,8 +332,7 @@ bridge_kick(bridge_t *b, uint64_t queue)
 
     pthread_mutex_lock(&q->lock);
     q->kicked = true;
-    write = q->armed || atomic_load(&q->has_loop);
-    q->armed = false;
+    write = disarm(q) || atomic_load(&q->has_loop);
     pthread_mutex_unlock(&q->lock);
 
     if (write) {

@@ -55,8 +55,7 @@ MUTATIONS = [
     ),
     (
         "queue.c",
-        "    pthread_cond_signal(&q->changed);\n"
-        "    bridge_queue_unpin(q);",
+        "    pthread_cond_signal(&q->changed);\n    bridge_queue_unpin(q);",
         "    bridge_queue_unpin(q);",
         "kick",
     ),
@@ -74,8 +73,8 @@ MUTATIONS = [
     ),
     (
         "queue.c",
-        "    if (disarm(q)) {",
-        "    if (disarm(q) && 0) {",
+        "lock(&q->lock);\n    armed = disarm(q);",
+        "lock(&q->lock);\n    armed = disarm(q) && 0;",
         "loop, push and close",
     ),
     (
