@@ -5,15 +5,17 @@
  * The hand-over of requests from one host thread to the threads of any
  * number of runtimes, and of their answers back.
  *
- * Ownership without reference counts: the host owns a task before it is
- * put into a queue and after it has come up again; in between the runtime
- * borrows it and may touch only its answer.  Memory of tasks and queues is pooled and never
- * returned, so a stale handle can always be checked.
+ * Ownership without reference counts: the host owns a task before it is put
+ * into a queue and after it has come up again; in between the runtime borrows
+ * it and may touch only its answer.  Memory of tasks and queues is pooled and
+ * never returned, so a stale handle can always be checked.
  *
- * "Host thread" below means the one thread that puts tasks into queues and
- * takes what comes up.
- * None blocks except bridge_poll; but a queue's functions may wait a moment
- * for another thread that has the queue's lock, see queue.h.
+ * "Host thread" means the one thread that puts tasks into queues and takes
+ * what comes up.
+ *
+ * Each queue has a lock, which functions of a queue take and hold for a
+ * moment, see queue.h; the way up has none.  None blocks for longer except
+ * bridge_poll.
  */
 
 #include <pthread.h>

@@ -126,7 +126,7 @@ compare_queue(model_t *m, queue_t *q)
 
         if (t->state != GONE && t->queue == (int) (q - m->queues)) {
             cancelled += t->cancelled;
-            all_cancelled = all_cancelled && (t->state != QUEUED || t->cancelled);
+            all_cancelled &= t->state != QUEUED || t->cancelled;
         }
     }
 
