@@ -33,7 +33,7 @@ UNKNOWN = {
     "src/loader": f"{NGINX}|{LUA}",
 }
 # rooms that have circles still
-CIRCLES = {"src/bridge", "src/loader"}
+CIRCLES = {"src/loader"}
 
 INCLUDE = re.compile(
     r"""^[ \t]*\#[ \t]*include[ \t]*([<"])([^>"\n]+)""", re.MULTILINE
