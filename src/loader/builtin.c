@@ -7,7 +7,7 @@
 #include "resty_ffi.h"
 
 #include "call.h"
-#include "runtime.h"
+#include "runtime_type.h"
 
 
 /* whose stacks are worth a look */

@@ -4,8 +4,7 @@
 
 #include "resty_ffi.h"
 
-#include "interpreter.h"
-#include "runtime.h"
+#include "thread.h"
 
 
 typedef struct {
@@ -228,7 +227,7 @@ answer(call_t *self, PyObject *value)
 {
     PyObject  *callbacks;
 
-    interpreter_end_child();
+    thread_end_child();
 
     callbacks = call_end(self);
     runtime_answer(self->runtime, self->task, value, callbacks);
@@ -243,7 +242,7 @@ fail(call_t *self, PyObject *exception)
 {
     PyObject  *callbacks;
 
-    interpreter_end_child();
+    thread_end_child();
 
     if (!PyExceptionInstance_Check(exception)) {
         PyErr_SetString(PyExc_TypeError, "not an exception");

@@ -11,7 +11,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-typedef struct runtime_s  runtime_t;
+#include "runtime.h"
 
 typedef struct {
     PyObject_HEAD

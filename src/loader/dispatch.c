@@ -6,8 +6,9 @@
 
 #include "resty_ffi.h"
 
+#include "call.h"
 #include "handler.h"
-#include "interpreter.h"
+#include "thread.h"
 
 
 #define MAX_BATCH   256
@@ -182,7 +183,7 @@ spawn(runtime_t *self, void *task, PyObject *handler, PyObject *number)
 
     rc = 0;
 
-    interpreter_end_child();
+    thread_end_child();
 
     /* an eager one may have ended */
 

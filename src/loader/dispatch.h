@@ -2,7 +2,7 @@
 #define PYTHON_DISPATCH_H
 
 /*
- * Methods of `_resty_ffi.Runtime` (see their docs in runtime.c): how calls
+ * Methods of `_resty_ffi.Runtime` (see their docs in runtime_type.c): how calls
  * come from the queue to handlers.  GIL held; NULL with an exception set.
  */
 

@@ -2,8 +2,9 @@
 
 #include "resty_ffi.h"
 
-#include "interpreter.h"
+#include "call.h"
 #include "request.h"
+#include "thread.h"
 
 
 PyObject *
@@ -175,7 +176,7 @@ handler_call(runtime_t *self, void *task, PyObject *handler)
 
     result = PyObject_CallOneArg(handler, request);
 
-    interpreter_end_child();
+    thread_end_child();
 
     call = call_leave();
 

@@ -11,6 +11,7 @@
 
 #include "builtin.h"
 #include "pending.h"
+#include "thread.h"
 #include "venv.h"
 
 #include "bootstrap_py.h"
@@ -33,10 +34,6 @@ static pthread_cond_t   changed = PTHREAD_COND_INITIALIZER;
 static enum { NOT_STARTED, STARTING, RUNNING, NO_BOOTSTRAP, FAILED } phase;
 static char             error[512];
 static PyObject        *bootstrap;
-static bool             in_child;
-
-
-static void note_child(void);
 
 
 /*
@@ -99,7 +96,7 @@ prepare(char *python)
 
     if (!prepared) {
         prepared = pending_prepare()
-                   && pthread_atfork(NULL, NULL, note_child) == 0
+                   && thread_watch_forks()
                    && PyImport_AppendInittab("_resty_ffi", builtin_init) == 0;
     }
 
@@ -169,13 +166,6 @@ done:
 }
 
 
-int
-interpreter_thread(void *tq, void *(*start)(void *), void *arg)
-{
-    return resty_ffi_thread(tq, start, arg, INTERPRETER_STACK);
-}
-
-
 /* of threads that Python starts; its code may ask for another size */
 static bool
 set_stack_size(void)
@@ -187,7 +177,7 @@ set_stack_size(void)
     module = PyImport_ImportModule("_thread");
     if (module) {
         result = PyObject_CallMethod(module, "stack_size", "n",
-                                     (Py_ssize_t) INTERPRETER_STACK);
+                                     (Py_ssize_t) THREAD_STACK);
         Py_DECREF(module);
     }
 
@@ -334,7 +324,7 @@ interpreter_start(char *why, size_t size)
     if (phase == NOT_STARTED) {
         phase = STARTING;
 
-        if (interpreter_thread(NULL, main_thread, NULL) != 0) {
+        if (thread_start(NULL, main_thread, NULL) != 0) {
             phase = NOT_STARTED;
             snprintf(error, sizeof(error),
                      "cannot start Python: no thread to be had");
@@ -374,36 +364,6 @@ interpreter_running(void)
     pthread_mutex_unlock(&lock);
 
     return running;
-}
-
-
-static void
-note_child(void)
-{
-    in_child = true;
-}
-
-
-void
-interpreter_end_child(void)
-{
-    if (in_child) {
-        _exit(0);
-    }
-}
-
-
-PyGILState_STATE
-interpreter_attach(void)
-{
-    return PyGILState_Ensure();
-}
-
-
-void
-interpreter_detach(PyGILState_STATE state)
-{
-    PyGILState_Release(state);
 }
 
 

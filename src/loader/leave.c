@@ -8,6 +8,7 @@
 #include "deadline.h"
 #include "interpreter.h"
 #include "report.h"
+#include "thread.h"
 
 
 /* at most half of the time is kept for atexit, and telling what took it */
@@ -29,7 +30,7 @@ leave_thread(void *arg)
 
     (void) arg;
 
-    state = interpreter_attach();
+    state = thread_attach();
 
     bootstrap = interpreter_bootstrap();
 
@@ -41,7 +42,7 @@ leave_thread(void *arg)
     Py_XDECREF(result);
     Py_DECREF(bootstrap);
 
-    interpreter_detach(state);
+    thread_detach(state);
 
     pthread_mutex_lock(&lock);
     left = true;
@@ -93,7 +94,7 @@ leave(int timeout_ms)
         return;
     }
 
-    if (interpreter_thread(NULL, leave_thread, NULL) != 0
+    if (thread_start(NULL, leave_thread, NULL) != 0
         || !wait_for_leave(timeout_ms - report_ms))
     {
         resty_ffi_log(RESTY_FFI_LOG_WARN, late, sizeof(late) - 1);

@@ -8,6 +8,7 @@
 #include "interpreter.h"
 #include "leave.h"
 #include "report.h"
+#include "thread.h"
 
 
 /* import and init may take seconds, and are not nginx's business */
@@ -75,14 +76,14 @@ start_thread(void *arg)
         return NULL;
     }
 
-    state = interpreter_attach();
+    state = thread_attach();
 
     if (load(s) == -1) {
         PyErr_Print();
         report(s->tq, "ffi_python3: internal error: see error.log");
     }
 
-    interpreter_detach(state);
+    thread_detach(state);
     free(s);
 
     return NULL;
@@ -128,7 +129,7 @@ libffi_init(char *cfg, void *tq)
         memcpy(s->cfg, cfg, size);
     }
 
-    if (interpreter_thread(tq, start_thread, s) != 0) {
+    if (thread_start(tq, start_thread, s) != 0) {
         report(tq, "ffi_python3: no thread to be had");
         free(s);
     }

@@ -14,6 +14,7 @@
 
 #include "deadline.h"
 #include "interpreter.h"
+#include "thread.h"
 
 
 #define PATIENCE_MS  3000
@@ -63,7 +64,7 @@ write_thread(void *arg)
 
     (void) arg;
 
-    state = interpreter_attach();
+    state = thread_attach();
 
     pthread_mutex_lock(&lock);
     attached = true;
@@ -84,7 +85,7 @@ write_thread(void *arg)
     writing = false;
     pthread_mutex_unlock(&lock);
 
-    interpreter_detach(state);
+    thread_detach(state);
 
     return NULL;
 }
@@ -273,7 +274,7 @@ report_ask(void *tq)
     pthread_mutex_lock(&lock);
 
     if (!writing) {
-        writing = interpreter_thread(NULL, write_thread, NULL) == 0;
+        writing = thread_start(NULL, write_thread, NULL) == 0;
     }
 
     for (last = &asked; *last && (*last)->tq != tq; last = &(*last)->next) {
@@ -288,7 +289,7 @@ report_ask(void *tq)
     }
 
     if (writing && !watching) {
-        watching = interpreter_thread(NULL, watch_thread, NULL) == 0;
+        watching = thread_start(NULL, watch_thread, NULL) == 0;
     }
 
     pthread_mutex_unlock(&lock);

@@ -2,8 +2,8 @@
 #define PYTHON_RUNTIME_H
 
 /*
- * `_resty_ffi.Runtime`: takes the tasks of a queue and has handlers answer
- * them.  python/resty_ffi/_serve.py starts the threads that call its methods.
+ * What a runtime in Python is made of, and how its tasks are answered; see
+ * runtime_type.h.
  *
  * GIL held wherever not said otherwise.
  */
@@ -11,10 +11,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "call.h"
 #include "reply.h"
 
-struct runtime_s {
+typedef struct {
     PyObject_HEAD
     void          *tq;
     replies_t     *replies;
@@ -35,10 +34,7 @@ struct runtime_s {
     PyObject      *tasks;           /* dict: task handle to asyncio task */
     PyObject      *done;            /* the str "done" */
     int            view;
-};
-
-/* A new reference, or NULL with an exception set. */
-PyObject *runtime_type_new(void);
+} runtime_t;
 
 /*
  * Answers a task with a handler's result, or with the exception it raised;
