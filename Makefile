@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-2-Clause
+
 ## make             compiles the nginx modules and the Python loader to build/
 ## make run         nginx in the foreground: the demo, or CONF=my.conf; PORT=20000
 ## make test        everything there is to test; SUITES="unit kafka" some of it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Measures, interleaved, and reports; see README.md."""
 
 from __future__ import annotations

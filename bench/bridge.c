@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /*
  * Round trips through the bridge alone: put, poll, answer, drain, with an
  * eventfd and one wake-up a turn as nginx has them.

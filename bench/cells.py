@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What is measured: cells (load) and rows (competitors)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Two trees of this repository, in turns: what a change costs.
 
 usage: python -m bench.compare OLD NEW [PAIRS]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """One measurement: wrk against a server that runs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Processes that this started, and what they cost."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The table, the JSON file and the plot."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What the samples amount to: medians, ratios, goals."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /*
  * The C competitor.  cfg "get": the request is a path, the response as many
  * bytes as it says; cfg "echo": the response is the request.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """nginx with one competitor in or behind it."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: BSD-2-Clause
+
 -- wrk … -s wrk.lua URL -- [SIZE]: posts a body of that size, where there is
 -- one, and ends with a line of JSON.
 

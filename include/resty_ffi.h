@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef RESTY_FFI_H
 #define RESTY_FFI_H
 

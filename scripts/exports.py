@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What `nm -D` shows of our shared objects, and may: the C interface.
 
 usage: exports.py HEADER FILE.so ...

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Which file of src includes which: downwards only, and in no circle.
 
 usage: include_graph.py [--print] [ROOT]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What a Python says about itself, for the Makefile.
 
 usage: PYTHON scripts/python_config.py cflags|ldflags|site PREFIX

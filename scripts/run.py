@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Serves an nginx.conf in the foreground, with all that it needs to load.
 
 Called by `make run`, which passes NGINX_BIN, CONF and PORT in the

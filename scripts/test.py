@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Builds and runs the tests; ends with `N passed, N failed`.
 
 usage: test.py [SUITE ...]

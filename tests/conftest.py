@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What scripts/test.py finds in pytest's report of a test that fails."""
 
 from __future__ import annotations

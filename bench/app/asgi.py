@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """For uvicorn."""
 
 from __future__ import annotations

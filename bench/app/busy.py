@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A thread that never lets go of the GIL by itself."""
 
 from __future__ import annotations

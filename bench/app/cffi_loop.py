@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The poll loop that people write with cffi."""
 
 from __future__ import annotations

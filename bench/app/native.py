@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-2-Clause
+
 from __future__ import annotations
 
 from resty_ffi import serve

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What a path is answered with, by every competitor."""
 
 from __future__ import annotations

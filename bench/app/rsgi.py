@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """For Granian, in the interface that its documentation calls the fastest."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A runner behind a unix socket, as API gateways have for plugins in Python.
 
 usage: python -m bench.app.runner SOCKET

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """For uWSGI."""
 
 from __future__ import annotations

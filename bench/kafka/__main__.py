@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Measures produce and consume, interleaved; see bench/README.md."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """alone.py SERVERS TOPIC GROUP COUNT MAX: confluent-kafka without nginx."""
 
 from __future__ import annotations

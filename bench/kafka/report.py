@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The tables and the JSON file."""
 
 from __future__ import annotations

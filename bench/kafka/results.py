@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Samples of produce and consume, and what they amount to."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Who is measured, and under what load."""
 
 from __future__ import annotations

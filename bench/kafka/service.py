@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The FastAPI service: answers a POST when Kafka has acknowledged it.
 
 Its producer has librdkafka's settings of ffi.kafka.

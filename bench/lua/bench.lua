@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: BSD-2-Clause
+
 -- What the locations of the benchmark's nginx.conf run: `get` answers with
 -- the body that the path names, `echo` with the request's own body.  Only
 -- how a body is asked for differs between the competitors.

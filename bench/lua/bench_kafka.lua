@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: BSD-2-Clause
+
 -- What the locations of the Kafka benchmark run: `produce` posts the
 -- request's body, by one of three ways; `consume` empties a topic.
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /*
  * A runtime in C: keys and values in memory, one thread, one event loop.
  *

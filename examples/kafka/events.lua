@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: BSD-2-Clause
+
 -- A topic over HTTP: post() adds a message, stream() sends what comes as
 -- server-sent events. All streams, of every worker and machine, are one
 -- consumer group: each message goes to one of them.

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: BSD-2-Clause
+
 -- The Lua API: argument checks, and what a runtime object is.
 --
 -- This file is compiled into the nginx module, which runs it with one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Answers each request with itself, in two ways.
 
 `echo` is all it takes: ngx.load_ffi("ffi_python3", "ffi.echo,echo").

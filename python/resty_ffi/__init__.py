@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Python in nginx workers, called from Lua.
 
     from resty_ffi import serve

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Says what a cfg of ngx.load_ffi would load, or why it would not.
 
     python -m resty_ffi 'app?,Cache,{"size": 1}'

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What a call gets where its handler has returned no answer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What a handler can ask about the call that it answers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What the contexts of calls are copies of."""
 
 from __future__ import annotations

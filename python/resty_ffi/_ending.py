@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The end of an event loop: as asyncio.run has it, but within a bound."""
 
 from __future__ import annotations

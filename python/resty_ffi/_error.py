@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The exception by which a handler chooses what Lua gets."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Which callable answers which method."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What handlers raise, for Lua and for error.log."""
 
 from __future__ import annotations

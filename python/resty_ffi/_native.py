@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The part that is written in C, or what stands in for it outside nginx."""
 
 try:

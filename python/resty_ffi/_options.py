@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """`serve`, which makes handlers of functions and classes."""
 
 from __future__ import annotations

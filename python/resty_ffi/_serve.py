@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Starts what `serve` has marked, inside nginx.
 
 The loader calls `start` with the target that a cfg names, on the thread that

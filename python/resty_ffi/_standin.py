@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What `_resty_ffi`, in C, is in nginx, without nginx.
 
 Functions and classes are those of _resty_ffi.pyi, and do the same. A queue

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """How an instance hears of its runtime's unload before its calls end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Drives a handler as nginx would, without nginx.
 
     from resty_ffi.testing import Runtime

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef BRIDGE_ABI_H
 #define BRIDGE_ABI_H
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef BRIDGE_ANSWER_H
 #define BRIDGE_ANSWER_H
 

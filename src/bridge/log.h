@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef BRIDGE_LOG_H
 #define BRIDGE_LOG_H
 

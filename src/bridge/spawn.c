@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE     /* clone(), unshare() */
 #endif

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef BRIDGE_THREADS_H
 #define BRIDGE_THREADS_H
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The part of resty_ffi that is built into libffi_python3.
 
 A task or a queue is an int here: its handle.

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef PYTHON_DISPATCH_H
 #define PYTHON_DISPATCH_H
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #include "handler.h"
 
 #include "resty_ffi.h"

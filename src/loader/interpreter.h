@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef PYTHON_INTERPRETER_H
 #define PYTHON_INTERPRETER_H
 

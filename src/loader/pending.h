@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef PYTHON_PENDING_H
 #define PYTHON_PENDING_H
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef PYTHON_REPORT_H
 #define PYTHON_REPORT_H
 

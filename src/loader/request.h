@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef PYTHON_REQUEST_H
 #define PYTHON_REQUEST_H
 

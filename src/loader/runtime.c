@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #include "runtime.h"
 
 #include "resty_ffi.h"

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef PYTHON_RUNTIME_TYPE_H
 #define PYTHON_RUNTIME_TYPE_H
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef PYTHON_THREAD_H
 #define PYTHON_THREAD_H
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """JSON objects with the keys that mean something, out of any bytes."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /*
  * A runtime that does what it likes with handles, beside a host that behaves:
  * the input is a program of operations of both, on one thread.  The model

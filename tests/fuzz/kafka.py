@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Kafka's requests, config and ledger, for libFuzzer.
 
 usage: python -m tests.fuzz.kafka TARGET [LIBFUZZER ARGUMENT ...]

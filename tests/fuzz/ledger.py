@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The ledger against a plain restatement of what it promises."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef MODEL_H
 #define MODEL_H
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Each fuzzer for FUZZ_S seconds, 10 unless told.
 
 What it learns is kept in build/fuzz for the next time, and so is an input

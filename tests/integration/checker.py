@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What may watch nginx's memory: TEST_VALGRIND=1, or TEST_ASAN=1.
 
 TEST_VALGRIND=all is for hours: all tests, and not those that are marked. The

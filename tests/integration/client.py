@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """HTTP over a Unix socket, and other small things that tests need."""
 
 from __future__ import annotations

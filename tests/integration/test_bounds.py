@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What a call, and a runtime that does not answer, may cost."""
 
 from __future__ import annotations

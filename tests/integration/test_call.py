@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What a call takes and returns."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The core without Lua, and how it is built and loaded."""
 
 from __future__ import annotations

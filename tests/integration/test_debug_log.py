@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What error_log's level debug tells of one call, from load to exit."""
 
 from __future__ import annotations

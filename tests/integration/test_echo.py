@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """ffi.echo answers each request with itself."""
 
 from __future__ import annotations

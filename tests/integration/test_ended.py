@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Poll loops that have died."""
 
 from __future__ import annotations

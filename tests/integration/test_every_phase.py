@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A call, a load and an unload in every phase that Lua runs in.
 
 Each phase runs act(), which does what the test has put into a shared

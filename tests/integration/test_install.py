@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """make install: which files of nginx's, and which one nginx loads."""
 
 from __future__ import annotations

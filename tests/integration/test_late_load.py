@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A worker's first load when it quits already."""
 
 from __future__ import annotations

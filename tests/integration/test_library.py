@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """How libraries are found, bound and let go."""
 
 from __future__ import annotations

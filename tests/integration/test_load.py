@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What ngx.load_ffi returns, and refuses."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Where and when ngx.load_ffi may be called."""
 
 from __future__ import annotations

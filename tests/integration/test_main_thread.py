@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What only Python's main thread can do, in import and init."""
 
 from __future__ import annotations

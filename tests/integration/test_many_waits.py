@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """More calls at a time than semaphores are kept for."""
 
 from __future__ import annotations

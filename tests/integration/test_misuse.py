@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Runtimes that break the rules of the C interface."""
 
 from __future__ import annotations

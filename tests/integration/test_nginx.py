@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The nginx of the tests: how it ends, and what it says of faults."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What allocates fails once, wherever the module or the loader calls it.
 
 Nothing may happen but that who asked is told; afterwards all works again.

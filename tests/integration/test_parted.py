@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Python's descriptors, umask and directory are not nginx's."""
 
 from __future__ import annotations

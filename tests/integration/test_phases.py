@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Calls from every phase, and from where a coroutine cannot yield."""
 
 from __future__ import annotations

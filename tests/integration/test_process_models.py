@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The ways in which nginx may run its processes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What Python code may do inside a worker."""
 
 from __future__ import annotations

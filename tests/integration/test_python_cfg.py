@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The grammar of the loader's cfg, as Lua sees it."""
 
 from __future__ import annotations

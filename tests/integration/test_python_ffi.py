@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Users' own `ffi` beside the one that comes with this."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """`module?`: fresh from source, whatever is cached."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """gevent, and who else patches Python for the whole process."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Why Python runtimes do not start, and what is said about it."""
 
 from __future__ import annotations

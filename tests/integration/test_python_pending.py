@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What C extensions queue for Python's main thread."""
 
 from __future__ import annotations

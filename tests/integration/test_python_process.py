@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Processes that Python starts from inside a worker."""
 
 from __future__ import annotations

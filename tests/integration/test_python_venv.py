@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """VIRTUAL_ENV: its packages, and the loader's own standard library."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The README's first example, as it stands there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """rt:__reload(): a fresh runtime in the place of the old one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What `make run` adds to a configuration: scripts/run.py."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What input can choose, and where code is looked for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Threads and loops of served handlers: what may fail, and their end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What error.log tells of Python threads that are stuck: their stacks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A coroutine that something else than its answer resumes waits on."""
 
 from __future__ import annotations

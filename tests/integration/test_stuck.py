@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A runtime whose threads take no calls any more."""
 
 from __future__ import annotations

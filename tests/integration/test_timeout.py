@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Deadlines: where they come from, and what becomes of late answers."""
 
 from __future__ import annotations

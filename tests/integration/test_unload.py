@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """rt:__unload(), and what is in flight then."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What users have written already runs as it is."""
 
 from __future__ import annotations

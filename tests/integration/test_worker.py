@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The end of workers and of requests, with calls in flight."""
 
 from __future__ import annotations

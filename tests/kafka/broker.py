@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A real Apache Kafka broker, in KRaft mode, on free ports of this machine."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Calls ffi.kafka from Lua."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What other clients see of a broker: confluent-kafka without nginx."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """HTTP to a location that calls ffi.kafka, for very many requests."""
 
 from __future__ import annotations

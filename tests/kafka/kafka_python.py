@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A program that uses kafka-python; what it has seen is JSON.
 
 usage: kafka_python.py STEP ADDRESS VERSION TOPIC [ARGUMENT]

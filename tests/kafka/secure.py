@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The broker with two more listeners: TLS, and SCRAM over TLS."""
 
 from __future__ import annotations

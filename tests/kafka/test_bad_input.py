@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What the module is told wrongly; no broker is needed for that."""
 
 from __future__ import annotations

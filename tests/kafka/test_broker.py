@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A broker that cannot be fetched is said in few lines, and once."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """All that a consume may say, and what is there to be had."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The demo's locations, as conf/nginx.conf has them."""
 
 from __future__ import annotations

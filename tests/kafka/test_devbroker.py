@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The in-memory broker, and old clients of it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Members that cannot work: each consume says why, until one works again."""
 
 from __future__ import annotations

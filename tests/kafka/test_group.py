@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Members of one group; what happens when one ends."""
 
 from __future__ import annotations

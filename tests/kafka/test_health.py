@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """When a member is made anew, and what it is said to suffer from."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Very many messages, while all sorts of things break."""
 
 from __future__ import annotations

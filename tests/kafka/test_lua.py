@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """resty.ffi.kafka: tables in and out."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Messages that somebody has to acknowledge."""
 
 from __future__ import annotations

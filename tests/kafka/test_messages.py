@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What goes in by produce comes out by consume."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A broker that is not there, or says nothing, or comes back."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """All that a produce may say, and what it is told."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """TLS, and SCRAM over TLS: right, and wrong in all sorts of ways."""
 
 from __future__ import annotations

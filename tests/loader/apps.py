@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Every kind of runtime; each answers with its request."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /*
  * The loader under ThreadSanitizer, with real threads of Python on one side
  * of the real bridge, and this program in nginx's place on the other.

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef MODEL_FIBER_H
 #define MODEL_FIBER_H
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef MODEL_GRAPH_H
 #define MODEL_GRAPH_H
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /* Event loops: the eventfd, armed. */
 
 #include "world.h"

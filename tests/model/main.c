@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /*
  * usage: model [--list | --replay NAME CHOICES | NAME ...]
  *

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef MODEL_PLACES_H
 #define MODEL_PLACES_H
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /* Pushes, polls and their wake-ups. */
 
 #include "world.h"

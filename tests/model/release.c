@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /* The end of a queue, and its use for another runtime. */
 
 #include "resty_ffi.h"

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef MODEL_SHIM_H
 #define MODEL_SHIM_H
 

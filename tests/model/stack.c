@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /* What comes up to the host, in order. */
 
 #include <string.h>

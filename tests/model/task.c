@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /* One task: who answers it, who cancels it. */
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The bridge in a model checker: all schedules of small scenarios.
 
 And that it finds what is wrong: each mutation of the bridge is seen.

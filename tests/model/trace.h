@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef MODEL_TRACE_H
 #define MODEL_TRACE_H
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef MODEL_WORLD_H
 #define MODEL_WORLD_H
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The grammar of a cfg; tests/integration/test_python_cfg.py has its texts."""
 
 from __future__ import annotations

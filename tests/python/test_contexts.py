@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Each call has a context of its own, in resty_ffi.testing too."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What is left of a runtime ends with it; serve/test_endings.py has more."""
 
 from __future__ import annotations

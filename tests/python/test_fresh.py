@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What `module?` replaces in sys.modules, and when."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What is compiled into the loader, where the package need not be."""
 
 from __future__ import annotations

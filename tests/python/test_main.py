@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """python -m resty_ffi: what a cfg would load."""
 
 from __future__ import annotations

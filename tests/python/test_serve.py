@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What serve, Error and current do, and refuse, in plain Python."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Plain functions and classes in resty_ffi.testing.Runtime."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What fails is run again once, alone, at the end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """make lint fails on an include upwards, sideways or in a circle."""
 
 from __future__ import annotations

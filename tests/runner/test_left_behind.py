@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A suite ends with all of its processes."""
 
 from __future__ import annotations

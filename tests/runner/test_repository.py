@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What the repository says twice agrees."""
 
 from __future__ import annotations

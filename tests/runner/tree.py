@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """scripts/test.py in a tree of its own, with tests that do as they are told.
 
 What it takes of make is there, and does nothing.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """usage: python -m tests.soak [PART ...]
 
 A part is soaks, kafka, model, fuzz or valgrind; all, unless one is named.

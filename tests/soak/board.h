@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef SOAK_BOARD_H
 #define SOAK_BOARD_H
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A straight line through measurements."""
 
 from __future__ import annotations

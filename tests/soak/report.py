@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What the soaks have shown, as text and as JSON."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """One nginx under all that callers, clients and operators do at a time."""
 
 from __future__ import annotations

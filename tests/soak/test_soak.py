@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """That the soak runs, and notices what is wrong; a short one of each kind."""
 
 from __future__ import annotations

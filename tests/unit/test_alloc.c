@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /*
  * Each allocation of the bridge fails once, the first, the second and so on,
  * until a scenario needs no more of them.  The linker puts the __wrap_

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /* What an event loop uses: kicks, the eventfd, events. */
 
 #include <fcntl.h>

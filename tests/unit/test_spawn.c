@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /* Threads that have parted from the host: what is theirs, what is both's. */
 
 #include <fcntl.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /*
  * Many threads at once, and one count in the end: each task that was pushed
  * has come back exactly once.

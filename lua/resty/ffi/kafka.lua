@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: BSD-2-Clause
+
 -- ffi.kafka for Lua: tables in and out. Keys, values and headers are byte
 -- strings here; what is not ASCII crosses JSON as base64.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Produces to Kafka and consumes from it, as a member of a group.
 
     ngx.load_ffi("ffi_python3", "ffi.kafka,init," .. config)

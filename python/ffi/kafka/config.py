@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What ffi.kafka is told, and what it tells librdkafka."""
 
 from __future__ import annotations

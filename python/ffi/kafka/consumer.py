@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Hands the group's messages to the calls that wait for them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What a member suffers from, and when another one is to take its place.
 
 No I/O, no threads, no clock: `Health` is told what happens.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """group.instance.id: the name that a member keeps when it comes back.
 
 The group has one member of a name, and a newer one ends an older one. So one

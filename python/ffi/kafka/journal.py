@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What librdkafka says: its log, its errors, without credentials."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Which messages are on their way, and what is finished.
 
 No I/O, no threads, no clock: `Ledger` is told what happens and says what

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The group's member: the one thread that calls librdkafka's consumer."""
 
 from __future__ import annotations

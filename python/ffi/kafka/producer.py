@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Produces, as many messages at once as librdkafka's queue takes."""
 
 from __future__ import annotations

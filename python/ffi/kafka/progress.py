@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """How far a member is, in each of its partitions."""
 
 from __future__ import annotations

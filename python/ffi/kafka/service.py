@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The requests, and who answers them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The topics, kept in being; and whether Kafka answers."""
 
 from __future__ import annotations

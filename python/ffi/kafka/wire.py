@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Requests and answers: JSON, and what stands for it in Python."""
 
 from __future__ import annotations

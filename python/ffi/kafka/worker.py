@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A thread beside the event loop, for calls of librdkafka that block."""
 
 from __future__ import annotations

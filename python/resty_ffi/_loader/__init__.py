@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What libffi_python3 has compiled in, by these modules' names.
 
 In nginx it is there where the package is not: `sys.modules` has it before

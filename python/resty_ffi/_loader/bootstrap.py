@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Imports what a cfg names and starts it.
 
 C calls start_thread, leave and report.

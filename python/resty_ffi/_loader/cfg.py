@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The loader's grammar: `[directory/]module[?],function[,config]`."""
 
 from __future__ import annotations

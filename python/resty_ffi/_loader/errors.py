@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Exceptions, as Lua and error.log are told of them."""
 
 from __future__ import annotations

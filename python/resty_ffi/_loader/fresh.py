@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """`module?`: imports it, and its package, from source where that has changed.
 
 A package is imported anew as a whole, so that no runtime mixes two versions of

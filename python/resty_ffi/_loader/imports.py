@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Imports that are not in a worker what they are elsewhere."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What an interpreter does at its end, as far as a worker can wait."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What Python gives its main thread only, for code that expects to be there.
 
 No code of users' runs

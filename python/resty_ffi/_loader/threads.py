@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Which threads are a runtime's, and what they do, for error.log."""
 
 from __future__ import annotations

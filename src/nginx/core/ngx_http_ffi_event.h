@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef _NGX_HTTP_FFI_EVENT_H_INCLUDED_
 #define _NGX_HTTP_FFI_EVENT_H_INCLUDED_
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #include <ngx_config.h>
 #include <ngx_core.h>
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 #ifndef _NGX_FFI_LUA_API_H_INCLUDED_
 #define _NGX_FFI_LUA_API_H_INCLUDED_
 

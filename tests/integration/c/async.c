@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /*
  * Starts asynchronously: reports from a thread, as the first word of cfg
  * says ("ok", "bad" or "twice"), once the file named behind it is there.

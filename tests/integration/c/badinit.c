@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /* Fails to start: cfg is the number to return. */
 
 #include <stdlib.h>

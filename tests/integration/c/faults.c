@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /*
  * Preloaded into nginx: makes what allocates fail, as it would without
  * memory, where the module or the Python loader has called it.  Their

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /*
  * A runtime that does what each request tells it to, the forbidden
  * included.  cfg: words of "threads=N" (0: nobody polls), "again" (poll

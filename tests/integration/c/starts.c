@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /*
  * Starts as cfg says: its first letter is what libffi_init reports, 'y' or
  * 'n', or '-' for nothing; the second one what it returns, '0' or '1'.

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /* Built twice, to see which one's symbol the process can find. */
 
 #include <pthread.h>

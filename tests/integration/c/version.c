@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
 /*
  * Answers with VERSION; for tests that replace a library.  A request
  * "stay" keeps its thread alive after the unload until a file of the name

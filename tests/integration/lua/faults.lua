@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: BSD-2-Clause
+
 -- Steps, each of which may fail for want of memory, but not lie.
 
 local ffi = require "ffi"

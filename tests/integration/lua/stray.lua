@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: BSD-2-Clause
+
 -- What the lua module does to a coroutine that has waited for several light
 -- threads at once: the end of each later one resumes it, whatever it waits
 -- for by then.

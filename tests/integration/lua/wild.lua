@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: BSD-2-Clause
+
 local _M = {}
 
 local server = ngx.load_ffi("ffi_python3", 'wild,init,{"name":"x, y"}',

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Runs each request as Python, on a thread of its own."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Calls to what apps/ serves."""
 
 from __future__ import annotations

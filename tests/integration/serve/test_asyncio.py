@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Coroutines on asyncio's own loop and on uvloop."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Handlers that misbehave: their callers hear of it, and all else goes on."""
 
 from __future__ import annotations

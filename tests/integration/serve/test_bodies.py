@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Requests and answers, of every type and size."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Event loops whose descriptors have been closed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """python -m resty_ffi tells what ngx.load_ffi would say."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Each call has a context of its own, as import and __init__ left it."""
 
 from __future__ import annotations

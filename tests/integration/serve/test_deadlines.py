@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Deadlines and the end of callers reach Python; so do answers' fates."""
 
 from __future__ import annotations

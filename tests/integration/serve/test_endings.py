@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """An event loop ends as asyncio.run ends it, and within a bound."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What is raised, what Lua gets of it and what error.log does."""
 
 from __future__ import annotations

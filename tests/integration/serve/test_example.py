@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The C runtime of examples/c."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What a handler may do to the process that it runs in."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """New versions of a package, while an old one serves."""
 
 from __future__ import annotations

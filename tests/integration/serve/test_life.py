@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Options of a load, fresh code, and several runtimes of one handler."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Import, __init__ and handlers run on one and the same thread."""
 
 from __future__ import annotations

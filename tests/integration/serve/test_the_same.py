@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What resty_ffi.testing answers is what nginx does."""
 
 from __future__ import annotations

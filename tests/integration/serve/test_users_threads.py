@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Threads that handlers start are as in plain Python: no daemons."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What the soak serves; VERSION is replaced in each version on disk."""
 
 import asyncio

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: BSD-2-Clause
+
 local ffi = require "ffi"
 
 ffi.cdef [[

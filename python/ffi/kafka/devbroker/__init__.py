@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A Kafka broker for trying things out: `python -m ffi.kafka.devbroker`.
 
 It keeps everything in memory and forgets all when it ends.  `protocol` reads

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Serves until it gets a signal, or its parent ends."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Answers requests: one broker, which is leader, coordinator, controller."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The consumer groups: who is a member, and what each has been assigned.
 
 A group makes a new generation whenever a member comes or goes: all join

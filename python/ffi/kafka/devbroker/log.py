@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The messages of a partition, as the producers have sent them.
 
 They come in record batches, or from older clients in message sets; both are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Kafka's wire protocol: the requests that the broker knows.
 
 Of each the oldest version and those before the compact encoding; clients pick

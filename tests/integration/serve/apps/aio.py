@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What asyncio promises, before the first suspension."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Handlers that do what they should not."""
 
 from __future__ import annotations

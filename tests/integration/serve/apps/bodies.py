@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Requests as handlers see them, and whatever they may return."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Handlers that close what their event loop needs."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What calls set in their contexts, and what they find there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Handlers that outlast their callers, and look whether they do."""
 
 from __future__ import annotations

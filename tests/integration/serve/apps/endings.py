@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What is still there when a runtime ends; each notes how it ended."""
 
 from __future__ import annotations

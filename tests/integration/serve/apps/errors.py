@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Handlers that raise."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Handlers that do what handlers should not."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Each kind of handler there is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What the options of ngx.load_ffi change."""
 
 from __future__ import annotations

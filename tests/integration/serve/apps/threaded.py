@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Made at import, for the thread that imports."""
 
 from __future__ import annotations

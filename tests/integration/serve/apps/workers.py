@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Work that handlers leave to threads; it is noted when it is done."""
 
 from __future__ import annotations
