@@ -11,6 +11,8 @@ import pytest
 from scripts.test import suites
 from tests.integration.nginx import ROOT
 
+SOURCES = (".c", ".h", ".lua", ".py", ".pyi", ".sh")
+LICENCE = b"SPDX-License-Identifier: BSD-2-Clause"
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 BUILT_FROM = (
     *("Makefile", "config", "include", "lua", "pyproject.toml", "python"),
@@ -88,3 +90,18 @@ def test_links_lead_somewhere() -> None:
             ):
                 broken.append(f"{name}: {link}")
     assert broken == []
+
+
+def test_each_source_says_its_licence() -> None:
+    without = []
+    for name in tracked():
+        path = ROOT / name
+        if name.startswith("tests/fuzz/seeds/") or not path.is_file():
+            continue
+        head = path.read_bytes()[:200]
+        source = path.suffix in SOURCES or path.name in ("Makefile", "config")
+        if (source and head) or head.startswith(b"#!"):
+            lines = head.splitlines()[:2]
+            if not any(LICENCE in line for line in lines):
+                without.append(name)
+    assert without == []
