@@ -123,6 +123,7 @@
 #define pthread_mutex_init(m, a)      0
 #define pthread_mutex_lock(m)         shim_lock(m)
 #define pthread_mutex_unlock(m)       shim_unlock(m)
+#define BRIDGE_LOOK_MS  (-1)          /* see consumer.c */
 #define pthread_condattr_init(a)      ((void) (a), 0)
 #define pthread_condattr_setclock(a, c)  0
 #define pthread_condattr_destroy(a)   0

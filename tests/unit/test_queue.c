@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
+#include <unistd.h>
+
 #include "unit.h"
 
 
@@ -669,6 +671,36 @@ test_who_sleeps_in_a_poll_is_active(void **state)
 }
 
 
+/* as if the C library had lost the signal */
+static void
+test_who_sleeps_in_a_poll_looks_again(void **state)
+{
+    int              i;
+    pthread_t        thread;
+    sleeper_t        s;
+    bridge_queue_t  *q;
+    const int        timeouts[] = { -1, 3600 * 1000 };
+
+    (void) state;
+
+    for (i = 0; i < 2; i++) {
+        q = unit_queue(1);
+
+        s.queue = bridge_queue_handle(q);
+        s.timeout = timeouts[i];
+        thread = unit_thread(sleep_in_poll, &s);
+        unit_until(atomic_load(&q->inside) == 1);
+        usleep(20000);
+
+        assert_true(bridge_put(q, unit_task(b, "x", 1)));
+        unit_join(thread);
+        assert_int_equal(s.got, 1);
+        assert_int_equal(unit_drain(b), 1);
+        unit_queue_end(q);
+    }
+}
+
+
 int
 main(void)
 {
@@ -694,6 +726,7 @@ main(void)
         unit_case(test_a_task_that_comes_back_late_counts_nowhere),
         unit_case(test_a_taken_task_is_unanswered_until_it_is_answered),
         unit_case(test_who_sleeps_in_a_poll_is_active),
+        unit_case(test_who_sleeps_in_a_poll_looks_again),
     };
 
     return cmocka_run_group_tests_name("queue", tests, NULL, NULL);
