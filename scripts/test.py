@@ -45,6 +45,8 @@ CHECKERS = {
     "valgrind": {"TEST_VALGRIND": "1"},
     "nginx-asan": {"TEST_ASAN": "1", "BUILD_DIR": "build/asan"},
 }
+# Of these several files run at a time: valgrind leaves all but one core idle.
+PARALLEL = {"valgrind": ("-n", "auto", "--dist", "loadfile")}
 UNIT_TIMEOUT = 300
 # ThreadSanitizer's shadow does not fit a wide address space randomisation.
 TSAN_PREFIX = ["setarch", "-R"]
@@ -304,6 +306,7 @@ def run_pytest(suite: str, what: str, show: str, name: str) -> Result:
         *(str(BUILD / "venv" / "bin" / "python"), "-m", "pytest", "-q"),
         *(f"--junitxml={report}", "-o", "junit_logging=out-err"),
         *("-o", "junit_log_passing_tests=false", show, what),
+        *PARALLEL.get(suite, ()),
     ]
     status = run(command, CHECKERS.get(suite))
     result = read_report(suite, report) if report.exists() else Result()
