@@ -16,7 +16,7 @@
  * The model checker has no such bug, and -1 here: it looks for ours.
  */
 #ifndef BRIDGE_LOOK_MS
-#define BRIDGE_LOOK_MS  1000
+#define BRIDGE_LOOK_MS  5000
 #endif
 
 

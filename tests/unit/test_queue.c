@@ -676,28 +676,35 @@ static void
 test_who_sleeps_in_a_poll_looks_again(void **state)
 {
     int              i;
-    pthread_t        thread;
-    sleeper_t        s;
-    bridge_queue_t  *q;
+    pthread_t        threads[2];
+    sleeper_t        s[2];
+    bridge_queue_t  *q[2];
     const int        timeouts[] = { -1, 3600 * 1000 };
 
     (void) state;
 
     for (i = 0; i < 2; i++) {
-        q = unit_queue(1);
-
-        s.queue = bridge_queue_handle(q);
-        s.timeout = timeouts[i];
-        thread = unit_thread(sleep_in_poll, &s);
-        unit_until(atomic_load(&q->inside) == 1);
-        usleep(20000);
-
-        assert_true(bridge_put(q, unit_task(b, "x", 1)));
-        unit_join(thread);
-        assert_int_equal(s.got, 1);
-        assert_int_equal(unit_drain(b), 1);
-        unit_queue_end(q);
+        q[i] = unit_queue(1);
+        s[i].queue = bridge_queue_handle(q[i]);
+        s[i].timeout = timeouts[i];
+        threads[i] = unit_thread(sleep_in_poll, &s[i]);
+        unit_until(atomic_load(&q[i]->inside) == 1);
     }
+
+    usleep(20000);
+
+    for (i = 0; i < 2; i++) {
+        assert_true(bridge_put(q[i], unit_task(b, "x", 1)));
+    }
+
+    for (i = 0; i < 2; i++) {
+        unit_join(threads[i]);
+        assert_int_equal(s[i].got, 1);
+    }
+
+    assert_int_equal(unit_drain(b), 2);
+    unit_queue_end(q[0]);
+    unit_queue_end(q[1]);
 }
 
 
