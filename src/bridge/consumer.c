@@ -12,7 +12,7 @@
 
 /*
  * glibc before 2.41 may lose a signal where several threads sleep on one
- * condition (its bug 25847): each looks again by itself after so many ms.
+ * condition (its bug 25847): who is not alone looks again after so many ms.
  * The model checker has no such bug, and -1 here: it looks for ours.
  */
 #ifndef BRIDGE_LOOK_MS
@@ -86,7 +86,7 @@ sleep_once(bridge_queue_t *q, const struct timespec *deadline)
 {
     struct timespec  look;
 
-    if (BRIDGE_LOOK_MS > 0) {
+    if (BRIDGE_LOOK_MS > 0 && atomic_load(&q->inside) > 1) {
         look = deadline_in(BRIDGE_LOOK_MS);
 
         if (deadline == NULL
