@@ -21,7 +21,9 @@ typedef struct {
 
 
 static void ngx_ffi_lua_answered(bridge_task_t *t);
+static ngx_int_t ngx_ffi_lua_resume(ngx_ffi_lua_waiter_t *w);
 static void ngx_ffi_lua_request_cleanup(void *data);
+static void ngx_ffi_lua_sweep_later(ngx_ffi_lua_waiter_t *w);
 static void ngx_ffi_lua_post_sweep(void);
 static void ngx_ffi_lua_sweep(ngx_event_t *ev);
 static void ngx_ffi_lua_destroy_waiters(ngx_queue_t *waiters);
@@ -103,7 +105,11 @@ ngx_ffi_lua_free_waiter(ngx_ffi_lua_waiter_t *w)
 }
 
 
-ngx_int_t
+/*
+ * Has the coroutine of w resumed in a posted event, once; NGX_DECLINED where
+ * none waits any more.
+ */
+static ngx_int_t
 ngx_ffi_lua_resume(ngx_ffi_lua_waiter_t *w)
 {
     if (w->posted) {
@@ -239,7 +245,11 @@ ngx_ffi_lua_request_cleanup(void *data)
 }
 
 
-void
+/*
+ * Sweeps w, which is in no queue, behind the semaphores posted so far,
+ * unless it is taken out of its queue and given back before.
+ */
+static void
 ngx_ffi_lua_sweep_later(ngx_ffi_lua_waiter_t *w)
 {
     ngx_ffi_lua_post_sweep();

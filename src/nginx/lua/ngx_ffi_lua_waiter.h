@@ -51,12 +51,6 @@ ngx_ffi_lua_waiter_t *ngx_ffi_lua_get_waiter(void);
 void ngx_ffi_lua_free_waiter(ngx_ffi_lua_waiter_t *w);
 
 /*
- * Has the coroutine of w resumed in a posted event, once; NGX_DECLINED where
- * none waits any more.
- */
-ngx_int_t ngx_ffi_lua_resume(ngx_ffi_lua_waiter_t *w);
-
-/*
  * Whether the coroutine of w, which runs, still stands in its semaphore's
  * queue, and would be resumed by it wherever it goes.
  */
@@ -67,12 +61,6 @@ ngx_uint_t ngx_ffi_lua_waits(ngx_ffi_lua_waiter_t *w);
  * request ends, they are swept.  NULL where memory ran out.
  */
 ngx_queue_t *ngx_ffi_lua_request_waiters(ngx_http_request_t *r);
-
-/*
- * Sweeps w, which is in no queue, behind the semaphores posted so far,
- * unless it is taken out of its queue and given back before.
- */
-void ngx_ffi_lua_sweep_later(ngx_ffi_lua_waiter_t *w);
 
 /*
  * Worker that quits: after ms milliseconds resumes who waits still, and lets
