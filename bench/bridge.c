@@ -19,6 +19,7 @@
 
 #include "answer.h"
 #include "consumer.h"
+#include "end.h"
 #include "queue.h"
 #include "task.h"
 #include "threads.h"

@@ -148,10 +148,15 @@ RESTY_FFI_API int resty_ffi_cancelled(void *tsk);
 
 /*
  * Up to max tasks that this runtime has and about which something is new
- * since the last call, oldest first; ask resty_ffi_cancelled: such a task is
- * still to be answered.  From the first call on, a kick tells of new ones.
+ * since the last call, oldest first: nobody waits for its answer any more, or
+ * what EAGAIN of send or read promised.  Ask resty_ffi_wait what it is; the
+ * task is still to be answered.  From the first call on, polls return 0 when
+ * there are new ones, and the eventfd is readable; after the unload none come.
+ * own: 1: only tasks that the calling thread has taken, as runtimes want
+ * whose threads each look after their own calls; 0: all.
  */
-RESTY_FFI_API int resty_ffi_poll_events(void *tq, void **tasks, int max);
+RESTY_FFI_API int resty_ffi_poll_events(void *tq, void **tasks, int max,
+    int own);
 
 /*
  * Starts a detached thread with stack bytes of stack (0: the default) that
@@ -219,6 +224,56 @@ RESTY_FFI_API int resty_ffi_pollers(void *tq, int *tids, int max);
 
 /* 1 from the moment the worker process leaves: finish, do not wait. */
 RESTY_FFI_API int resty_ffi_exiting(void);
+
+
+/* ---- streams: answers and requests in parts --------------------------- */
+
+/*
+ * Sends a part of the answer; respond ends it, with the last part or an
+ * error.  len bytes at part stay as they are until release(arg, delivered) is
+ * called, as for respond_ref.  Parts arrive in the order in which they are
+ * sent.  One of no bytes is released at once, and nothing arrives.
+ * Returns 0, or an error number; nothing is taken then, nor released:
+ *   EAGAIN  so many bytes are not released yet that the caller wants no more
+ *           (64 KiB, as nginx.conf says; each part counts for some 100 bytes
+ *           more than it has).  Below a quarter of that one event comes.
+ *   EPIPE   nobody waits for the answer any more, or tsk is no task.
+ *   ENOMEM  memory ran out.
+ * A part is never refused for its size.
+ */
+RESTY_FFI_API int resty_ffi_send(void *tsk, const void *part, size_t len,
+    void (*release)(void *arg, int delivered), void *arg);
+
+/* The same with a copy of the bytes; cheaper below some 1 000. */
+RESTY_FFI_API int resty_ffi_send_copy(void *tsk, const void *part,
+    size_t len);
+
+/* 1 if the request goes on in parts after what get_req has, see read. */
+RESTY_FFI_API int resty_ffi_has_parts(void *tsk);
+
+/*
+ * The next part of the request: *part, *len bytes (never 0) and a NUL,
+ * malloc'ed, the runtime's to free; or NULL after the last one, and at once
+ * where has_parts is 0.
+ * Returns 0, or an error number:
+ *   EAGAIN  it has not come yet; one event comes when it has.
+ *   EPIPE   nobody waits for the answer any more, or tsk is no task.
+ */
+RESTY_FFI_API int resty_ffi_read(void *tsk, char **part, size_t *len);
+
+enum {
+    RESTY_FFI_WRITABLE = 1,     /* send will take a part */
+    RESTY_FFI_READABLE = 2,     /* read has a part, or the end */
+    RESTY_FFI_GONE     = 4      /* nobody waits for the answer any more, or
+                                   tsk is no task that waits for its own */
+};
+
+/*
+ * Blocks until one of events holds for the task, or GONE, at most timeout_ms
+ * milliseconds (-1: no bound, 0: not at all).  Returns those that hold; 0
+ * after the timeout.  After EAGAIN, WRITABLE holds from the event on.
+ */
+RESTY_FFI_API int resty_ffi_wait(void *tsk, int events, int timeout_ms);
 
 
 /* ---- starting, and error.log ----------------------------------------- */

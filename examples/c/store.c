@@ -309,7 +309,7 @@ drop_cancelled(store_t *s)
     waiter_t   *w, **link;
 
     do {
-        n = resty_ffi_poll_events(s->tq, tasks, BATCH);
+        n = resty_ffi_poll_events(s->tq, tasks, BATCH, 0);
 
         for (i = 0; i < n; i++) {
             for (link = &s->waiters; (w = *link) != NULL; link = &w->next) {

@@ -108,11 +108,11 @@ resty_ffi_cancelled(void *tsk)
 
 
 int
-resty_ffi_poll_events(void *tq, void **tasks, int max)
+resty_ffi_poll_events(void *tq, void **tasks, int max, int own)
 {
     return bridge_host_dead()
            ? 0 : bridge_events_take(bridge_host(), bridge_number(tq),
-                                    (uint64_t *) tasks, max);
+                                    (uint64_t *) tasks, max, own != 0);
 }
 
 

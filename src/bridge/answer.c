@@ -151,32 +151,65 @@ bridge_task_cancelled(bridge_t *b, uint64_t handle)
 
 /*
  * Makes the calling thread the one that answers; NULL where the task does
- * not wait for an answer (any more).
+ * not wait for an answer (any more).  *locked: whether its stream is in use,
+ * and locked: no part is sent behind the answer.
  */
 static bridge_task_t *
-claim(bridge_t *b, uint64_t handle)
+claim(bridge_t *b, uint64_t handle, bool *locked)
 {
     uint64_t        state;
     bridge_task_t  *t;
 
-    t = polled_task(b, handle, &state);
+    *locked = false;
 
-    while (t) {
-        if (atomic_compare_exchange_weak_explicit(&t->state, &state,
-                                 state | BRIDGE_TASK_ANSWERED,
-                                 memory_order_acq_rel, memory_order_acquire))
-        {
-            return t;
+    t = polled_task(b, handle, &state);
+    if (t == NULL) {
+        return NULL;
+    }
+
+    do {
+        if ((state & BRIDGE_TASK_STREAM) && !*locked) {
+            pthread_mutex_lock(&t->stream.lock);
+            *locked = true;
+            state = atomic_load_explicit(&t->state, memory_order_acquire);
         }
 
         if (bridge_task_gen(state) != bridge_handle_gen(handle)
             || bridge_task_phase(state) != BRIDGE_TASK_POLLED)
         {
+            if (*locked) {
+                pthread_mutex_unlock(&t->stream.lock);
+            }
+
             return NULL;
         }
+
+    } while (!atomic_compare_exchange_weak_explicit(&t->state, &state,
+                                 state | BRIDGE_TASK_ANSWERED,
+                                 memory_order_acq_rel, memory_order_acquire));
+
+    return t;
+}
+
+
+/* t has been claimed, and its answer is there */
+static void
+answer(bridge_t *b, bridge_task_t *t, bool locked)
+{
+    bool  notify;
+
+    if (!locked) {
+        bridge_up(b, &t->node);
+        return;
     }
 
-    return NULL;
+    pthread_cond_broadcast(&t->stream.changed);
+    notify = bridge_lay_up(b, &t->node);
+    pthread_mutex_unlock(&t->stream.lock);
+
+    if (notify) {
+        bridge_notify(b);
+    }
 }
 
 
@@ -184,9 +217,10 @@ bool
 bridge_task_answer(bridge_t *b, uint64_t handle, int rc, const char *rsp,
     size_t len, bridge_release_pt release, void *arg)
 {
+    bool            locked;
     bridge_task_t  *t;
 
-    t = claim(b, handle);
+    t = claim(b, handle, &locked);
     if (t == NULL) {
         return false;
     }
@@ -197,7 +231,7 @@ bridge_task_answer(bridge_t *b, uint64_t handle, int rc, const char *rsp,
     t->release = release;
     t->release_arg = arg;
 
-    bridge_up(b, &t->node);
+    answer(b, t, locked);
 
     return true;
 }
@@ -215,10 +249,11 @@ bool
 bridge_task_answer_copy(bridge_t *b, uint64_t handle, int rc,
     const char *rsp, size_t len)
 {
+    bool            locked;
     char           *copy;
     bridge_task_t  *t;
 
-    t = claim(b, handle);
+    t = claim(b, handle, &locked);
     if (t == NULL) {
         return false;
     }
@@ -240,7 +275,7 @@ bridge_task_answer_copy(bridge_t *b, uint64_t handle, int rc,
         t->release_arg = copy;
     }
 
-    bridge_up(b, &t->node);
+    answer(b, t, locked);
 
     return true;
 }

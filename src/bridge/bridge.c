@@ -19,8 +19,8 @@ bridge_mark_dead(bridge_t *b)
 }
 
 
-void
-bridge_up(bridge_t *b, bridge_node_t *n)
+bool
+bridge_lay_up(bridge_t *b, bridge_node_t *n)
 {
     bridge_node_t  *top;
 
@@ -32,10 +32,24 @@ bridge_up(bridge_t *b, bridge_node_t *n)
                                                     memory_order_release,
                                                     memory_order_relaxed));
 
+    return top == NULL;
+}
+
+
+void
+bridge_notify(bridge_t *b)
+{
+    b->notify(b->notify_arg);
+}
+
+
+void
+bridge_up(bridge_t *b, bridge_node_t *n)
+{
     /* n may be gone already: the host takes without being notified, too */
 
-    if (top == NULL) {
-        b->notify(b->notify_arg);
+    if (bridge_lay_up(b, n)) {
+        bridge_notify(b);
     }
 }
 

@@ -43,6 +43,8 @@ typedef struct bridge_seen_s   bridge_seen_t;
 /* what comes up to the host; first in what it is part of */
 enum {
     BRIDGE_NODE_ANSWER,     /* bridge_task_t: its answer, or it is rejected */
+    BRIDGE_NODE_PART,       /* bridge_part_t: of an answer that is to come */
+    BRIDGE_NODE_ROOM,       /* bridge_stream_of_room: may be written to */
     BRIDGE_NODE_LINE,       /* bridge_line_t: for the host's log */
     BRIDGE_NODE_ORPHAN      /* bridge_queue_t: its last thread has ended */
 };
@@ -95,6 +97,13 @@ void bridge_mark_dead(bridge_t *b);
  * comes up later is taken later.
  */
 void bridge_up(bridge_t *b, bridge_node_t *n);
+
+/*
+ * Any thread.  The same without a system call: whether bridge_notify has to
+ * follow.
+ */
+bool bridge_lay_up(bridge_t *b, bridge_node_t *n);
+void bridge_notify(bridge_t *b);
 
 /* Host thread.  All that has come up, oldest first. */
 bridge_node_t *bridge_take(bridge_t *b);

@@ -2,11 +2,12 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "consumer.h"
 #include "eventfd.h"
+#include "events.h"
 #include "threads.h"
 
 
@@ -18,36 +19,6 @@
 #ifndef BRIDGE_LOOK_MS
 #define BRIDGE_LOOK_MS  5000
 #endif
-
-
-static int64_t
-now_us(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
-
-static struct timespec
-deadline_in(int ms)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    ts.tv_sec += ms / 1000;
-    ts.tv_nsec += (long) (ms % 1000) * 1000000;
-
-    if (ts.tv_nsec >= 1000000000) {
-        ts.tv_sec++;
-        ts.tv_nsec -= 1000000000;
-    }
-
-    return ts;
-}
 
 
 static inline void
@@ -68,10 +39,10 @@ spin(bridge_queue_t *q)
     int      i;
     int64_t  end;
 
-    end = now_us() + q->spin;
+    end = bridge_now_us() + q->spin;
 
     while (bridge_queue_len(q) == 0 && !atomic_load(&q->closed)
-           && now_us() < end)
+           && bridge_now_us() < end)
     {
         for (i = 0; i < 20; i++) {
             relax();
@@ -87,7 +58,7 @@ sleep_once(bridge_queue_t *q, const struct timespec *deadline)
     struct timespec  look;
 
     if (BRIDGE_LOOK_MS > 0 && atomic_load(&q->inside) > 1) {
-        look = deadline_in(BRIDGE_LOOK_MS);
+        look = bridge_deadline_in(BRIDGE_LOOK_MS);
 
         if (deadline == NULL
             || look.tv_sec < deadline->tv_sec
@@ -126,6 +97,13 @@ wait_for_tasks(bridge_queue_t *q, int timeout_ms,
 
         if (q->kicked) {
             q->kicked = false;
+            return false;
+        }
+
+        if (q->first_event
+            && atomic_load(&q->watch) == BRIDGE_WATCH_OWN
+            && bridge_queue_has_event(q, bridge_threads_id()))
+        {
             return false;
         }
 
@@ -178,7 +156,7 @@ hand_out(bridge_t *b, uint64_t *tasks, int n)
     bridge_task_t  *t;
 
     got = 0;
-    now = now_us() / 1000;
+    now = bridge_now_us() / 1000;
     tid = bridge_threads_id();
 
     for (i = 0; i < n; i++) {
@@ -209,7 +187,7 @@ bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
     bridge_threads_note(b, queue);
 
     if (timeout_ms > 0) {
-        deadline = deadline_in(timeout_ms);
+        deadline = bridge_deadline_in(timeout_ms);
     }
 
     do {

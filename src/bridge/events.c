@@ -1,83 +1,135 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
-#include <stdlib.h>
-
 #include "events.h"
+#include "threads.h"
 
 
+/* with the lock held */
 static void
-push(bridge_t *b, uint64_t queue, uint64_t task)
+unlink_event(bridge_queue_t *q, bridge_task_t *t)
 {
-    bridge_event_t  *e;
-    bridge_queue_t  *q;
+    if (t->event_prev) {
+        t->event_prev->event_next = t->event_next;
 
-    q = bridge_queue_find(b, queue);
-    if (q == NULL || !atomic_load(&q->watched)) {
-        return;
+    } else {
+        q->first_event = t->event_next;
     }
 
-    e = malloc(sizeof(bridge_event_t));
-    if (e == NULL) {
-        return;
+    if (t->event_next) {
+        t->event_next->event_prev = t->event_prev;
+
+    } else {
+        q->last_event = t->event_prev;
     }
 
-    e->next = NULL;
-    e->task = task;
-
-    pthread_mutex_lock(&q->lock);
-    *q->last_event = e;
-    q->last_event = &e->next;
-    pthread_mutex_unlock(&q->lock);
-
-    bridge_kick(b, queue);
+    atomic_store(&t->in_events, false);
 }
 
 
 void
-bridge_task_cancel(bridge_t *b, bridge_task_t *t)
+bridge_events_push(bridge_t *b, bridge_task_t *t)
 {
-    if (bridge_task_mark_cancelled(t)) {
-        push(b, t->queue, bridge_task_handle(t));
+    bridge_queue_t  *q;
+
+    q = bridge_queue_find(b, t->queue);
+    if (q == NULL) {
+        return;
+    }
+
+    pthread_mutex_lock(&q->lock);
+
+    if (!atomic_load(&t->in_events)) {
+        t->event_next = NULL;
+        t->event_prev = q->last_event;
+
+        if (q->last_event) {
+            q->last_event->event_next = t;
+
+        } else {
+            q->first_event = t;
+        }
+
+        q->last_event = t;
+        atomic_store(&t->in_events, true);
+    }
+
+    pthread_mutex_unlock(&q->lock);
+
+    switch (atomic_load(&q->watch)) {
+
+    case BRIDGE_WATCH_ANY:
+        bridge_kick(b, t->queue);
+        break;
+
+    case BRIDGE_WATCH_OWN:
+
+        /* the thread that has the task may be any of those that sleep */
+
+        pthread_cond_broadcast(&q->changed);
+        break;
+
+    default: /* BRIDGE_WATCH_NONE */
+        break;
     }
 }
 
 
-int
-bridge_events_take(bridge_t *b, uint64_t queue, uint64_t *handles, int max)
+void
+bridge_events_drop(bridge_t *b, bridge_task_t *t)
 {
-    int               n;
-    bridge_event_t   *first, *e, *next;
-    bridge_queue_t   *q;
+    bridge_queue_t  *q;
+
+    if (!atomic_load(&t->in_events)) {
+        return;
+    }
+
+    q = bridge_queue_find(b, t->queue);
+    if (q == NULL) {
+        return;
+    }
+
+    pthread_mutex_lock(&q->lock);
+
+    if (atomic_load(&t->in_events)) {
+        unlink_event(q, t);
+    }
+
+    pthread_mutex_unlock(&q->lock);
+}
+
+
+int
+bridge_events_take(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
+    bool own)
+{
+    int              n, tid;
+    bridge_task_t   *t, *next;
+    bridge_queue_t  *q;
 
     q = bridge_queue_pin(b, queue);
     if (q == NULL) {
         return 0;
     }
 
-    atomic_store(&q->watched, true);
+    n = 0;
+    tid = own ? bridge_threads_id() : 0;
 
     pthread_mutex_lock(&q->lock);
 
-    first = q->events;
-    e = first;
+    atomic_store(&q->watch, own ? BRIDGE_WATCH_OWN : BRIDGE_WATCH_ANY);
 
-    for (n = 0; n < max && e; n++) {
-        handles[n] = e->task;
-        e = e->next;
-    }
+    for (t = q->first_event; t && n < max; t = next) {
+        next = t->event_next;
 
-    q->events = e;
-    if (e == NULL) {
-        q->last_event = &q->events;
+        if (!own
+            || atomic_load_explicit(&t->tid, memory_order_relaxed) == tid)
+        {
+            handles[n++] = bridge_task_handle(t);
+            unlink_event(q, t);
+        }
     }
 
     pthread_mutex_unlock(&q->lock);
-
-    for ( /* void */ ; first != e; first = next) {
-        next = first->next;
-        free(first);
-    }
-
     bridge_queue_unpin(q);
 
     return n;

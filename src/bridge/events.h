@@ -5,8 +5,8 @@
 
 /*
  * What goes down to a runtime beside calls: that something is new about a
- * task which it has.  What, it asks; today there is one thing, that nobody
- * waits for the answer any more.
+ * task which it has.  What, it asks.  A task is in its queue's list at most
+ * once, so telling needs no memory.
  */
 
 #include "queue.h"
@@ -14,21 +14,29 @@
 
 #pragma GCC visibility push(hidden)
 
+/* of a queue: who wants to hear of events */
+enum {
+    BRIDGE_WATCH_NONE = 0,
+    BRIDGE_WATCH_ANY  = 1,      /* any thread, of any of the queue's tasks */
+    BRIDGE_WATCH_OWN  = 2       /* each thread of the tasks it has taken */
+};
+
 /*
- * Host thread.  Nobody waits for the answer any more: a poll passes over
- * the task, whose request is freed.  A runtime that has it may ask, and is
- * told and kicked, where it takes events and memory is there.  The task still
- * comes up.
+ * Host thread.  Something is new about a task: its runtime's thread returns
+ * from its poll and its eventfd is readable, where it takes events.
  */
-void bridge_task_cancel(bridge_t *b, bridge_task_t *t);
+void bridge_events_push(bridge_t *b, bridge_task_t *t);
+
+/* Host thread.  The task ends: nothing is new about it any more. */
+void bridge_events_drop(bridge_t *b, bridge_task_t *t);
 
 /*
  * Any thread.  Up to max handles of tasks about which something has become
- * new, oldest first; the queue's runtime is told from the first call on.
- * Some may have been answered meanwhile.
+ * new, oldest first; own: only of those that this thread has taken.  Polls
+ * return for new ones from the first call on.
  */
 int bridge_events_take(bridge_t *b, uint64_t queue, uint64_t *handles,
-    int max);
+    int max, bool own);
 
 #pragma GCC visibility pop
 

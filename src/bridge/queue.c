@@ -75,7 +75,6 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     q->data = NULL;
     q->armed = false;
     q->kicked = false;
-    q->last_event = &q->events;
     q->mask = size - 1;
     q->limit = limit;
     q->cancelled.queue = bridge_queue_handle(q);
@@ -89,7 +88,7 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     atomic_store(&q->detached, false);
     atomic_store(&q->naming, false);
     atomic_store(&q->named, false);
-    atomic_store(&q->watched, false);
+    atomic_store(&q->watch, 0);
     atomic_store(&q->threads, (uint64_t) atomic_load(&q->gen) << 32);
     atomic_store(&q->timeout, 0);
     atomic_store(&q->start, 0);
@@ -346,6 +345,21 @@ bridge_kick(bridge_t *b, uint64_t queue)
 }
 
 
+bool
+bridge_queue_has_event(const bridge_queue_t *q, int tid)
+{
+    bridge_task_t  *t;
+
+    for (t = q->first_event; t; t = t->event_next) {
+        if (atomic_load_explicit(&t->tid, memory_order_relaxed) == tid) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
 void
 bridge_queue_detach(bridge_queue_t *q)
 {
@@ -409,8 +423,8 @@ told(const bridge_queue_t *q)
 bool
 bridge_queue_release(bridge_queue_t *q)
 {
-    int              fd;
-    bridge_event_t  *next;
+    int             fd;
+    bridge_task_t  *t;
 
     if (bridge_queue_len(q)) {
         return false;
@@ -440,10 +454,12 @@ bridge_queue_release(bridge_queue_t *q)
     q->cells = NULL;
     q->in_use = false;
 
-    for ( /* void */ ; q->events; q->events = next) {
-        next = q->events->next;
-        free(q->events);
+    for (t = q->first_event; t; t = t->event_next) {
+        atomic_store(&t->in_events, false);
     }
+
+    q->first_event = NULL;
+    q->last_event = NULL;
 
     fd = atomic_exchange(&q->fd, -1);
 

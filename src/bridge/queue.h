@@ -27,13 +27,6 @@
 #define BRIDGE_THREAD         ((int64_t) 1)
 #define BRIDGE_THREAD_UNTOLD  ((int64_t) 1 << 16)
 
-typedef struct bridge_event_s  bridge_event_t;
-
-struct bridge_event_s {
-    bridge_event_t  *next;
-    uint64_t         task;
-};
-
 /* comes up as BRIDGE_NODE_ORPHAN, see bridge_threads_ended */
 struct bridge_queue_s {
     bridge_node_t              node;
@@ -42,8 +35,8 @@ struct bridge_queue_s {
     pthread_mutex_t            lock;
     pthread_cond_t             changed;
     bridge_task_t            **cells;
-    bridge_event_t            *events;
-    bridge_event_t           **last_event;
+    bridge_task_t             *first_event;  /* see events.h */
+    bridge_task_t             *last_event;
     _Atomic uint32_t           head;     /* consumers take from here */
     _Atomic uint32_t           tail;     /* the host puts here */
     uint32_t                   mask;
@@ -67,7 +60,7 @@ struct bridge_queue_s {
     _Atomic bool               detached;
     _Atomic bool               naming;
     _Atomic bool               named;    /* name is there to be read */
-    _Atomic bool               watched;  /* somebody takes events */
+    _Atomic int                watch;    /* BRIDGE_WATCH_…: who takes events */
     char                       name[BRIDGE_QUEUE_NAME];
 
     /* set by the host before the queue's handle is given out */
@@ -207,6 +200,9 @@ uint32_t bridge_queue_reject(bridge_t *b, bridge_queue_t *q);
  * tasks that came meanwhile, and the eventfd readable, armed or not.
  */
 void bridge_kick(bridge_t *b, uint64_t queue);
+
+/* With the lock held.  Whether the thread tid has events of its own. */
+bool bridge_queue_has_event(const bridge_queue_t *q, int tid);
 
 /*
  * Any thread that has the queue pinned.  Makes its eventfd readable; host:

@@ -9,23 +9,32 @@
 static bridge_task_t *
 add_chunk(bridge_t *b)
 {
-    uint32_t        i;
-    bridge_task_t  *chunk;
+    uint32_t             i;
+    bridge_task_t       *chunk;
+    pthread_condattr_t   attr;
 
     if (b->ntasks == BRIDGE_MAX_TASKS) {
         return NULL;
     }
 
     chunk = calloc(BRIDGE_CHUNK, sizeof(bridge_task_t));
-    if (chunk == NULL) {
+    if (chunk == NULL || pthread_condattr_init(&attr) != 0) {
+        free(chunk);
         return NULL;
     }
 
+    (void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+
     for (i = 0; i < BRIDGE_CHUNK; i++) {
+        (void) pthread_mutex_init(&chunk[i].stream.lock, NULL);
+        (void) pthread_cond_init(&chunk[i].stream.changed, &attr);
+        chunk[i].stream.room.kind = BRIDGE_NODE_ROOM;
         chunk[i].slot = b->ntasks + i;
         chunk[i].node.next = i + 1 < BRIDGE_CHUNK ? &chunk[i + 1].node : NULL;
         atomic_init(&chunk[i].state, (uint64_t) 1 << BRIDGE_TASK_GEN_SHIFT);
     }
+
+    (void) pthread_condattr_destroy(&attr);
 
     atomic_store_explicit(&b->chunks[b->ntasks / BRIDGE_CHUNK], chunk,
                           memory_order_release);
@@ -143,14 +152,9 @@ count_cancelled(bridge_task_t *t, int n)
 
 
 void
-bridge_task_free(bridge_t *b, bridge_task_t *t, bool delivered)
+bridge_task_recycle(bridge_t *b, bridge_task_t *t)
 {
     uint64_t  state;
-
-    if (t->release) {
-        t->release(t->release_arg, delivered);
-        t->release = NULL;
-    }
 
     state = atomic_load_explicit(&t->state, memory_order_relaxed);
 

@@ -20,7 +20,8 @@ enum {
     BRIDGE_TASK_POLLED   = 2,
     BRIDGE_TASK_ANSWERED = 3,
     BRIDGE_TASK_PHASE    = 3,
-    BRIDGE_TASK_CANCEL   = 4    /* flag: nobody waits for the answer */
+    BRIDGE_TASK_CANCEL   = 4,   /* flag: nobody waits for the answer */
+    BRIDGE_TASK_STREAM   = 8    /* flag: its stream is in use */
 };
 
 #define BRIDGE_TASK_GEN_SHIFT  8
@@ -39,6 +40,30 @@ typedef struct {
     uint64_t              queue;    /* its handle */
     uint32_t              tasks;
 } bridge_cancelled_t;
+
+/* a part of a request that has not been read */
+typedef struct bridge_input_s  bridge_input_t;
+
+/* see stream.h */
+typedef struct {
+    pthread_mutex_t       lock;
+    pthread_cond_t        changed;
+
+    /* set by the host before the task is put to a queue */
+    size_t                high;     /* 0: the default */
+    _Atomic bool          input;    /* the request goes on in parts */
+
+    /* under the lock */
+    size_t                unreleased;
+    size_t                unread;
+    bridge_input_t       *first;
+    bridge_input_t      **last;
+    bool                  finished; /* no more input will be written */
+    bool                  full;     /* a send is to be told to go on */
+    bool                  starved;  /* a read is to be told to go on */
+    bool                  blocked;  /* the host is to be told to go on */
+    bridge_node_t         room;     /* comes up as BRIDGE_NODE_ROOM */
+} bridge_stream_t;
 
 /* comes up as BRIDGE_NODE_ANSWER */
 struct bridge_task_s {
@@ -67,6 +92,13 @@ struct bridge_task_s {
     const char           *rsp;      /* NULL: none */
     bridge_release_pt     release;
     void                 *release_arg;
+
+    /* under the queue's lock: its place in the list of events */
+    bridge_task_t        *event_next;
+    bridge_task_t        *event_prev;
+    _Atomic bool          in_events;
+
+    bridge_stream_t       stream;
 };
 
 /*
@@ -78,10 +110,10 @@ bridge_task_t *bridge_task_new(bridge_t *b, const char *req, size_t len,
     const char *method, size_t method_len);
 
 /*
- * Host thread.  Ends a task that is not queued or has come up; its
- * handle is stale from now on.  Calls the answer's release.
+ * Host thread, for end.c.  Ends a task whose answer has been released, and
+ * that has no events and no stream any more.
  */
-void bridge_task_free(bridge_t *b, bridge_task_t *t, bool delivered);
+void bridge_task_recycle(bridge_t *b, bridge_task_t *t);
 
 /*
  * Host thread.  What a runtime is given for the task; and the part of it
@@ -106,7 +138,7 @@ int bridge_task_holder(const bridge_task_t *t);
 void bridge_task_lend(bridge_task_t *t);
 
 /*
- * Host thread, for events.c.  From now on no poll hands it out; whether a
+ * Host thread, for end.c.  From now on no poll hands it out; whether a
  * runtime has it, and did not know yet.
  */
 bool bridge_task_mark_cancelled(bridge_task_t *t);

@@ -308,7 +308,7 @@ dispatch_cancelled(runtime_t *self, PyObject *unused)
 
     (void) unused;
 
-    n = resty_ffi_poll_events(self->tq, handles, MAX_BATCH);
+    n = resty_ffi_poll_events(self->tq, handles, MAX_BATCH, 0);
 
     list = PyList_New(n);
     if (list == NULL) {

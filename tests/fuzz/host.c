@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "end.h"
 #include "program.h"
 
 #include "events.h"

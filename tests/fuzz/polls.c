@@ -154,7 +154,7 @@ poll_events(void)
     max = (int[]) { 0, 1, 100, -1 }[below(4)];
     q = model_queue(m, tq);
 
-    n = resty_ffi_poll_events(pointer(tq), tasks, max);
+    n = resty_ffi_poll_events(pointer(tq), tasks, max, max & 1);
 
     if (q == NULL) {
         require(n == 0);

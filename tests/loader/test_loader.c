@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "end.h"
 #include "resty_ffi.h"
 
 #include "abi.h"

@@ -58,7 +58,7 @@ use_late(void)
     uint64_t  handle;
 
     (void) bridge_queue_arm(world.b, world.h);
-    MODEL_ASSERT(bridge_events_take(world.b, world.h, &handle, 1) == 0);
+    MODEL_ASSERT(bridge_events_take(world.b, world.h, &handle, 1, false) == 0);
 }
 
 

@@ -225,7 +225,7 @@ setup_watched(void)
     uint64_t  handle;
 
     setup_polled();
-    MODEL_ASSERT(bridge_events_take(world.b, world.h, &handle, 1) == 0);
+    MODEL_ASSERT(bridge_events_take(world.b, world.h, &handle, 1, false) == 0);
 }
 
 
@@ -235,7 +235,7 @@ poll_for_event(void)
 {
     uint64_t  handle;
 
-    while (bridge_events_take(world.b, world.h, &handle, 1) == 0) {
+    while (bridge_events_take(world.b, world.h, &handle, 1, false) == 0) {
         MODEL_ASSERT(bridge_poll(world.b, world.h, &handle, 1, -1) == 0);
     }
 
@@ -273,7 +273,7 @@ answer_events_in_order(void)
     uint64_t  handle;
 
     for (n = 0; n < 2; n++) {
-        while (bridge_events_take(world.b, world.h, &handle, 1) == 0) {
+        while (bridge_events_take(world.b, world.h, &handle, 1, false) == 0) {
             (void) bridge_poll(world.b, world.h, &handle, 1, -1);
         }
 
@@ -298,7 +298,7 @@ take_events(void)
     int       n;
     uint64_t  handle;
 
-    n = bridge_events_take(world.b, world.h, &handle, 1);
+    n = bridge_events_take(world.b, world.h, &handle, 1, false);
     MODEL_ASSERT(n == 0 || handle == world.handles[0]);
     world.event += (unsigned) n;
 }

@@ -10,6 +10,7 @@
 #include "abi.h"
 #include "answer.h"
 #include "consumer.h"
+#include "end.h"
 #include "events.h"
 #include "handle.h"
 #include "log.h"

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "end.h"
 #include "resty_ffi.h"
 
 #include "abi.h"
@@ -557,7 +558,7 @@ act_in_child(void *tsk)
     resty_ffi_default_timeout(tq, 1);
 
     if (resty_ffi_poll_batch(tq, &task, 1, -1) != -1
-        || resty_ffi_poll_events(tq, &task, 1) != 0
+        || resty_ffi_poll_events(tq, &task, 1, 0) != 0
         || resty_ffi_eventfd(tq) != -1
         || resty_ffi_arm(tq) != 1)
     {

@@ -264,7 +264,8 @@ test_events_tell_of_cancelled_tasks(void **state)
 
     h[0] = poll_now();
     bridge_task_cancel(b, t[0]);
-    assert_int_equal(bridge_events_take(b, handle, told, 4), 0);
+    assert_int_equal(bridge_events_take(b, handle, told, 4, false), 1);
+    assert_int_equal(told[0], h[0]);
 
     h[1] = poll_now();
     h[2] = poll_now();
@@ -274,11 +275,11 @@ test_events_tell_of_cancelled_tasks(void **state)
     bridge_task_cancel(b, t[3]);
     assert_true(bridge_task_cancelled(b, h[1]));
 
-    assert_int_equal(bridge_events_take(b, handle, told, 1), 1);
-    assert_int_equal(bridge_events_take(b, handle, told + 1, 4), 1);
+    assert_int_equal(bridge_events_take(b, handle, told, 1, false), 1);
+    assert_int_equal(bridge_events_take(b, handle, told + 1, 4, false), 1);
     assert_int_equal(told[0], h[1]);
     assert_int_equal(told[1], h[2]);
-    assert_int_equal(bridge_events_take(b, handle, told, 4), 0);
+    assert_int_equal(bridge_events_take(b, handle, told, 4, false), 0);
 
     for (int i = 0; i < 3; i++) {
         assert_true(unit_answer(b, h[i], 0));
@@ -296,7 +297,7 @@ test_an_event_ends_a_poll(void **state)
 
     t = unit_push(b, q, 0);
     h = poll_now();
-    assert_int_equal(bridge_events_take(b, handle, &none, 1), 0);
+    assert_int_equal(bridge_events_take(b, handle, &none, 1, false), 0);
 
     bridge_task_cancel(b, t);
     assert_int_equal(bridge_poll(b, handle, &none, 1, 600000), 0);
@@ -314,7 +315,7 @@ test_events_nobody_takes_end_with_the_queue(void **state)
 
     t = unit_push(b, q, 0);
     h = poll_now();
-    assert_int_equal(bridge_events_take(b, handle, &h, 0), 0);
+    assert_int_equal(bridge_events_take(b, handle, &h, 0, false), 0);
     bridge_task_cancel(b, t);
     assert_true(unit_answer(b, h, 0));
 }

@@ -17,6 +17,7 @@
 
 #include "answer.h"
 #include "consumer.h"
+#include "end.h"
 #include "events.h"
 #include "handle.h"
 #include "log.h"

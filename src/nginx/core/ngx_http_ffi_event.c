@@ -7,6 +7,7 @@
 #include <poll.h>
 
 #include "abi.h"
+#include "end.h"
 #include "eventfd.h"
 #include "log.h"
 #include "ngx_http_ffi_event.h"
@@ -15,6 +16,9 @@
 
 
 static void ngx_http_ffi_notify_host(void *arg);
+static void ngx_http_ffi_take_answer(bridge_task_t *t);
+static void ngx_http_ffi_take_part(bridge_part_t *p);
+static void ngx_http_ffi_take_room(bridge_task_t *t);
 
 
 static ngx_connection_t   *ngx_http_ffi_conn;
@@ -139,11 +143,9 @@ ngx_http_ffi_event_lost(void)
 void
 ngx_http_ffi_event_drain(void)
 {
-    bridge_t               *b;
-    uint32_t                lost;
-    bridge_node_t          *n, *next;
-    bridge_task_t          *t;
-    ngx_http_ffi_caller_t  *caller;
+    bridge_t       *b;
+    uint32_t        lost;
+    bridge_node_t  *n, *next;
 
     b = bridge_host();
 
@@ -162,16 +164,16 @@ ngx_http_ffi_event_drain(void)
             ngx_http_ffi_threads_ended();
             break;
 
+        case BRIDGE_NODE_PART:
+            ngx_http_ffi_take_part((bridge_part_t *) n);
+            break;
+
+        case BRIDGE_NODE_ROOM:
+            ngx_http_ffi_take_room(bridge_stream_of_room(n));
+            break;
+
         default: /* BRIDGE_NODE_ANSWER */
-            t = (bridge_task_t *) n;
-            caller = t->data;
-
-            if (caller) {
-                caller->handler(t);
-
-            } else {
-                bridge_task_free(b, t, 0);
-            }
+            ngx_http_ffi_take_answer((bridge_task_t *) n);
         }
     }
 
@@ -179,6 +181,55 @@ ngx_http_ffi_event_drain(void)
 
     if (lost) {
         ngx_http_ffi_log_lost(lost);
+    }
+}
+
+
+static void
+ngx_http_ffi_take_answer(bridge_task_t *t)
+{
+    ngx_http_ffi_caller_t  *caller;
+
+    caller = t->data;
+
+    if (caller) {
+        caller->handler(t);
+
+    } else {
+        bridge_task_free(bridge_host(), t, 0);
+    }
+}
+
+
+static void
+ngx_http_ffi_take_part(bridge_part_t *p)
+{
+    bridge_task_t          *t;
+    ngx_http_ffi_caller_t  *caller;
+
+    /* its answer comes later, so it is there */
+
+    t = bridge_task_find(bridge_host(), p->task);
+    caller = t ? t->data : NULL;
+
+    if (caller && caller->part) {
+        caller->part(t, p);
+
+    } else {
+        bridge_part_free(bridge_host(), p, 0);
+    }
+}
+
+
+static void
+ngx_http_ffi_take_room(bridge_task_t *t)
+{
+    ngx_http_ffi_caller_t  *caller;
+
+    caller = t->data;
+
+    if (caller && caller->room) {
+        caller->room(t);
     }
 }
 

@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 
 #include "bridge.h"
+#include "stream.h"
 #include "task.h"
 
 #pragma GCC visibility push(hidden)
@@ -16,10 +17,14 @@
 
 /*
  * bridge_task_t.data points to one of these, first in its own struct, or is
- * NULL where nobody waits.  The handler owns the drained task.
+ * NULL where nobody waits.  handler owns the task, which has its answer, part
+ * the part, which is to be given back; room: the task may be written to.  The
+ * last two may be NULL.  None is called from within a bridge function.
  */
 typedef struct {
     void  (*handler)(bridge_task_t *t);
+    void  (*part)(bridge_task_t *t, bridge_part_t *p);
+    void  (*room)(bridge_task_t *t);
 } ngx_http_ffi_caller_t;
 
 

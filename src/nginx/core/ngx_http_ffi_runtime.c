@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 
 #include "abi.h"
+#include "end.h"
 #include "ngx_http_ffi_library.h"
 #include "ngx_http_ffi_runtime.h"
 

@@ -8,6 +8,7 @@
 #include <lua.h>
 
 #include "abi.h"
+#include "end.h"
 #include "ffi_lua.h"
 #include "ngx_ffi_lua_api.h"
 #include "ngx_ffi_lua_call.h"

@@ -8,7 +8,7 @@
 #include <lua.h>
 
 #include "abi.h"
-#include "events.h"
+#include "end.h"
 #include "ngx_ffi_lua_call.h"
 #include "ngx_ffi_lua_host.h"
 #include "ngx_ffi_lua_waiter.h"

@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "abi.h"
+#include "end.h"
 #include "resty_ffi.h"
 #include "ngx_ffi_lua_call.h"
 #include "ngx_ffi_lua_conf.h"

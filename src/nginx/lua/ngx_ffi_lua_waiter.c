@@ -6,7 +6,7 @@
 #include <ngx_http.h>
 
 #include "abi.h"
-#include "events.h"
+#include "end.h"
 #include "ngx_ffi_lua_conf.h"
 #include "ngx_ffi_lua_waiter.h"
 

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#include "end.h"
+#include "events.h"
+#include "stream.h"
+
+
+void
+bridge_task_cancel(bridge_t *b, bridge_task_t *t)
+{
+    if (bridge_task_mark_cancelled(t)) {
+        bridge_stream_wake(t);
+        bridge_events_push(b, t);
+    }
+}
+
+
+void
+bridge_task_free(bridge_t *b, bridge_task_t *t, bool delivered)
+{
+    if (t->release) {
+        t->release(t->release_arg, delivered);
+        t->release = NULL;
+    }
+
+    bridge_events_drop(b, t);
+    bridge_stream_clear(t);
+    bridge_task_recycle(b, t);
+}
