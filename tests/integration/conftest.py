@@ -22,6 +22,7 @@ LIBRARIES = [
     ("noinit", "noinit", []),
     ("probe", "probe", []),
     ("starts", "starts", []),
+    ("streams", "streams", []),
     ("symbol", "symbol_local", ["-DSYMBOL=symbol_local"]),
     ("symbol", "symbol_global", ["-DSYMBOL=symbol_global"]),
     ("version", "version1", ['-DVERSION="1"']),

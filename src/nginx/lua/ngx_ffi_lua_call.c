@@ -17,9 +17,11 @@
 #include "ngx_http_ffi_runtime.h"
 
 
-static int ngx_ffi_lua_push(lua_State *L, bridge_task_t *t);
+static int ngx_ffi_lua_give_up(lua_State *L, ngx_ffi_lua_waiter_t *w);
+static ngx_int_t ngx_ffi_lua_complete(ngx_ffi_lua_waiter_t *w);
+static int ngx_ffi_lua_push(lua_State *L, ngx_ffi_lua_waiter_t *w);
 static void ngx_ffi_lua_log_timeout(bridge_task_t *t);
-static void ngx_ffi_lua_log_large(bridge_task_t *t);
+static void ngx_ffi_lua_log_large(bridge_task_t *t, size_t len);
 static ngx_uint_t ngx_ffi_lua_is_late(bridge_task_t *t);
 static int64_t ngx_ffi_lua_now(void);
 
@@ -119,6 +121,8 @@ ngx_ffi_lua_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
     w->answered = 0;
     w->taking = 0;
     w->ended = NULL;
+    w->failed = NULL;
+    w->large = 0;
     t->data = w;
 
     ngx_queue_insert_tail(waiters, &w->queue);
@@ -157,27 +161,7 @@ ngx_ffi_lua_take(lua_State *L, uint64_t id)
     }
 
     if (!w->answered) {
-        lua_pushboolean(L, 0);
-
-        ngx_log_debug2(NGX_LOG_DEBUG_HTTP, w->request->connection->log, 0,
-                       "lua ffi: call %uL cancelled: %s", id,
-                       w->ended ? w->ended : "timeout");
-
-        if (w->ended) {
-            lua_pushstring(L, w->ended);
-
-        } else {
-            ngx_ffi_lua_log_timeout(t);
-            lua_pushliteral(L, "timeout");
-        }
-
-        bridge_task_cancel(bridge_host(), t);
-        t->data = NULL;
-
-        ngx_queue_remove(&w->queue);
-        ngx_ffi_lua_free_waiter(w);
-
-        return 2;
+        return ngx_ffi_lua_give_up(L, w);
     }
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, w->request->connection->log, 0,
@@ -201,17 +185,15 @@ ngx_ffi_lua_take(lua_State *L, uint64_t id)
         n = 2;
         delivered = 0;
 
-    } else if (t->rsp && t->rsp_len > w->max) {
-        ngx_ffi_lua_log_large(t);
-
+    } else if (ngx_ffi_lua_complete(w) != NGX_OK) {
         lua_pushboolean(L, 0);
-        lua_pushliteral(L, "response too large");
+        lua_pushstring(L, w->failed);
 
         n = 2;
         delivered = 0;
 
     } else {
-        n = ngx_ffi_lua_push(L, t);
+        n = ngx_ffi_lua_push(L, w);
         delivered = 1;
     }
 
@@ -223,10 +205,72 @@ ngx_ffi_lua_take(lua_State *L, uint64_t id)
 }
 
 
+/* no answer is there */
 static int
-ngx_ffi_lua_push(lua_State *L, bridge_task_t *t)
+ngx_ffi_lua_give_up(lua_State *L, ngx_ffi_lua_waiter_t *w)
 {
-    int  n;
+    const char     *why;
+    bridge_task_t  *t;
+
+    t = w->task;
+    why = w->failed ? w->failed : w->ended;
+
+    if (why == NULL) {
+        ngx_ffi_lua_log_timeout(t);
+        why = "timeout";
+
+    } else if (w->large) {
+        ngx_ffi_lua_log_large(t, w->large);
+    }
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, w->request->connection->log, 0,
+                   "lua ffi: call %uL cancelled: %s", bridge_task_id(t), why);
+
+    lua_pushboolean(L, 0);
+    lua_pushstring(L, why);
+
+    bridge_task_cancel(bridge_host(), t);
+    t->data = NULL;
+
+    ngx_queue_remove(&w->queue);
+    ngx_ffi_lua_free_waiter(w);
+
+    return 2;
+}
+
+
+/* what has come in parts and what the answer has itself; no text of errors */
+static ngx_int_t
+ngx_ffi_lua_complete(ngx_ffi_lua_waiter_t *w)
+{
+    bridge_task_t  *t;
+
+    t = w->task;
+
+    if (w->failed == NULL && t->rsp && t->rsp_len > w->max) {
+        w->failed = "response too large";
+        w->large = t->rsp_len;
+    }
+
+    if (w->failed == NULL && w->nparts && t->rc == 0 && t->rsp) {
+        (void) ngx_ffi_lua_gather(w, t->rsp, t->rsp_len);
+    }
+
+    if (w->large) {
+        ngx_ffi_lua_log_large(t, w->large);
+    }
+
+    return w->failed ? NGX_ERROR : NGX_OK;
+}
+
+
+static int
+ngx_ffi_lua_push(lua_State *L, ngx_ffi_lua_waiter_t *w)
+{
+    int             n;
+    bridge_task_t  *t;
+
+    t = w->task;
 
     lua_pushboolean(L, t->rc == 0);
 
@@ -239,7 +283,11 @@ ngx_ffi_lua_push(lua_State *L, bridge_task_t *t)
 
     /* may throw for want of memory: the sweep ends the task then */
 
-    if (t->rsp) {
+    if (t->rc == 0 && w->nparts) {
+        lua_pushlstring(L, (char *) w->parts, w->nparts);
+        n++;
+
+    } else if (t->rsp) {
         lua_pushlstring(L, t->rsp, t->rsp_len);
         n++;
     }
@@ -296,7 +344,7 @@ ngx_ffi_lua_log_timeout(bridge_task_t *t)
 
 
 static void
-ngx_ffi_lua_log_large(bridge_task_t *t)
+ngx_ffi_lua_log_large(bridge_task_t *t, size_t len)
 {
     ngx_str_t                name;
     ngx_http_ffi_runtime_t  *rt;
@@ -312,7 +360,7 @@ ngx_ffi_lua_log_large(bridge_task_t *t)
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "lua ffi: \"%V\" has answered with %uz bytes: too large "
                   "for max_response_bytes, %uz; the call has failed",
-                  &name, t->rsp_len, rt->load.max_response);
+                  &name, len, rt->load.max_response);
 }
 
 

@@ -21,6 +21,8 @@ typedef struct {
 
 
 static void ngx_ffi_lua_answered(bridge_task_t *t);
+static void ngx_ffi_lua_part(bridge_task_t *t, bridge_part_t *p);
+static void ngx_ffi_lua_free_parts(ngx_ffi_lua_waiter_t *w);
 static ngx_int_t ngx_ffi_lua_resume(ngx_ffi_lua_waiter_t *w);
 static void ngx_ffi_lua_request_cleanup(void *data);
 static void ngx_ffi_lua_sweep_later(ngx_ffi_lua_waiter_t *w);
@@ -80,6 +82,7 @@ ngx_ffi_lua_get_waiter(void)
     }
 
     w->caller.handler = ngx_ffi_lua_answered;
+    w->caller.part = ngx_ffi_lua_part;
 
     return w;
 }
@@ -88,6 +91,8 @@ ngx_ffi_lua_get_waiter(void)
 void
 ngx_ffi_lua_free_waiter(ngx_ffi_lua_waiter_t *w)
 {
+    ngx_ffi_lua_free_parts(w);
+
     /* a semaphore that was posted in vain would not wait the next time */
 
     if (ngx_http_lua_ffi_sema_count(w->sem) != 0
@@ -174,6 +179,86 @@ ngx_ffi_lua_answered(bridge_task_t *t)
 
     ngx_queue_remove(&w->queue);
     ngx_ffi_lua_sweep_later(w);
+}
+
+
+static void
+ngx_ffi_lua_part(bridge_task_t *t, bridge_part_t *p)
+{
+    ngx_int_t              rc;
+    ngx_ffi_lua_waiter_t  *w;
+
+    w = t->data;
+    rc = NGX_ERROR;
+
+    if (w->failed || w->ended) {
+        goto done;
+    }
+
+    if (!w->taking
+        && !w->posted
+        && ngx_http_lua_ffi_sema_count(w->sem) == 0)
+    {
+        /* killed */
+
+        bridge_task_cancel(bridge_host(), t);
+        goto done;
+    }
+
+    rc = ngx_ffi_lua_gather(w, p->bytes, p->len);
+
+    if (rc != NGX_OK) {
+        bridge_task_cancel(bridge_host(), t);
+        (void) ngx_ffi_lua_resume(w);
+    }
+
+done:
+
+    bridge_part_free(bridge_host(), p, rc == NGX_OK);
+}
+
+
+ngx_int_t
+ngx_ffi_lua_gather(ngx_ffi_lua_waiter_t *w, const char *bytes, size_t len)
+{
+    size_t   room;
+    u_char  *parts;
+
+    if (len > w->max - w->nparts) {
+        w->failed = "response too large";
+        w->large = w->nparts + len;
+        return NGX_ERROR;
+    }
+
+    if (len > w->room - w->nparts) {
+        room = ngx_max(w->nparts + len, ngx_min(w->room * 2, w->max));
+
+        parts = realloc(w->parts, room);
+        if (parts == NULL) {
+            w->failed = "no memory";
+            return NGX_ERROR;
+        }
+
+        w->parts = parts;
+        w->room = room;
+    }
+
+    ngx_memcpy(w->parts + w->nparts, bytes, len);
+    w->nparts += len;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_ffi_lua_free_parts(ngx_ffi_lua_waiter_t *w)
+{
+    if (w->parts) {
+        free(w->parts);
+        w->parts = NULL;
+        w->nparts = 0;
+        w->room = 0;
+    }
 }
 
 
@@ -465,6 +550,7 @@ ngx_ffi_lua_waiters_exit(void)
                 bridge_task_free(bridge_host(), t, 0);
             }
 
+            ngx_ffi_lua_free_parts(w);
             ngx_http_lua_ffi_sema_gc(w->sem);
             ngx_free(w);
         }

@@ -6,6 +6,9 @@
 /*
  * Who waits for a task: a semaphore, and the request it belongs to.
  *
+ * Parts of an answer are copied here and given back as they come, so that the
+ * runtime goes on.
+ *
  * A coroutine can vanish without anybody telling us (the semaphore owns its
  * cleanup slot).  So a waiter whose coroutine was resumed but did not take
  * its answer, and one whose request has ended, are swept after the posted
@@ -34,10 +37,15 @@ typedef struct {
     ngx_http_request_t    *request;
     bridge_task_t         *task;
     size_t                 max;       /* bytes of its answer */
+    u_char                *parts;     /* that have come; malloc'ed */
+    size_t                 nparts;    /* their bytes */
+    size_t                 room;
+    size_t                 large;     /* bytes, which were too many */
     unsigned               posted:1;  /* to the semaphore */
     unsigned               answered:1;
     unsigned               taking:1;
     const char            *ended;     /* before its time: why */
+    const char            *failed;    /* for its parts: why */
 } ngx_ffi_lua_waiter_t;
 
 
@@ -49,6 +57,13 @@ ngx_ffi_lua_waiter_t *ngx_ffi_lua_get_waiter(void);
  * which no coroutine waits.
  */
 void ngx_ffi_lua_free_waiter(ngx_ffi_lua_waiter_t *w);
+
+/*
+ * Adds bytes of the answer to what w has; NGX_ERROR where that is more than
+ * it may be, or memory ran out: w->failed says which.
+ */
+ngx_int_t ngx_ffi_lua_gather(ngx_ffi_lua_waiter_t *w, const char *bytes,
+    size_t len);
 
 /*
  * Whether the coroutine of w, which runs, still stands in its semaphore's
