@@ -27,105 +27,26 @@ static int64_t ngx_ffi_lua_now(void);
 
 
 ngx_int_t
-ngx_ffi_lua_can_wait(lua_State *L, ngx_http_request_t *r, u_char *err,
-    size_t *errlen)
+ngx_ffi_lua_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
+    ngx_msec_t ms, size_t max, u_char *err, size_t *errlen)
 {
-    ngx_int_t              rc;
     ngx_ffi_lua_waiter_t  *w;
 
-    w = ngx_ffi_lua_get_waiter();
+    w = ngx_ffi_lua_waiter_new(r, t, max);
     if (w == NULL) {
         *errlen = ngx_snprintf(err, *errlen, "no memory") - err;
         return NGX_ERROR;
     }
 
-    /* an empty semaphore that is not waited for: just the phase's check */
-
-    rc = ngx_http_lua_ffi_sema_wait(r, w->sem, 0, err, errlen);
-
-    ngx_ffi_lua_free_waiter(w);
-
-    if (rc == NGX_ERROR) {
-        return NGX_DECLINED;
-    }
-
-    if (!lua_isyieldable(L)) {
-        *errlen = ngx_snprintf(err, *errlen,
-                               "cannot yield here: inside require, a "
-                               "metamethod, a comparison function or "
-                               "another C function")
-                  - err;
-        return NGX_DECLINED;
-    }
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_ffi_lua_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
-    ngx_msec_t ms, size_t max, u_char *err, size_t *errlen)
-{
-    ngx_int_t              rc;
-    ngx_queue_t           *waiters;
-    ngx_ffi_lua_waiter_t  *w;
-
-    if (ngx_ffi_lua_waits_ended(r, ms)) {
-        *errlen = ngx_snprintf(err, *errlen, "shutting down") - err;
+    w->sema = ngx_ffi_lua_sema_wait(L, r, ms, err, errlen);
+    if (w->sema == NULL) {
+        ngx_ffi_lua_waiter_free(w);
         return NGX_ERROR;
     }
 
-    if (!lua_isyieldable(L)) {
-        return ngx_ffi_lua_can_wait(L, r, err, errlen);
-    }
-
-    w = ngx_ffi_lua_get_waiter();
-    waiters = ngx_ffi_lua_request_waiters(r);
-
-    if (w == NULL || waiters == NULL) {
-        if (w) {
-            ngx_ffi_lua_free_waiter(w);
-        }
-
-        *errlen = ngx_snprintf(err, *errlen, "no memory") - err;
-        return NGX_ERROR;
-    }
-
-    /* a timer also where there is no deadline: it is what keeps a worker
-     * that quits from leaving before the answer */
-
-    if (ms == 0 || ms > NGX_MAX_INT32_VALUE) {
-        ms = NGX_MAX_INT32_VALUE;
-    }
-
-    if (ms < NGX_MAX_INT32_VALUE) {
+    if (w->sema->bounded) {
         t->deadline = ngx_ffi_lua_now() + (int64_t) ms;
     }
-
-    rc = ngx_http_lua_ffi_sema_wait(r, w->sem, (int) ms, err, errlen);
-
-    if (rc != NGX_AGAIN) {
-        if (rc != NGX_ERROR) {
-            *errlen = ngx_snprintf(err, *errlen, "semaphore is not empty")
-                      - err;
-        }
-
-        ngx_ffi_lua_free_waiter(w);
-        return NGX_ERROR;
-    }
-
-    w->request = r;
-    w->task = t;
-    w->max = max;
-    w->posted = 0;
-    w->answered = 0;
-    w->taking = 0;
-    w->ended = NULL;
-    w->failed = NULL;
-    w->large = 0;
-    t->data = w;
-
-    ngx_queue_insert_tail(waiters, &w->queue);
 
     return NGX_OK;
 }
@@ -148,7 +69,7 @@ ngx_ffi_lua_take(lua_State *L, uint64_t id)
         return 2;
     }
 
-    if (ngx_ffi_lua_waits(w)) {
+    if (ngx_ffi_lua_sema_waits(w->sema)) {
         return 0;
     }
 
@@ -197,8 +118,7 @@ ngx_ffi_lua_take(lua_State *L, uint64_t id)
         delivered = 1;
     }
 
-    ngx_queue_remove(&w->queue);
-    ngx_ffi_lua_free_waiter(w);
+    ngx_ffi_lua_waiter_free(w);
     bridge_task_free(bridge_host(), t, delivered);
 
     return n;
@@ -213,7 +133,7 @@ ngx_ffi_lua_give_up(lua_State *L, ngx_ffi_lua_waiter_t *w)
     bridge_task_t  *t;
 
     t = w->task;
-    why = w->failed ? w->failed : w->ended;
+    why = w->failed ? w->failed : w->sema->ended;
 
     if (why == NULL) {
         ngx_ffi_lua_log_timeout(t);
@@ -230,10 +150,7 @@ ngx_ffi_lua_give_up(lua_State *L, ngx_ffi_lua_waiter_t *w)
     lua_pushstring(L, why);
 
     bridge_task_cancel(bridge_host(), t);
-    t->data = NULL;
-
-    ngx_queue_remove(&w->queue);
-    ngx_ffi_lua_free_waiter(w);
+    ngx_ffi_lua_waiter_free(w);
 
     return 2;
 }

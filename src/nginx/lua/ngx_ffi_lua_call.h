@@ -35,13 +35,6 @@ ngx_int_t ngx_ffi_lua_wait(lua_State *L, ngx_http_request_t *r,
  */
 int ngx_ffi_lua_take(lua_State *L, uint64_t id);
 
-/*
- * Whether r's coroutine L could wait here: NGX_OK; else the reason, and
- * NGX_DECLINED, or NGX_ERROR where memory ran out.
- */
-ngx_int_t ngx_ffi_lua_can_wait(lua_State *L, ngx_http_request_t *r,
-    u_char *err, size_t *errlen);
-
 #pragma GCC visibility pop
 
 

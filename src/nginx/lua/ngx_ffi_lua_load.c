@@ -15,6 +15,7 @@
 #include "ngx_ffi_lua_conf.h"
 #include "ngx_ffi_lua_host.h"
 #include "ngx_ffi_lua_load.h"
+#include "ngx_ffi_lua_sema.h"
 #include "ngx_http_ffi_load.h"
 
 

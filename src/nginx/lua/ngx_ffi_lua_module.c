@@ -6,6 +6,7 @@
 
 #include "ngx_ffi_lua_api.h"
 #include "ngx_ffi_lua_conf.h"
+#include "ngx_ffi_lua_sema.h"
 #include "ngx_ffi_lua_waiter.h"
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_process.h"
@@ -148,5 +149,6 @@ ngx_ffi_lua_exit_process(ngx_cycle_t *cycle)
 
     if (ngx_http_ffi_event_ready()) {
         ngx_ffi_lua_waiters_exit();
+        ngx_ffi_lua_semas_exit();
     }
 }

@@ -7,150 +7,63 @@
 
 #include "abi.h"
 #include "end.h"
-#include "ngx_ffi_lua_conf.h"
 #include "ngx_ffi_lua_waiter.h"
-
-
-#define NGX_FFI_LUA_MAX_FREE  4096
-
-
-/* one cleanup a request, not one a call */
-typedef struct {
-    ngx_queue_t                 waiters;
-} ngx_ffi_lua_ctx_t;
 
 
 static void ngx_ffi_lua_answered(bridge_task_t *t);
 static void ngx_ffi_lua_part(bridge_task_t *t, bridge_part_t *p);
-static void ngx_ffi_lua_free_parts(ngx_ffi_lua_waiter_t *w);
-static ngx_int_t ngx_ffi_lua_resume(ngx_ffi_lua_waiter_t *w);
-static void ngx_ffi_lua_request_cleanup(void *data);
+static void ngx_ffi_lua_waiter_end(ngx_ffi_lua_owned_t *o);
 static void ngx_ffi_lua_sweep_later(ngx_ffi_lua_waiter_t *w);
-static void ngx_ffi_lua_post_sweep(void);
 static void ngx_ffi_lua_sweep(ngx_event_t *ev);
-static void ngx_ffi_lua_destroy_waiters(ngx_queue_t *waiters);
-static void ngx_ffi_lua_set_end(ngx_event_t *ev,
-    ngx_event_handler_pt handler, ngx_msec_t ms);
-static void ngx_ffi_lua_end_waits(ngx_event_t *ev);
-static void ngx_ffi_lua_abort_waits(ngx_event_t *ev);
-static void ngx_ffi_lua_end_wait(ngx_ffi_lua_waiter_t *w,
-    const char *why);
-static ngx_uint_t ngx_ffi_lua_has_no_client(ngx_http_request_t *r);
 static ngx_ffi_lua_waiter_t *ngx_ffi_lua_waiter_at(uint32_t slot);
 
 
-static ngx_queue_t   ngx_ffi_lua_free_waiters;
-static ngx_uint_t    ngx_ffi_lua_nfree;
 static ngx_queue_t   ngx_ffi_lua_swept;
-static ngx_queue_t   ngx_ffi_lua_spent;
 static ngx_event_t   ngx_ffi_lua_sweep_event;
-static ngx_event_t   ngx_ffi_lua_end_event;
-static ngx_event_t   ngx_ffi_lua_abort_event;
-static ngx_uint_t    ngx_ffi_lua_ended;
-static ngx_uint_t    ngx_ffi_lua_aborted;
-
-static ngx_connection_t  ngx_ffi_lua_no_conn;
 
 
 ngx_ffi_lua_waiter_t *
-ngx_ffi_lua_get_waiter(void)
+ngx_ffi_lua_waiter_new(ngx_http_request_t *r, bridge_task_t *t, size_t max)
 {
-    char                  *errmsg;
-    ngx_queue_t           *q;
     ngx_ffi_lua_waiter_t  *w;
-
-    if (ngx_ffi_lua_free_waiters.next == NULL) {
-        ngx_queue_init(&ngx_ffi_lua_free_waiters);
-    }
-
-    if (!ngx_queue_empty(&ngx_ffi_lua_free_waiters)) {
-        q = ngx_queue_head(&ngx_ffi_lua_free_waiters);
-        ngx_queue_remove(q);
-        ngx_ffi_lua_nfree--;
-
-        return ngx_queue_data(q, ngx_ffi_lua_waiter_t, queue);
-    }
 
     w = ngx_calloc(sizeof(ngx_ffi_lua_waiter_t), ngx_cycle->log);
     if (w == NULL) {
         return NULL;
     }
 
-    if (ngx_http_lua_ffi_sema_new(&w->sem, 0, &errmsg) != NGX_OK) {
+    w->owned.end = ngx_ffi_lua_waiter_end;
+
+    if (ngx_ffi_lua_own(r, &w->owned) != NGX_OK) {
         ngx_free(w);
         return NULL;
     }
 
     w->caller.handler = ngx_ffi_lua_answered;
     w->caller.part = ngx_ffi_lua_part;
+    w->request = r;
+    w->task = t;
+    w->max = max;
+
+    t->data = w;
 
     return w;
 }
 
 
 void
-ngx_ffi_lua_free_waiter(ngx_ffi_lua_waiter_t *w)
+ngx_ffi_lua_waiter_free(ngx_ffi_lua_waiter_t *w)
 {
-    ngx_ffi_lua_free_parts(w);
+    w->task->data = NULL;
 
-    /* a semaphore that was posted in vain would not wait the next time */
+    ngx_queue_remove(&w->owned.queue);
 
-    if (ngx_http_lua_ffi_sema_count(w->sem) != 0
-        || ngx_ffi_lua_nfree == NGX_FFI_LUA_MAX_FREE)
-    {
-        /* the semaphore's handler, which may be running, looks at it again */
-
-        ngx_ffi_lua_post_sweep();
-        ngx_queue_insert_tail(&ngx_ffi_lua_spent, &w->queue);
-        return;
+    if (w->sema) {
+        ngx_ffi_lua_sema_put(w->sema);
     }
 
-    ngx_queue_insert_head(&ngx_ffi_lua_free_waiters, &w->queue);
-    ngx_ffi_lua_nfree++;
-}
-
-
-/*
- * Has the coroutine of w resumed in a posted event, once; NGX_DECLINED where
- * none waits any more.
- */
-static ngx_int_t
-ngx_ffi_lua_resume(ngx_ffi_lua_waiter_t *w)
-{
-    if (w->posted) {
-        return NGX_OK;
-    }
-
-    if (ngx_http_lua_ffi_sema_count(w->sem) == 0) {
-        return NGX_DECLINED;
-    }
-
-    /*
-     * The semaphore's handler takes one of the two when it resumes the
-     * coroutine; the other one can be taken only after that.
-     */
-
-    w->posted = 1;
-    ngx_http_lua_ffi_sema_post(w->sem, 2);
-
-    return NGX_OK;
-}
-
-
-ngx_uint_t
-ngx_ffi_lua_waits(ngx_ffi_lua_waiter_t *w)
-{
-    u_char  err[64];
-    size_t  len;
-
-    if (!w->posted) {
-        return ngx_http_lua_ffi_sema_count(w->sem) < 0;
-    }
-
-    len = sizeof(err);
-
-    return ngx_http_lua_ffi_sema_wait(w->request, w->sem, 0, err, &len)
-           == NGX_DECLINED;
+    free(w->parts);
+    ngx_free(w);
 }
 
 
@@ -167,17 +80,16 @@ ngx_ffi_lua_answered(bridge_task_t *t)
                    "lua ffi: call %uL answered: status %d, %uz bytes",
                    bridge_task_id(t), t->rc, t->rsp_len);
 
-    if (!w->taking && ngx_ffi_lua_resume(w) != NGX_OK) {
+    if (!w->taking && ngx_ffi_lua_sema_resume(w->sema) != NGX_OK) {
 
         /* killed */
 
-        ngx_queue_remove(&w->queue);
-        ngx_ffi_lua_free_waiter(w);
+        ngx_ffi_lua_waiter_free(w);
         bridge_task_free(bridge_host(), t, 0);
         return;
     }
 
-    ngx_queue_remove(&w->queue);
+    ngx_queue_remove(&w->owned.queue);
     ngx_ffi_lua_sweep_later(w);
 }
 
@@ -191,14 +103,12 @@ ngx_ffi_lua_part(bridge_task_t *t, bridge_part_t *p)
     w = t->data;
     rc = NGX_ERROR;
 
-    if (w->failed || w->ended) {
+    if (w->failed) {
         goto done;
     }
 
-    if (!w->taking
-        && !w->posted
-        && ngx_http_lua_ffi_sema_count(w->sem) == 0)
-    {
+    if (!w->taking && ngx_ffi_lua_sema_left(w->sema)) {
+
         /* killed */
 
         bridge_task_cancel(bridge_host(), t);
@@ -209,7 +119,7 @@ ngx_ffi_lua_part(bridge_task_t *t, bridge_part_t *p)
 
     if (rc != NGX_OK) {
         bridge_task_cancel(bridge_host(), t);
-        (void) ngx_ffi_lua_resume(w);
+        (void) ngx_ffi_lua_sema_resume(w->sema);
     }
 
 done:
@@ -251,114 +161,46 @@ ngx_ffi_lua_gather(ngx_ffi_lua_waiter_t *w, const char *bytes, size_t len)
 
 
 static void
-ngx_ffi_lua_free_parts(ngx_ffi_lua_waiter_t *w)
+ngx_ffi_lua_waiter_end(ngx_ffi_lua_owned_t *o)
 {
-    if (w->parts) {
-        free(w->parts);
-        w->parts = NULL;
-        w->nparts = 0;
-        w->room = 0;
-    }
-}
-
-
-ngx_queue_t *
-ngx_ffi_lua_request_waiters(ngx_http_request_t *r)
-{
-    ngx_http_cleanup_t  *cln;
-    ngx_ffi_lua_ctx_t   *ctx;
-
-    r = r->main;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_lua_ffi_module);
-    if (ctx) {
-        return &ctx->waiters;
-    }
-
-    /* an internal redirect has cleared the context, or there was none */
-
-    for (cln = r->cleanup; cln; cln = cln->next) {
-        if (cln->handler == ngx_ffi_lua_request_cleanup) {
-            ctx = cln->data;
-            break;
-        }
-    }
-
-    if (ctx == NULL) {
-        cln = ngx_http_cleanup_add(r, sizeof(ngx_ffi_lua_ctx_t));
-        if (cln == NULL) {
-            return NULL;
-        }
-
-        cln->handler = ngx_ffi_lua_request_cleanup;
-
-        ctx = cln->data;
-        ngx_queue_init(&ctx->waiters);
-    }
-
-    ngx_http_set_ctx(r, ctx, ngx_http_lua_ffi_module);
-
-    return &ctx->waiters;
-}
-
-
-static void
-ngx_ffi_lua_request_cleanup(void *data)
-{
-    ngx_queue_t           *q;
-    ngx_ffi_lua_ctx_t     *ctx;
     ngx_ffi_lua_waiter_t  *w;
 
-    ctx = data;
+    w = ngx_queue_data(o, ngx_ffi_lua_waiter_t, owned);
 
-    while (!ngx_queue_empty(&ctx->waiters)) {
-        q = ngx_queue_head(&ctx->waiters);
-        ngx_queue_remove(q);
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, w->request->connection->log, 0,
+                   "lua ffi: call %uL cancelled: its request ends",
+                   bridge_task_id(w->task));
 
-        w = ngx_queue_data(q, ngx_ffi_lua_waiter_t, queue);
+    bridge_task_cancel(bridge_host(), w->task);
 
-        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, w->request->connection->log, 0,
-                       "lua ffi: call %uL cancelled: its request ends",
-                       bridge_task_id(w->task));
-
-        bridge_task_cancel(bridge_host(), w->task);
-
-        /* the lua module's own cleanup comes next and needs the semaphore */
-
-        ngx_ffi_lua_sweep_later(w);
-    }
+    ngx_ffi_lua_sweep_later(w);
 }
 
 
 /*
  * Sweeps w, which is in no queue, behind the semaphores posted so far,
- * unless it is taken out of its queue and given back before.
+ * unless it is freed before.
  */
 static void
 ngx_ffi_lua_sweep_later(ngx_ffi_lua_waiter_t *w)
 {
-    ngx_ffi_lua_post_sweep();
-    ngx_queue_insert_tail(&ngx_ffi_lua_swept, &w->queue);
-}
+    ngx_event_t  *ev;
 
+    ev = &ngx_ffi_lua_sweep_event;
 
-static void
-ngx_ffi_lua_post_sweep(void)
-{
     if (ngx_ffi_lua_swept.next == NULL) {
         ngx_queue_init(&ngx_ffi_lua_swept);
-        ngx_queue_init(&ngx_ffi_lua_spent);
-        ngx_ffi_lua_sweep_event.handler = ngx_ffi_lua_sweep;
-        ngx_ffi_lua_sweep_event.log = ngx_cycle->log;
+        ev->handler = ngx_ffi_lua_sweep;
+        ev->log = ngx_cycle->log;
     }
 
-    /* behind all semaphores that have been posted so far */
+    ngx_queue_insert_tail(&ngx_ffi_lua_swept, &w->owned.queue);
 
-    if (ngx_ffi_lua_sweep_event.posted) {
-        ngx_delete_posted_event((&ngx_ffi_lua_sweep_event));
+    if (ev->posted) {
+        ngx_delete_posted_event(ev);
     }
 
-    ngx_post_event((&ngx_ffi_lua_sweep_event), &ngx_posted_events);
+    ngx_post_event(ev, &ngx_posted_events);
 }
 
 
@@ -367,152 +209,49 @@ ngx_ffi_lua_sweep(ngx_event_t *ev)
 {
     ngx_queue_t           *q;
     bridge_task_t         *t;
-    ngx_ffi_lua_waiter_t  *w;
-
-    while (!ngx_queue_empty(&ngx_ffi_lua_swept)) {
-        q = ngx_queue_head(&ngx_ffi_lua_swept);
-        ngx_queue_remove(q);
-
-        w = ngx_queue_data(q, ngx_ffi_lua_waiter_t, queue);
-        t = w->task;
-
-        t->data = NULL;
-
-        if (w->answered) {
-            bridge_task_free(bridge_host(), t, 0);
-        }
-
-        ngx_ffi_lua_free_waiter(w);
-    }
-
-    ngx_ffi_lua_destroy_waiters(&ngx_ffi_lua_spent);
-
-    if (ev->posted) {
-        ngx_delete_posted_event(ev);
-    }
-}
-
-
-static void
-ngx_ffi_lua_destroy_waiters(ngx_queue_t *waiters)
-{
-    ngx_queue_t           *q;
-    ngx_ffi_lua_waiter_t  *w;
-
-    while (!ngx_queue_empty(waiters)) {
-        q = ngx_queue_head(waiters);
-        ngx_queue_remove(q);
-
-        w = ngx_queue_data(q, ngx_ffi_lua_waiter_t, queue);
-
-        ngx_http_lua_ffi_sema_gc(w->sem);
-        ngx_free(w);
-    }
-}
-
-
-void
-ngx_ffi_lua_end_waits_after(ngx_msec_t ms)
-{
-    ngx_ffi_lua_set_end(&ngx_ffi_lua_end_event,
-                            ngx_ffi_lua_end_waits, ms);
-}
-
-
-void
-ngx_ffi_lua_abort_waits_after(ngx_msec_t ms)
-{
-    ngx_ffi_lua_set_end(&ngx_ffi_lua_abort_event,
-                            ngx_ffi_lua_abort_waits, ms);
-}
-
-
-static void
-ngx_ffi_lua_set_end(ngx_event_t *ev, ngx_event_handler_pt handler,
-    ngx_msec_t ms)
-{
-    if (ev->timer_set) {
-        return;
-    }
-
-    /* debug messages of timers look into a connection */
-    ngx_ffi_lua_no_conn.fd = (ngx_socket_t) -1;
-
-    ev->handler = handler;
-    ev->data = &ngx_ffi_lua_no_conn;
-    ev->log = ngx_cycle->log;
-    ev->cancelable = 1;
-
-    ngx_add_timer(ev, ms);
-}
-
-
-static void
-ngx_ffi_lua_end_waits(ngx_event_t *ev)
-{
-    uint32_t               slot;
+    ngx_uint_t             answered;
     ngx_ffi_lua_waiter_t  *w;
 
     (void) ev;
 
-    ngx_ffi_lua_ended = 1;
+    while (!ngx_queue_empty(&ngx_ffi_lua_swept)) {
+        q = ngx_queue_head(&ngx_ffi_lua_swept);
+
+        w = ngx_queue_data(q, ngx_ffi_lua_waiter_t, owned.queue);
+        t = w->task;
+        answered = w->answered;
+
+        ngx_ffi_lua_waiter_free(w);
+
+        if (answered) {
+            bridge_task_free(bridge_host(), t, 0);
+        }
+    }
+}
+
+
+void
+ngx_ffi_lua_waiters_exit(void)
+{
+    uint32_t               slot;
+    bridge_task_t         *t;
+    ngx_uint_t             answered;
+    ngx_ffi_lua_waiter_t  *w;
 
     for (slot = 0; slot < bridge_host()->ntasks; slot++) {
         w = ngx_ffi_lua_waiter_at(slot);
 
         if (w) {
-            ngx_ffi_lua_end_wait(w, "shutting down");
+            t = w->task;
+            answered = w->answered;
+
+            ngx_ffi_lua_waiter_free(w);
+
+            if (answered) {
+                bridge_task_free(bridge_host(), t, 0);
+            }
         }
     }
-}
-
-
-static void
-ngx_ffi_lua_abort_waits(ngx_event_t *ev)
-{
-    uint32_t               slot;
-    ngx_ffi_lua_waiter_t  *w;
-
-    (void) ev;
-
-    ngx_ffi_lua_aborted = 1;
-
-    for (slot = 0; slot < bridge_host()->ntasks; slot++) {
-        w = ngx_ffi_lua_waiter_at(slot);
-
-        if (w && w->task->deadline == 0
-            && ngx_ffi_lua_has_no_client(w->request))
-        {
-            ngx_ffi_lua_end_wait(w, "aborted");
-        }
-    }
-}
-
-
-static void
-ngx_ffi_lua_end_wait(ngx_ffi_lua_waiter_t *w, const char *why)
-{
-    if (!w->answered && ngx_ffi_lua_resume(w) == NGX_OK) {
-        w->ended = why;
-    }
-}
-
-
-ngx_uint_t
-ngx_ffi_lua_waits_ended(ngx_http_request_t *r, ngx_msec_t ms)
-{
-    return ngx_ffi_lua_ended
-           || (ngx_ffi_lua_aborted
-               && ms == 0
-               && ngx_ffi_lua_has_no_client(r));
-}
-
-
-/* the lua module makes a request for each timer, on no socket */
-static ngx_uint_t
-ngx_ffi_lua_has_no_client(ngx_http_request_t *r)
-{
-    return r->connection->fd == (ngx_socket_t) -1;
 }
 
 
@@ -529,39 +268,4 @@ ngx_ffi_lua_waiter_at(uint32_t slot)
     }
 
     return (ngx_ffi_lua_waiter_t *) caller;
-}
-
-
-void
-ngx_ffi_lua_waiters_exit(void)
-{
-    uint32_t               slot;
-    bridge_task_t         *t;
-    ngx_ffi_lua_waiter_t  *w;
-
-    for (slot = 0; slot < bridge_host()->ntasks; slot++) {
-        w = ngx_ffi_lua_waiter_at(slot);
-
-        if (w) {
-            t = w->task;
-            t->data = NULL;
-
-            if (w->answered) {
-                bridge_task_free(bridge_host(), t, 0);
-            }
-
-            ngx_ffi_lua_free_parts(w);
-            ngx_http_lua_ffi_sema_gc(w->sem);
-            ngx_free(w);
-        }
-    }
-
-    if (ngx_ffi_lua_free_waiters.next) {
-        ngx_ffi_lua_destroy_waiters(&ngx_ffi_lua_free_waiters);
-        ngx_ffi_lua_nfree = 0;
-    }
-
-    if (ngx_ffi_lua_swept.next) {
-        ngx_ffi_lua_destroy_waiters(&ngx_ffi_lua_spent);
-    }
 }

@@ -4,19 +4,13 @@
 #define _NGX_FFI_LUA_WAITER_H_INCLUDED_
 
 /*
- * Who waits for a task: a semaphore, and the request it belongs to.
+ * Who waits for the whole answer of a task, and the request it belongs to.
  *
  * Parts of an answer are copied here and given back as they come, so that the
  * runtime goes on.
  *
- * A coroutine can vanish without anybody telling us (the semaphore owns its
- * cleanup slot).  So a waiter whose coroutine was resumed but did not take
- * its answer, and one whose request has ended, are swept after the posted
- * events of that turn.
- *
- * A coroutine can also be resumed by something else than its semaphore: by a
- * light thread that it once waited for beside another one.  It still stands
- * in the semaphore's queue then, and must yield again.
+ * A waiter whose coroutine was resumed but did not take its answer, and one
+ * whose request has ended, are swept after the posted events of that turn.
  */
 
 #include <ngx_config.h>
@@ -24,7 +18,8 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ffi_event.h"
-#include "ngx_ffi_lua_host.h"
+#include "ngx_ffi_lua_request.h"
+#include "ngx_ffi_lua_sema.h"
 #include "task.h"
 
 #pragma GCC visibility push(hidden)
@@ -32,8 +27,8 @@
 
 typedef struct {
     ngx_http_ffi_caller_t  caller;    /* first: bridge_task_t.data */
-    ngx_queue_t            queue;     /* of the request, or swept */
-    ngx_http_lua_sema_t   *sem;
+    ngx_ffi_lua_owned_t    owned;     /* by the request; or swept */
+    ngx_ffi_lua_sema_t    *sema;
     ngx_http_request_t    *request;
     bridge_task_t         *task;
     size_t                 max;       /* bytes of its answer */
@@ -41,22 +36,21 @@ typedef struct {
     size_t                 nparts;    /* their bytes */
     size_t                 room;
     size_t                 large;     /* bytes, which were too many */
-    unsigned               posted:1;  /* to the semaphore */
+    const char            *failed;    /* for its parts: why */
     unsigned               answered:1;
     unsigned               taking:1;
-    const char            *ended;     /* before its time: why */
-    const char            *failed;    /* for its parts: why */
 } ngx_ffi_lua_waiter_t;
 
 
-/* A waiter with an empty semaphore; NULL where memory ran out. */
-ngx_ffi_lua_waiter_t *ngx_ffi_lua_get_waiter(void);
-
 /*
- * Gives back one that is in no queue, that no task points to and through
- * which no coroutine waits.
+ * A waiter of r for t, for an answer of at most max bytes, whose sema is to
+ * be set; NULL where memory ran out.
  */
-void ngx_ffi_lua_free_waiter(ngx_ffi_lua_waiter_t *w);
+ngx_ffi_lua_waiter_t *ngx_ffi_lua_waiter_new(ngx_http_request_t *r,
+    bridge_task_t *t, size_t max);
+
+/* Ends w, which lets go of its task; gives back its semaphore, if any. */
+void ngx_ffi_lua_waiter_free(ngx_ffi_lua_waiter_t *w);
 
 /*
  * Adds bytes of the answer to what w has; NGX_ERROR where that is more than
@@ -66,33 +60,8 @@ ngx_int_t ngx_ffi_lua_gather(ngx_ffi_lua_waiter_t *w, const char *bytes,
     size_t len);
 
 /*
- * Whether the coroutine of w, which runs, still stands in its semaphore's
- * queue, and would be resumed by it wherever it goes.
- */
-ngx_uint_t ngx_ffi_lua_waits(ngx_ffi_lua_waiter_t *w);
-
-/*
- * The waiters of a request and its subrequests, to insert into: when the
- * request ends, they are swept.  NULL where memory ran out.
- */
-ngx_queue_t *ngx_ffi_lua_request_waiters(ngx_http_request_t *r);
-
-/*
- * Worker that quits: after ms milliseconds resumes who waits still, and lets
- * nobody wait any more.
- */
-void ngx_ffi_lua_end_waits_after(ngx_msec_t ms);
-
-/* The same for who has neither a deadline nor a client, as in a timer. */
-void ngx_ffi_lua_abort_waits_after(ngx_msec_t ms);
-
-/* Whether nobody may wait any more as r would, ms milliseconds (0: for ever) */
-ngx_uint_t ngx_ffi_lua_waits_ended(ngx_http_request_t *r, ngx_msec_t ms);
-
-/*
- * In exit_process: nobody is resumed any more.  Cancels all answers, those
- * that come later included, and gives back all semaphores, which the lua
- * module insists on.
+ * In exit_process: cancels all answers, those that come later included.
+ * Before ngx_ffi_lua_semas_exit.
  */
 void ngx_ffi_lua_waiters_exit(void);
 
