@@ -153,7 +153,8 @@ RESTY_FFI_API int resty_ffi_cancelled(void *tsk);
  * task is still to be answered.  From the first call on, polls return 0 when
  * there are new ones, and the eventfd is readable; after the unload none come.
  * own: 1: only tasks that the calling thread has taken, as runtimes want
- * whose threads each look after their own calls; 0: all.
+ * whose threads each look after their own calls in polls that block: the
+ * eventfd tells of none then; 0: all.  A runtime always says the same.
  */
 RESTY_FFI_API int resty_ffi_poll_events(void *tq, void **tasks, int max,
     int own);
@@ -235,7 +236,7 @@ RESTY_FFI_API int resty_ffi_exiting(void);
  * sent.  One of no bytes is released at once, and nothing arrives.
  * Returns 0, or an error number; nothing is taken then, nor released:
  *   EAGAIN  so many bytes are not released yet that the caller wants no more
- *           (64 KiB, as nginx.conf says; each part counts for some 100 bytes
+ *           (64 KiB, as nginx.conf says; each part counts for some 70 bytes
  *           more than it has).  Below a quarter of that one event comes.
  *   EPIPE   nobody waits for the answer any more, or tsk is no task.
  *   ENOMEM  memory ran out.

@@ -151,65 +151,52 @@ bridge_task_cancelled(bridge_t *b, uint64_t handle)
 
 /*
  * Makes the calling thread the one that answers; NULL where the task does
- * not wait for an answer (any more).  *locked: whether its stream is in use,
- * and locked: no part is sent behind the answer.
+ * not wait for an answer (any more).  Who sends a part has the lock of its
+ * stream until the part is up, so none comes behind the answer.
  */
 static bridge_task_t *
-claim(bridge_t *b, uint64_t handle, bool *locked)
+claim(bridge_t *b, uint64_t handle)
 {
+    bool            locked, claimed;
     uint64_t        state;
     bridge_task_t  *t;
-
-    *locked = false;
 
     t = polled_task(b, handle, &state);
     if (t == NULL) {
         return NULL;
     }
 
+    locked = false;
+    claimed = false;
+
     do {
-        if ((state & BRIDGE_TASK_STREAM) && !*locked) {
+        if ((state & BRIDGE_TASK_STREAM) && !locked) {
             pthread_mutex_lock(&t->stream.lock);
-            *locked = true;
+            locked = true;
             state = atomic_load_explicit(&t->state, memory_order_acquire);
         }
 
         if (bridge_task_gen(state) != bridge_handle_gen(handle)
             || bridge_task_phase(state) != BRIDGE_TASK_POLLED)
         {
-            if (*locked) {
-                pthread_mutex_unlock(&t->stream.lock);
-            }
-
-            return NULL;
+            break;
         }
 
-    } while (!atomic_compare_exchange_weak_explicit(&t->state, &state,
-                                 state | BRIDGE_TASK_ANSWERED,
-                                 memory_order_acq_rel, memory_order_acquire));
+        claimed = atomic_compare_exchange_weak_explicit(&t->state, &state,
+                                                 state | BRIDGE_TASK_ANSWERED,
+                                                 memory_order_acq_rel,
+                                                 memory_order_acquire);
+    } while (!claimed);
 
-    return t;
-}
+    if (locked) {
+        if (claimed) {
+            pthread_cond_broadcast(&t->stream.changed);
+        }
 
-
-/* t has been claimed, and its answer is there */
-static void
-answer(bridge_t *b, bridge_task_t *t, bool locked)
-{
-    bool  notify;
-
-    if (!locked) {
-        bridge_up(b, &t->node);
-        return;
+        pthread_mutex_unlock(&t->stream.lock);
     }
 
-    pthread_cond_broadcast(&t->stream.changed);
-    notify = bridge_lay_up(b, &t->node);
-    pthread_mutex_unlock(&t->stream.lock);
-
-    if (notify) {
-        bridge_notify(b);
-    }
+    return claimed ? t : NULL;
 }
 
 
@@ -217,10 +204,9 @@ bool
 bridge_task_answer(bridge_t *b, uint64_t handle, int rc, const char *rsp,
     size_t len, bridge_release_pt release, void *arg)
 {
-    bool            locked;
     bridge_task_t  *t;
 
-    t = claim(b, handle, &locked);
+    t = claim(b, handle);
     if (t == NULL) {
         return false;
     }
@@ -231,7 +217,7 @@ bridge_task_answer(bridge_t *b, uint64_t handle, int rc, const char *rsp,
     t->release = release;
     t->release_arg = arg;
 
-    answer(b, t, locked);
+    bridge_up(b, &t->node);
 
     return true;
 }
@@ -249,11 +235,10 @@ bool
 bridge_task_answer_copy(bridge_t *b, uint64_t handle, int rc,
     const char *rsp, size_t len)
 {
-    bool            locked;
     char           *copy;
     bridge_task_t  *t;
 
-    t = claim(b, handle, &locked);
+    t = claim(b, handle);
     if (t == NULL) {
         return false;
     }
@@ -275,7 +260,7 @@ bridge_task_answer_copy(bridge_t *b, uint64_t handle, int rc,
         t->release_arg = copy;
     }
 
-    answer(b, t, locked);
+    bridge_up(b, &t->node);
 
     return true;
 }

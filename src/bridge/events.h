@@ -22,8 +22,9 @@ enum {
 };
 
 /*
- * Host thread.  Something is new about a task: its runtime's thread returns
- * from its poll and its eventfd is readable, where it takes events.
+ * Host thread.  Something is new about a task.  A thread of WATCH_ANY returns
+ * from its poll, and the eventfd is readable; of WATCH_OWN, the thread that
+ * has the task returns, and no other.
  */
 void bridge_events_push(bridge_t *b, bridge_task_t *t);
 
@@ -33,7 +34,8 @@ void bridge_events_drop(bridge_t *b, bridge_task_t *t);
 /*
  * Any thread.  Up to max handles of tasks about which something has become
  * new, oldest first; own: only of those that this thread has taken.  Polls
- * return for new ones from the first call on.
+ * return for new ones from the first call on; with own, as long as there are
+ * any.
  */
 int bridge_events_take(bridge_t *b, uint64_t queue, uint64_t *handles,
     int max, bool own);

@@ -410,6 +410,25 @@ bridge_queue_reject(bridge_t *b, bridge_queue_t *q)
 }
 
 
+/* what is new about tasks of a queue is told nobody any more */
+static void
+forget_events(bridge_queue_t *q)
+{
+    bridge_task_t  *t;
+
+    pthread_mutex_lock(&q->lock);
+
+    for (t = q->first_event; t; t = t->event_next) {
+        atomic_store(&t->in_events, false);
+    }
+
+    q->first_event = NULL;
+    q->last_event = NULL;
+
+    pthread_mutex_unlock(&q->lock);
+}
+
+
 /* whether each thread that is to hear of the close has */
 static bool
 told(const bridge_queue_t *q)
@@ -423,8 +442,7 @@ told(const bridge_queue_t *q)
 bool
 bridge_queue_release(bridge_queue_t *q)
 {
-    int             fd;
-    bridge_task_t  *t;
+    int  fd;
 
     if (bridge_queue_len(q)) {
         return false;
@@ -442,6 +460,10 @@ bridge_queue_release(bridge_queue_t *q)
     if (!q->stale) {
         atomic_fetch_add(&q->gen, 1);
         q->stale = true;
+
+        /* its tasks find it no more, and may end from now on */
+
+        forget_events(q);
     }
 
     /* a thread that came in with the old generation may still look */
@@ -453,13 +475,6 @@ bridge_queue_release(bridge_queue_t *q)
     free((void *) q->cells);
     q->cells = NULL;
     q->in_use = false;
-
-    for (t = q->first_event; t; t = t->event_next) {
-        atomic_store(&t->in_events, false);
-    }
-
-    q->first_event = NULL;
-    q->last_event = NULL;
 
     fd = atomic_exchange(&q->fd, -1);
 

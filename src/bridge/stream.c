@@ -9,10 +9,6 @@
 #include "stream.h"
 
 
-/* what a part of no bytes would count for */
-#define PART_COST  sizeof(bridge_part_t)
-
-
 struct bridge_input_s {
     bridge_input_t  *next;
     char            *bytes;     /* malloc'ed, the reader's */
@@ -216,7 +212,7 @@ bridge_stream_write(bridge_t *b, bridge_task_t *t, const char *bytes,
         if (in) {
             *s->last = in;
             s->last = &in->next;
-            s->unread += len + PART_COST;
+            s->unread += len + BRIDGE_PART_COST;
             tell = feed(s);
             in = NULL;
         }
@@ -257,8 +253,15 @@ bridge_stream_finish(bridge_t *b, bridge_task_t *t)
 bridge_task_t *
 bridge_stream_of_room(bridge_node_t *n)
 {
-    return (bridge_task_t *) ((char *) n
-                              - offsetof(bridge_task_t, stream.room));
+    bridge_task_t  *t;
+
+    t = (bridge_task_t *) ((char *) n - offsetof(bridge_task_t, stream.room));
+
+    pthread_mutex_lock(&t->stream.lock);
+    t->stream.room_up = false;
+    pthread_mutex_unlock(&t->stream.lock);
+
+    return t;
 }
 
 
@@ -282,11 +285,12 @@ bridge_part_free(bridge_t *b, bridge_part_t *p, bool delivered)
 
         pthread_mutex_lock(&s->lock);
 
-        s->unreleased -= p->len + PART_COST;
+        s->unreleased -= p->len + BRIDGE_PART_COST;
 
-        if (s->full && s->unreleased <= low_mark(s)) {
+        if (s->unreleased <= low_mark(s)) {
+            tell = s->full
+                   && bridge_task_phase(state_of(t)) == BRIDGE_TASK_POLLED;
             s->full = false;
-            tell = bridge_task_phase(state_of(t)) == BRIDGE_TASK_POLLED;
             pthread_cond_broadcast(&s->changed);
         }
 
@@ -340,6 +344,7 @@ bridge_stream_clear(bridge_task_t *t)
     s->full = false;
     s->starved = false;
     s->blocked = false;
+    s->room_up = false;
 }
 
 
@@ -407,7 +412,7 @@ bridge_stream_send(bridge_t *b, uint64_t handle, const char *bytes,
         rc = EAGAIN;
 
     } else if (p) {
-        s->unreleased += len + PART_COST;
+        s->unreleased += len + BRIDGE_PART_COST;
         p->release = release;
         p->arg = arg;
         notify = bridge_lay_up(b, &p->node);
@@ -471,7 +476,7 @@ bridge_stream_read(bridge_t *b, uint64_t handle, char **part, size_t *len)
 
     } else if (in) {
         s->first = in->next;
-        s->unread -= in->len + PART_COST;
+        s->unread -= in->len + BRIDGE_PART_COST;
 
         if (s->first == NULL) {
             s->last = &s->first;
@@ -479,7 +484,13 @@ bridge_stream_read(bridge_t *b, uint64_t handle, char **part, size_t *len)
 
         if (s->blocked && s->unread <= low_mark(s)) {
             s->blocked = false;
-            notify = bridge_lay_up(b, &s->room);
+
+            /* the host may have written again since it went up */
+
+            if (!s->room_up) {
+                s->room_up = true;
+                notify = bridge_lay_up(b, &s->room);
+            }
         }
 
     } else if (atomic_load(&s->input) && !s->finished) {
@@ -510,12 +521,12 @@ ready(const bridge_task_t *t)
     int                     events;
     const bridge_stream_t  *s;
 
+    if (is_gone(t)) {
+        return BRIDGE_GONE;
+    }
+
     s = &t->stream;
     events = 0;
-
-    if (is_gone(t)) {
-        events |= BRIDGE_GONE;
-    }
 
     if (!s->full && s->unreleased < high_mark(s)) {
         events |= BRIDGE_WRITABLE;
@@ -556,10 +567,6 @@ bridge_stream_wait(bridge_t *b, uint64_t handle, int events, int timeout_ms)
         if (now || late) {
             break;
         }
-
-        /* what a send is refused for is a reason to be told, too */
-
-        s->full |= (events & BRIDGE_WRITABLE) != 0;
 
         if (timeout_ms < 0) {
             pthread_cond_wait(&s->changed, &s->lock);

@@ -24,6 +24,9 @@
 /* the high mark where the host says nothing */
 #define BRIDGE_STREAM_HIGH  65536
 
+/* what a part counts for beside its bytes: it, as malloc has it */
+#define BRIDGE_PART_COST    (sizeof(bridge_part_t) + 2 * sizeof(void *))
+
 /* comes up as BRIDGE_NODE_PART */
 typedef struct {
     bridge_node_t      node;
@@ -66,7 +69,7 @@ int bridge_stream_write(bridge_t *b, bridge_task_t *t, const char *bytes,
 /* The request is complete. */
 void bridge_stream_finish(bridge_t *b, bridge_task_t *t);
 
-/* The task of a BRIDGE_NODE_ROOM, which has no answer yet. */
+/* Takes a BRIDGE_NODE_ROOM that has come up: its task, not answered yet. */
 bridge_task_t *bridge_stream_of_room(bridge_node_t *n);
 
 /*

@@ -62,6 +62,7 @@ typedef struct {
     bool                  full;     /* a send is to be told to go on */
     bool                  starved;  /* a read is to be told to go on */
     bool                  blocked;  /* the host is to be told to go on */
+    bool                  room_up;  /* the node */
     bridge_node_t         room;     /* comes up as BRIDGE_NODE_ROOM */
 } bridge_stream_t;
 
