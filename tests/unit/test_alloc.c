@@ -14,6 +14,7 @@
 #include "resty_ffi.h"
 
 #include "abi.h"
+#include "stream.h"
 #include "unit.h"
 
 
@@ -314,6 +315,72 @@ events(void)
 }
 
 
+static void
+count_release(void *arg, int delivered)
+{
+    (void) delivered;
+    (*(int *) arg)++;
+}
+
+
+/* a part of the answer, a copy of one, a part of the request and its copy */
+static void
+streams(void)
+{
+    int             n, released;
+    bool            fail;
+    char           *part, text[LARGE];
+    size_t          len;
+    uint64_t        h;
+    bridge_node_t  *node, *next;
+    bridge_task_t  *t;
+
+    memset(text, 'x', sizeof(text));
+    released = 0;
+
+    t = unit_lent(b, NULL, 0);
+    bridge_stream_open(t, 0, true);
+    h = bridge_task_handle(t);
+
+    fail = next_fails();
+    assert_int_equal(bridge_stream_send(b, h, text, LARGE, false,
+                                        count_release, &released),
+                     fail ? ENOMEM : 0);
+    n = !fail;
+    assert_int_equal(released, 0);
+
+    fail = next_fails();
+    assert_int_equal(bridge_stream_send(b, h, text, LARGE, true, NULL, NULL),
+                     fail ? ENOMEM : 0);
+    n += !fail;
+
+    for (node = unit_take(b, BRIDGE_NODE_PART); node; node = next) {
+        next = node->next;
+        bridge_part_free(b, (bridge_part_t *) node, true);
+        n--;
+    }
+
+    assert_int_equal(n, 0);
+    assert_int_equal(t->stream.unreleased, 0);
+
+    fail = atomic_load(&countdown) == 1 || atomic_load(&countdown) == 2;
+    assert_int_equal(bridge_stream_write(b, t, text, LARGE),
+                     fail ? ENOMEM : 0);
+    assert_int_equal(bridge_stream_read(b, h, &part, &len),
+                     fail ? EAGAIN : 0);
+    assert_int_equal(len, fail ? 0 : LARGE);
+    free(part);
+
+    /* no memory is this large */
+
+    assert_int_equal(bridge_stream_send(b, h, text, SIZE_MAX, true, NULL,
+                                        NULL), ENOMEM);
+
+    assert_true(unit_answer(b, h, 0));
+    assert_int_equal(unit_drain(b), 1);
+}
+
+
 static void *
 look_in(void *arg)
 {
@@ -420,6 +487,7 @@ test_the_rest(void **state)
 
     bridge_task_free(b, unit_task(b, NULL, 0), false);
     assert_int_equal(each(answers), 3);
+    assert_int_equal(each(streams), 4);
     assert_int_equal(each(lines), 1);
     assert_int_equal(each(event_fds), 1);
 
