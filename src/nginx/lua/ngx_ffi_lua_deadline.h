@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#ifndef _NGX_FFI_LUA_DEADLINE_H_INCLUDED_
+#define _NGX_FFI_LUA_DEADLINE_H_INCLUDED_
+
+/* When a task is late: ms of CLOCK_MONOTONIC, as runtimes see them. */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "task.h"
+
+
+static inline int64_t
+ngx_ffi_lua_now(void)
+{
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+
+static inline ngx_uint_t
+ngx_ffi_lua_is_late(bridge_task_t *t)
+{
+    return t->deadline && ngx_ffi_lua_now() >= t->deadline;
+}
+
+
+#endif /* _NGX_FFI_LUA_DEADLINE_H_INCLUDED_ */

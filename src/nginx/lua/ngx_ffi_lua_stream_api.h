@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#ifndef _NGX_FFI_LUA_STREAM_API_H_INCLUDED_
+#define _NGX_FFI_LUA_STREAM_API_H_INCLUDED_
+
+/*
+ * The functions that lua/resty/ffi.lua makes streams of.  Those that may
+ * wait return false where the coroutine must yield, before anything else
+ * happens, and call them again with resumed true; else true, and what the
+ * method returns.
+ */
+
+#include <lua.h>
+
+#pragma GCC visibility push(hidden)
+
+
+/*
+ * stream_open(id, req, method, first_timeout, read_timeout, timeout, input,
+ *             written)
+ * Returns a stream, or nil and why not.  input: the request goes on in parts;
+ * written: those of write.
+ */
+int ngx_ffi_lua_core_stream_open(lua_State *L);
+
+/* stream_read(stream, resumed) */
+int ngx_ffi_lua_core_stream_read(lua_State *L);
+
+/* stream_write(stream, resumed, chunk) */
+int ngx_ffi_lua_core_stream_write(lua_State *L);
+
+/* stream_finish(stream): returns true, or nil and why not */
+int ngx_ffi_lua_core_stream_finish(lua_State *L);
+
+/* stream_close(stream) */
+int ngx_ffi_lua_core_stream_close(lua_State *L);
+
+/*
+ * stream_methods(): the table of the methods of all streams, which Lua fills.
+ */
+int ngx_ffi_lua_core_stream_methods(lua_State *L);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_FFI_LUA_STREAM_API_H_INCLUDED_ */
