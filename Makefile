@@ -77,7 +77,7 @@ help:
 
 # ---- the nginx module
 
-LUA_SOURCE := build/gen/ffi_lua.h
+LUA_SOURCE := build/gen/ffi_lua.h build/gen/ffi_stream_lua.h
 VERSION_H  := build/gen/version.h
 
 export NGINX_BIN NGINX_SRC BUILD_DIR CC CFLAGS LDFLAGS
@@ -85,9 +85,13 @@ export NGINX_BIN NGINX_SRC BUILD_DIR CC CFLAGS LDFLAGS
 $(BUILD_DIR)/nginx/key: FORCE
 	@scripts/nginx-module configure
 
-$(LUA_SOURCE): lua/resty/ffi.lua scripts/embed
+build/gen/ffi_lua.h: lua/resty/ffi.lua
+build/gen/ffi_stream_lua.h: lua/resty/ffi/stream.lua
+
+$(LUA_SOURCE): build/gen/%_lua.h: scripts/embed
 	@mkdir -p $(@D)
-	scripts/embed ngx_ffi_lua_source < $< > $@.new
+	scripts/embed ngx_$(subst ffi,ffi_lua,$*)_source \
+	    < $(filter %.lua,$^) > $@.new
 	@$(replace)
 
 $(VERSION_H): VERSION

@@ -2,11 +2,12 @@
 
 -- The Lua API: argument checks, and what a runtime object is.
 --
--- This file is compiled into the nginx module, which runs it with one
--- argument: `core`, the functions in C. Ids in Lua are numbers that the C
--- side checks, so an object that outlives its runtime is harmless.
+-- This file is compiled into the nginx module, which runs it with two
+-- arguments: `core`, the functions in C, and ffi/stream.lua. Ids in Lua are
+-- numbers that the C side checks, so an object that outlives its runtime is
+-- harmless.
 
-local core = ...
+local core, streams = ...
 
 local type = type
 local error = error
@@ -325,6 +326,14 @@ local function load_ffi(lib, cfg, opts)
 end
 
 
+-- nil where it is none
+local function id_of(rt)
+    return type(rt) == "table" and rawequal(getmetatable(rt), mt) and rt[ID]
+           or nil
+end
+
+
+_M.stream = streams(core, id_of)
 _M.load = load_ffi
 ngx.load_ffi = load_ffi
 

@@ -10,20 +10,15 @@
 #include "abi.h"
 #include "end.h"
 #include "ngx_ffi_lua_call.h"
-#include "ngx_ffi_lua_host.h"
+#include "ngx_ffi_lua_deadline.h"
+#include "ngx_ffi_lua_log.h"
 #include "ngx_ffi_lua_waiter.h"
 #include "ngx_http_ffi_event.h"
-#include "ngx_http_ffi_health.h"
-#include "ngx_http_ffi_runtime.h"
 
 
 static int ngx_ffi_lua_give_up(lua_State *L, ngx_ffi_lua_waiter_t *w);
 static ngx_int_t ngx_ffi_lua_complete(ngx_ffi_lua_waiter_t *w);
 static int ngx_ffi_lua_push(lua_State *L, ngx_ffi_lua_waiter_t *w);
-static void ngx_ffi_lua_log_timeout(bridge_task_t *t);
-static void ngx_ffi_lua_log_large(bridge_task_t *t, size_t len);
-static ngx_uint_t ngx_ffi_lua_is_late(bridge_task_t *t);
-static int64_t ngx_ffi_lua_now(void);
 
 
 ngx_int_t
@@ -210,90 +205,4 @@ ngx_ffi_lua_push(lua_State *L, ngx_ffi_lua_waiter_t *w)
     }
 
     return n;
-}
-
-
-static void
-ngx_ffi_lua_log_timeout(bridge_task_t *t)
-{
-    int                      tid;
-    ssize_t                  n;
-    ngx_fd_t                 fd;
-    ngx_str_t                name;
-    u_char                   path[64], comm[32];
-    ngx_http_ffi_runtime_t  *rt;
-
-    rt = ngx_http_ffi_runtime_of(t);
-    if (rt == NULL) {
-        return;
-    }
-
-    tid = bridge_task_holder(t);
-    if (tid == 0) {
-        ngx_http_ffi_not_taken(rt, t);
-        return;
-    }
-
-    if (!ngx_http_ffi_may_log(&rt->timeout)) {
-        return;
-    }
-
-    name = ngx_http_ffi_runtime_name(rt);
-
-    ngx_sprintf(path, "/proc/self/task/%d/comm%Z", tid);
-    n = 0;
-
-    fd = ngx_open_file(path, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-    if (fd != NGX_INVALID_FILE) {
-        n = ngx_read_fd(fd, comm, sizeof(comm));
-        (void) ngx_close_file(fd);
-    }
-
-    while (n > 0 && comm[n - 1] == '\n') {
-        n--;
-    }
-
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "lua ffi: a call to \"%V\" got no answer before its "
-                  "deadline: thread %d \"%*s\" took it",
-                  &name, tid, (size_t) ngx_max(n, 0), comm);
-}
-
-
-static void
-ngx_ffi_lua_log_large(bridge_task_t *t, size_t len)
-{
-    ngx_str_t                name;
-    ngx_http_ffi_runtime_t  *rt;
-
-    rt = ngx_http_ffi_runtime_of(t);
-
-    if (rt == NULL || !ngx_http_ffi_may_log(&rt->large)) {
-        return;
-    }
-
-    name = ngx_http_ffi_runtime_name(rt);
-
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "lua ffi: \"%V\" has answered with %uz bytes: too large "
-                  "for max_response_bytes, %uz; the call has failed",
-                  &name, len, rt->load.max_response);
-}
-
-
-static ngx_uint_t
-ngx_ffi_lua_is_late(bridge_task_t *t)
-{
-    return t->deadline && ngx_ffi_lua_now() >= t->deadline;
-}
-
-
-static int64_t
-ngx_ffi_lua_now(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }

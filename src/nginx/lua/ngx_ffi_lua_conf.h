@@ -19,6 +19,7 @@
 typedef struct {
     ngx_msec_t  timeout;       /* 0: none; or unset */
     ngx_msec_t  load_timeout;  /* 0: none */
+    size_t      stream_buffer; /* high mark of streams; bytes */
 } ngx_ffi_lua_loc_conf_t;
 
 #pragma GCC visibility pop

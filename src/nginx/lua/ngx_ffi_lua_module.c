@@ -7,15 +7,19 @@
 #include "ngx_ffi_lua_api.h"
 #include "ngx_ffi_lua_conf.h"
 #include "ngx_ffi_lua_sema.h"
+#include "ngx_ffi_lua_stream.h"
 #include "ngx_ffi_lua_waiter.h"
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_process.h"
+#include "stream.h"
 
 
 static ngx_int_t ngx_ffi_lua_init(ngx_conf_t *cf);
 static void *ngx_ffi_lua_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_ffi_lua_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static char *ngx_ffi_lua_check_buffer(ngx_conf_t *cf, void *post,
+    void *data);
 static ngx_int_t ngx_ffi_lua_init_process(ngx_cycle_t *cycle);
 static void ngx_ffi_lua_quit(ngx_msec_t abort, ngx_msec_t end);
 static void ngx_ffi_lua_exit_process(ngx_cycle_t *cycle);
@@ -23,6 +27,11 @@ static void ngx_ffi_lua_exit_process(ngx_cycle_t *cycle);
 
 static ngx_http_ffi_quit_t  ngx_ffi_lua_quit_handler = {
     ngx_ffi_lua_quit, NULL
+};
+
+
+static ngx_conf_post_t  ngx_ffi_lua_buffer_post = {
+    ngx_ffi_lua_check_buffer
 };
 
 
@@ -41,6 +50,13 @@ static ngx_command_t  ngx_ffi_lua_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_ffi_lua_loc_conf_t, load_timeout),
       NULL },
+
+    { ngx_string("ffi_stream_buffer"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_ffi_lua_loc_conf_t, stream_buffer),
+      &ngx_ffi_lua_buffer_post },
 
       ngx_null_command
 };
@@ -96,6 +112,7 @@ ngx_ffi_lua_create_loc_conf(ngx_conf_t *cf)
 
     flcf->timeout = NGX_CONF_UNSET_MSEC;
     flcf->load_timeout = NGX_CONF_UNSET_MSEC;
+    flcf->stream_buffer = NGX_CONF_UNSET_SIZE;
 
     return flcf;
 }
@@ -114,8 +131,24 @@ ngx_ffi_lua_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_msec_value(conf->timeout, prev->timeout,
                               NGX_CONF_UNSET_MSEC);
     ngx_conf_merge_msec_value(conf->load_timeout, prev->load_timeout, 60000);
+    ngx_conf_merge_size_value(conf->stream_buffer, prev->stream_buffer,
+                              BRIDGE_STREAM_HIGH);
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_ffi_lua_check_buffer(ngx_conf_t *cf, void *post, void *data)
+{
+    size_t  *size;
+
+    (void) cf;
+    (void) post;
+
+    size = data;
+
+    return *size ? NGX_CONF_OK : "must not be 0";
 }
 
 
@@ -149,6 +182,7 @@ ngx_ffi_lua_exit_process(ngx_cycle_t *cycle)
 
     if (ngx_http_ffi_event_ready()) {
         ngx_ffi_lua_waiters_exit();
+        ngx_ffi_lua_streams_exit();
         ngx_ffi_lua_semas_exit();
     }
 }

@@ -81,6 +81,19 @@ struct ngx_ffi_lua_stream_s {
 };
 
 
+/* Pushes the table of the methods of all streams, which Lua fills. */
+void ngx_ffi_lua_stream_methods(lua_State *L);
+
+/* Pushes a new one, which is closed until attach gives it a task. */
+ngx_ffi_lua_stream_t *ngx_ffi_lua_stream_new(lua_State *L);
+
+/*
+ * r opens s with t, which is not put yet.  NGX_ERROR where memory ran out; t
+ * is still the caller's.
+ */
+ngx_int_t ngx_ffi_lua_stream_attach(ngx_ffi_lua_stream_t *s,
+    ngx_http_request_t *r, bridge_task_t *t);
+
 /*
  * The stream at an index of the stack; raises where there is none.  It may
  * be closed.

@@ -1,0 +1,139 @@
+-- SPDX-License-Identifier: BSD-2-Clause
+
+-- Answers and requests in parts: ffi.stream, and what a stream is.
+--
+-- This file is compiled into the nginx module; ffi.lua runs it with `core`,
+-- the functions in C, and a function that gives the id of a runtime. A stream
+-- is a userdata that C makes, and that closes itself when it is forgotten.
+
+local core, id_of = ...
+
+local type = type
+local error = error
+local sub = string.sub
+local format = string.format
+
+local wait = core.wait
+local open = core.stream_open
+local read = core.stream_read
+local write = core.stream_write
+local finish = core.stream_finish
+local close = core.stream_close
+
+
+local stream = core.stream_methods()
+
+
+-- chunk, or nil at the end; or nil, err, status, text
+--
+-- err is "failed" where the runtime has answered with a status that is not 0.
+function stream.read(self)
+    local done, chunk, err, status, text = read(self, false)
+
+    while not done do
+        wait()
+        done, chunk, err, status, text = read(self, true)
+    end
+
+    if err == nil then
+        return chunk
+    end
+
+    if status == nil then
+        return nil, err
+    end
+
+    return nil, err, status, text
+end
+
+
+-- true, or nil and err. Waits while the runtime has too much to read.
+function stream.write(self, chunk)
+    if type(chunk) ~= "string" then
+        error("bad argument #1 to 'write' (string expected, got "
+              .. type(chunk) .. ")", 2)
+    end
+
+    local done, ok, err = write(self, false, chunk)
+
+    while not done do
+        wait()
+        done, ok, err = write(self, true, chunk)
+    end
+
+    return ok, err
+end
+
+
+-- The request is complete. true, or nil and err.
+function stream.finish(self)
+    return finish(self)
+end
+
+
+-- Nothing more is wanted; the runtime hears of it. true, also the second
+-- time.
+function stream.close(self)
+    return close(self)
+end
+
+
+local function bad_arg(n, expected, value)
+    error(format("bad argument #%d to 'stream' (%s expected, got %s)", n,
+                 expected, type(value)), 3)
+end
+
+
+local function check_time(opts, name)
+    local ms = opts[name]
+
+    if ms ~= nil and (type(ms) ~= "number" or not (ms >= 0)) then
+        error(format("opts.%s must be a number of milliseconds, 0 for none",
+                     name), 3)
+    end
+
+    return ms
+end
+
+
+local none = {}
+
+
+-- s, err = ffi.stream(rt, method, req, opts)
+--
+-- method: nil for what rt(req) calls.
+-- opts: first_timeout (milliseconds until the first part or the end; what a
+--       call's timeout would be), read_timeout (between parts; the same),
+--       timeout (for all; none), input (the request goes on by s:write and
+--       s:finish).
+return function(rt, method, req, opts)
+    local id = id_of(rt)
+    if not id then
+        bad_arg(1, "runtime", rt)
+    end
+
+    if method ~= nil and type(method) ~= "string" then
+        bad_arg(2, "string or nil", method)
+    end
+
+    if method and sub(method, 1, 2) == "__" then
+        error("names that begin with __ are reserved", 2)
+    end
+
+    if req ~= nil and type(req) ~= "string" then
+        bad_arg(3, "string or nil", req)
+    end
+
+    if opts ~= nil and type(opts) ~= "table" then
+        bad_arg(4, "table or nil", opts)
+    end
+
+    opts = opts or none
+
+    local first = check_time(opts, "first_timeout")
+    local gap = check_time(opts, "read_timeout")
+    local all = check_time(opts, "timeout")
+    local input = not not opts.input
+
+    return open(id, req, method, first, gap, all, input, input)
+end
