@@ -173,7 +173,6 @@ claim(bridge_t *b, uint64_t handle)
         if ((state & BRIDGE_TASK_STREAM) && !locked) {
             pthread_mutex_lock(&t->stream.lock);
             locked = true;
-            state = atomic_load_explicit(&t->state, memory_order_acquire);
         }
 
         if (bridge_task_gen(state) != bridge_handle_gen(handle)

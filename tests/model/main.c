@@ -25,7 +25,8 @@
 extern char  __start_model_state[], __stop_model_state[];
 
 static const model_scenario_t *const  lists[] = {
-    model_queue, model_loop, model_release, model_task, model_stack, NULL
+    model_queue, model_loop, model_release, model_task, model_stack,
+    model_stream, NULL
 };
 
 

@@ -117,5 +117,6 @@ extern const model_scenario_t  model_loop[];
 extern const model_scenario_t  model_release[];
 extern const model_scenario_t  model_task[];
 extern const model_scenario_t  model_stack[];
+extern const model_scenario_t  model_stream[];
 
 #endif /* MODEL_H */

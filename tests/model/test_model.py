@@ -111,8 +111,8 @@ MUTATIONS = [
     ),
     (
         "bridge.c",
-        "    if (top == NULL) {",
-        "    if (top == NULL && n->kind != BRIDGE_NODE_LINE) {",
+        "    return top == NULL;",
+        "    return top == NULL && n->kind != BRIDGE_NODE_LINE;",
         "lines from two threads",
     ),
     (
@@ -147,13 +147,13 @@ MUTATIONS = [
     ),
     (
         "events.c",
-        "    bridge_kick(b, queue);",
-        "    (void) b;",
+        "        bridge_kick(b, t->queue);",
+        "        (void) b;",
         "a cancel, and its event",
     ),
     (
         "events.c",
-        "        q->last_event = &q->events;",
+        "        q->last_event = t->event_prev;",
         "        (void) q;",
         "two cancels, and their events",
     ),
@@ -162,6 +162,128 @@ MUTATIONS = [
         "        if (threads >> 32 != bridge_handle_gen(queue)) {",
         "        if (0) {",
         "release and reuse, a late poll",
+    ),
+    (
+        "stream.c",
+        "state | BRIDGE_TASK_STREAM,",
+        "state,",
+        "send, and an answer",
+    ),
+    (
+        "answer.c",
+        "        if ((state & BRIDGE_TASK_STREAM) && !locked) {",
+        "        if ((state & BRIDGE_TASK_STREAM) && locked) {",
+        "send, and an answer",
+    ),
+    (
+        "stream.c",
+        "    if (!is_polled(state_of(t), handle)) {\n"
+        "        pthread_mutex_unlock(&t->stream.lock);\n"
+        "        return NULL;\n    }\n",
+        "",
+        "a late send, the slot is used again",
+    ),
+    (
+        "answer.c",
+        "            pthread_cond_broadcast(&t->stream.changed);",
+        "            (void) t;",
+        "wait and answer",
+    ),
+    ("end.c", "        bridge_stream_wake(t);\n", "", "wait and cancel"),
+    (
+        "end.c",
+        "        bridge_events_push(b, t);\n",
+        "        (void) b;\n",
+        "write and cancel",
+    ),
+    (
+        "stream.c",
+        "            s->full = false;\n"
+        "            pthread_cond_broadcast(&s->changed);",
+        "            s->full = false;",
+        "a mark, and a wait",
+    ),
+    (
+        "stream.c",
+        "    s->starved = false;\n\n"
+        "    pthread_cond_broadcast(&s->changed);",
+        "    s->starved = false;",
+        "write, and read by a wait",
+    ),
+    (
+        "stream.c",
+        "        s->full = true;\n",
+        "",
+        "a mark, and its event by a poll",
+    ),
+    (
+        "stream.c",
+        "        s->full = true;\n",
+        "",
+        "a mark, and its event by an eventfd",
+    ),
+    (
+        "stream.c",
+        "            s->full = false;\n",
+        "",
+        "a mark, and a wait",
+    ),
+    (
+        "stream.c",
+        "        s->starved = true;\n",
+        "",
+        "write, and read by a poll",
+    ),
+    ("stream.c", "        s->blocked = true;\n", "", "write, and room"),
+    (
+        "stream.c",
+        "            if (!s->room_up) {",
+        "            if (s) {",
+        "write at will, and room",
+    ),
+    (
+        "stream.c",
+        "    t->stream.room_up = false;\n",
+        "",
+        "write, and room",
+    ),
+    (
+        "events.c",
+        "    if (atomic_load(&t->in_events)) {\n        unlink_event(q, t);",
+        "    if (atomic_load(&t->in_events)) {\n        (void) q;",
+        "an event, and the slot is used again",
+    ),
+    (
+        "events.c",
+        "            handles[n++] = bridge_task_handle(t);\n"
+        "            unlink_event(q, t);",
+        "            unlink_event(q, t);\n"
+        "            handles[n++] = bridge_task_handle(t);",
+        "an event, and the slot is used again",
+    ),
+    (
+        "queue.c",
+        "        forget_events(q);\n",
+        "        if (atomic_load(&q->inside) == 0) forget_events(q);\n",
+        "an event, release, and the slot is used again",
+    ),
+    (
+        "events.c",
+        "        if (!own\n            || atomic_load_explicit(",
+        "        if (own || !own\n            || atomic_load_explicit(",
+        "two marks, and events of two threads",
+    ),
+    (
+        "events.c",
+        "        pthread_cond_broadcast(&q->changed);",
+        "        pthread_cond_signal(&q->changed);",
+        "two marks, and events of two threads",
+    ),
+    (
+        "consumer.c",
+        "            && bridge_queue_has_event(q, bridge_threads_id()))",
+        "            && bridge_queue_has_event(q, 1))",
+        "two marks, and events of two threads",
     ),
 ]
 

@@ -152,6 +152,30 @@ take_line(bridge_line_t *line)
 }
 
 
+/* never behind the answer */
+static void
+take_part(bridge_part_t *p)
+{
+    unsigned  n;
+
+    n = number_of(p->task);
+    MODEL_ASSERT(bridge_task_find(world.b, p->task) == world.tasks[n]);
+    MODEL_ASSERT(world.back[n] == 0);
+    world.parts[n]++;
+    bridge_part_free(world.b, p, true);
+}
+
+
+static void
+take_room(bridge_node_t *n)
+{
+    MODEL_ASSERT(n == &world.tasks[0]->stream.room);
+    MODEL_ASSERT(world.tasks[0]->stream.room_up && world.back[0] == 0);
+    MODEL_ASSERT(bridge_stream_of_room(n) == world.tasks[0]);
+    world.rooms++;
+}
+
+
 void
 world_drain(void)
 {
@@ -168,6 +192,12 @@ world_drain(void)
 
         } else if (n->kind == BRIDGE_NODE_LINE) {
             take_line((bridge_line_t *) n);
+
+        } else if (n->kind == BRIDGE_NODE_PART) {
+            take_part((bridge_part_t *) n);
+
+        } else if (n->kind == BRIDGE_NODE_ROOM) {
+            take_room(n);
 
         } else {
             MODEL_ASSERT(bridge_threads_ended(n) == world.q);

@@ -15,6 +15,7 @@
 #include "handle.h"
 #include "log.h"
 #include "queue.h"
+#include "stream.h"
 #include "task.h"
 #include "threads.h"
 
@@ -39,6 +40,8 @@ typedef struct {
     unsigned         most_lines;        /* that may wait at once; 0: all */
     bool             logs;              /* a line before each answer */
     unsigned         orphans;
+    unsigned         parts[TASKS];      /* that have come up */
+    unsigned         rooms;
     unsigned         event;             /* for world_tell */
 } world_t;
 
