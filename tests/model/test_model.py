@@ -205,8 +205,7 @@ MUTATIONS = [
     ),
     (
         "stream.c",
-        "    s->starved = false;\n\n"
-        "    pthread_cond_broadcast(&s->changed);",
+        "    s->starved = false;\n\n    pthread_cond_broadcast(&s->changed);",
         "    s->starved = false;",
         "write, and read by a wait",
     ),
