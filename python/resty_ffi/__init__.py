@@ -18,12 +18,22 @@ Importable anywhere; only inside nginx does anybody call what is served.
 
 import os
 
+from ._body import AsyncBodyReader, BodyReader
 from ._call import Call, current
 from ._error import Error
 from ._options import serve
 from ._unload import on_unload
 
-__all__ = ["Call", "Error", "__version__", "current", "on_unload", "serve"]
+__all__ = [
+    "AsyncBodyReader",
+    "BodyReader",
+    "Call",
+    "Error",
+    "__version__",
+    "current",
+    "on_unload",
+    "serve",
+]
 
 with open(os.path.join(os.path.dirname(__file__), "VERSION")) as _file:
     __version__ = _file.read().strip()

@@ -37,6 +37,12 @@ class Answers:
             f"{self._name}: returned {kind}, not bytes, str, a buffer or None"
         )
 
+    def wrong_part(self, part: object) -> TypeError:
+        kind = type(part).__name__
+        return TypeError(
+            f"{self._name}: yielded {kind}, not bytes, str, a buffer or None"
+        )
+
     def failed(self, error: BaseException) -> tuple[int, bytes | str | None]:
         """Status and body of what a handler has raised."""
         if isinstance(error, Error):

@@ -34,6 +34,18 @@ class Call(Protocol):
         A coroutine is cancelled besides; a plain function has to look here.
         """
 
+    def send(self, part: object, /) -> None:
+        """Send a part of the answer: bytes, str or any contiguous buffer.
+
+        The result of the handler comes behind it. Waits, without holding up
+        other threads, while the caller has not taken enough of what was sent
+        before: not for the thread of an event loop, where it raises
+        RuntimeError; yield the parts there. Do not change a buffer that was
+        sent. BrokenPipeError where nobody waits for the answer any more,
+        TypeError for any other part, RuntimeError where the call has been
+        answered.
+        """
+
     def on_delivered(self, callback: Callable[[bool], object], /) -> None:
         """Have `callback(delivered)` called when the answer's fate is known.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ._body import AsyncBodyReader, BodyReader, Reader, reader_of
 from ._unload import Callbacks, callbacks_var
 
 
@@ -17,13 +18,15 @@ class Handlers:
 
     function answers every method; where it is None, methods says by name
     ("" is rt(request)). A class with __call__ alone has a function.
-    coroutines are those that are `async def`. close is to be called at the
+    coroutines are those that are `async def`. readers says with what those
+    are called that read their request in parts. close is to be called at the
     end.
     """
 
     function: Callable[..., Any] | None
     methods: dict[str, Callable[..., Any]] | None
     coroutines: frozenset[Callable[..., Any]]
+    readers: dict[Callable[..., Any], Reader]
     close: Callable[[], Any] | None
 
 
@@ -34,9 +37,7 @@ def is_asynchronous(target: Any) -> bool:
     names = method_names(target)
     if defines(target, "close"):
         names.append("close")
-    return any(
-        inspect.iscoroutinefunction(getattr(target, name)) for name in names
-    )
+    return any(_is_async(getattr(target, name)) for name in names)
 
 
 def resolve(target: Any, config: str) -> Handlers:
@@ -45,10 +46,7 @@ def resolve(target: Any, config: str) -> Handlers:
     Raises what the class's __init__ raises, and what method_names raises.
     """
     if not inspect.isclass(target):
-        is_async = _is_coroutine(target)
-        return Handlers(
-            target, None, frozenset([target] if is_async else []), None
-        )
+        return _handlers({"": target}, True, None)
     names = method_names(target)
     make: Any = target
     instance = make(config) if _takes_config(target) else make()
@@ -56,13 +54,50 @@ def resolve(target: Any, config: str) -> Handlers:
         "" if name == "__call__" else name: getattr(instance, name)
         for name in names
     }
-    only = methods.get("") if len(methods) == 1 else None
+    one = len(methods) == 1 and "" in methods
+    return _handlers(methods, one, getattr(instance, "close", None))
+
+
+def _handlers(
+    methods: dict[str, Callable[..., Any]],
+    one: bool,
+    close: Callable[[], Any] | None,
+) -> Handlers:
+    """one: whether there is one for all names."""
+    readers = {name: reader_of(method) for name, method in methods.items()}
+    coroutines = {n for n, method in methods.items() if _is_coroutine(method)}
+    for name, reader in readers.items():
+        what = getattr(methods[name], "__qualname__", name)
+        if reader is BodyReader and name in coroutines:
+            raise TypeError(
+                f"{what} is asynchronous and takes a BodyReader, which"
+                " blocks: declare an AsyncBodyReader"
+            )
+        if reader is AsyncBodyReader and not coroutines:
+            raise TypeError(
+                f"{what} takes an AsyncBodyReader, which needs an event loop:"
+                " declare a BodyReader"
+            )
+    methods = {
+        name: _awaitable(method) if _is_generator(method) else method
+        for name, method in methods.items()
+    }
     return Handlers(
-        only,
-        None if only else methods,
-        frozenset(filter(inspect.iscoroutinefunction, methods.values())),
-        getattr(instance, "close", None),
+        methods[""] if one else None,
+        None if one else methods,
+        frozenset(methods[name] for name in coroutines),
+        {methods[n]: reader for n, reader in readers.items() if reader},
+        close,
     )
+
+
+def _awaitable(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A coroutine function that returns an asynchronous generator."""
+
+    async def call(request: Any) -> Any:
+        return method(request)
+
+    return call
 
 
 def resolve_async(target: Any, config: str) -> tuple[Handlers, Callbacks]:
@@ -77,9 +112,20 @@ def resolve_async(target: Any, config: str) -> tuple[Handlers, Callbacks]:
 
 def _is_coroutine(function: Any) -> bool:
     """Also of an instance whose class has `async def __call__`."""
-    return inspect.iscoroutinefunction(
+    return _is_async(function) or _is_async(type(function).__call__)
+
+
+def _is_generator(function: Any) -> bool:
+    """The same, of one that yields."""
+    return inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(
+        type(function).__call__
+    )
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(
         function
-    ) or inspect.iscoroutinefunction(type(function).__call__)
+    )
 
 
 def defines(cls: type, name: str) -> bool:

@@ -47,7 +47,10 @@ def serve(
     A function gets the request and returns the answer: bytes, str (sent as
     UTF-8), any contiguous buffer, or None for no body. What it raises, Lua
     gets as `false, 1, "ValueError: text"`; see `Error`. An async function
-    runs as a task of the runtime's own event loop.
+    runs as a task of the runtime's own event loop. What a generator yields,
+    plain or asynchronous, is sent part by part; see docs/python.md. A request
+    parameter that is declared as `BodyReader` or `AsyncBodyReader` gives the
+    request in parts.
 
     Of a class, each runtime makes one instance, with the config of its cfg
     (a str, "" without) unless __init__ takes no argument. Lua's method name
@@ -89,13 +92,10 @@ def serve(
 def _check(target: object, options: Options) -> None:
     if not callable(target):
         raise TypeError(f"serve takes a function or a class, got {target!r}")
-    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(
-        target
+    if options.threads > 1 and (
+        inspect.iscoroutinefunction(target)
+        or inspect.isasyncgenfunction(target)
     ):
-        raise TypeError(
-            f"{_name(target)} yields: a handler returns its answer"
-        )
-    if options.threads > 1 and inspect.iscoroutinefunction(target):
         raise ValueError(
             f"threads={options.threads} is for plain functions:"
             f" {_name(target)} runs on one event loop"

@@ -14,18 +14,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, ContextVar
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
 from ._answers import Answers
-from ._call import call_var
-
-logger = logging.getLogger("resty_ffi")
+from ._standin_call import Call, logger
+from ._standin_streams import Gathering, PlainGenerator, Streams
 
 LOG_ERR = 4
-
-# What a call returns in Lua; see testing.Runtime.
-Answer = tuple[Any, ...]
 
 
 def deadline(call: Call) -> float | None:
@@ -41,6 +38,10 @@ def log(level: int, text: str) -> None:
     logger.log(rank, "%s", text.removeprefix("ffi_python3: "))
 
 
+def holds(call: Call) -> int:
+    return call.holds()
+
+
 def name(queue: Queue, name: str) -> None:
     pass
 
@@ -49,94 +50,13 @@ def option(queue: Queue, option: int, missing: float) -> float:
     return missing
 
 
-class Call:
-    """A call, between the thread that waits and the one that answers."""
-
-    runtime: Runtime
-
-    def __init__(
-        self, method: str, request: bytes, timeout: float | None
-    ) -> None:
-        self.method = method
-        self.request = request
-        self.deadline = None if timeout is None else time.monotonic() + timeout
-        self.cancelled = False
-        self._lock = threading.Lock()
-        self._result: Answer | None = None
-        self._answered = False
-        self._ended = threading.Event()
-        self._callbacks: list[tuple[Callable[[bool], object], Context]] = []
-
-    def on_delivered(self, callback: Callable[[bool], object], /) -> None:
-        if not callable(callback):
-            kind = type(callback).__name__
-            raise TypeError(f"callback must be callable, not {kind}")
-        if self._answered:
-            raise RuntimeError("the call has been answered")
-        context = copy_context()
-        context.run(call_var.set, None)
-        self._callbacks.append((callback, context))
-
-    def wait(self) -> None:
-        """Wait for the end, as long as the deadline says."""
-        left = None
-        if self.deadline is not None:
-            left = max(0.0, self.deadline - time.monotonic())
-        self._ended.wait(left)
-
-    def settle(self) -> Answer | None:
-        """The answer; where there is none so far, nobody wants it now."""
-        with self._lock:
-            self.cancelled = self._result is None
-            return self._result
-
-    def respond(self, answer: Answer) -> None:
-        with self._lock:
-            delivered = not self.cancelled
-            if delivered:
-                self._result = answer
-        self._answered = True
-        for callback, context in self._callbacks:
-            try:
-                context.run(callback, delivered)
-            except BaseException:
-                logger.exception("on_delivered: %r", callback)
-        self._ended.set()
-
-    def _answer(self, value: object, /) -> None:
-        try:
-            answer = True, _body(value)
-        except BaseException as error:
-            if isinstance(error, TypeError):
-                error = self.runtime.answers.wrong_type(value)
-            self._fail(error)
-        else:
-            self.respond(answer)
-
-    def _fail(self, exception: BaseException, /) -> None:
-        rc, body = self.runtime.answers.failed(exception)
-        self.respond((False, rc, _body(body)))
-
-
-def _body(value: object) -> bytes | None:
-    """TypeError where a handler cannot return it."""
-    if value is None or isinstance(value, bytes):
-        return value
-    if isinstance(value, str):
-        return value.encode()
-    view = memoryview(value)  # type: ignore[arg-type]
-    if not view.c_contiguous:
-        raise BufferError("memoryview: underlying buffer is not C-contiguous")
-    return view.tobytes()
-
-
 class Queue:
     """Calls on their way to a runtime; any thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._calls: deque[Call] = deque()
-        self._cancelled: list[Call] = []
+        self._events: list[Call] = []
         self._closed = False
         self._eventfd: int | None = None
 
@@ -147,13 +67,15 @@ class Queue:
         """False where it has been closed."""
         with self._changed:
             if not self._closed:
+                call.queue = self
                 self._calls.append(call)
                 self._notify()
             return not self._closed
 
-    def cancel(self, call: Call) -> None:
+    def tell(self, call: Call) -> None:
+        """Something is new about a call."""
         with self._changed:
-            self._cancelled.append(call)
+            self._events.append(call)
             self._notify()
 
     def close(self) -> None:
@@ -173,17 +95,25 @@ class Queue:
     def poll(self, limit: int, wait: bool) -> list[Call] | None:
         """So many at most; None where it is closed, and empty."""
         with self._changed:
+            me = threading.get_ident()
             while wait and not self._calls and not self._closed:
+                if any(call.thread == me for call in self._events):
+                    return []
                 self._changed.wait()
             if self._closed and not self._calls:
                 return None
             number = min(limit, len(self._calls))
-            return [self._calls.popleft() for _ in range(number)]
-
-    def cancelled(self) -> list[Call]:
-        with self._changed:
-            calls, self._cancelled = self._cancelled, []
+            calls = [self._calls.popleft() for _ in range(number)]
+            for call in calls:
+                call.thread = me
             return calls
+
+    def events(self, thread: int | None = None) -> list[Call]:
+        """Calls about which something is new; of one thread, or all."""
+        with self._changed:
+            ours = [c for c in self._events if thread in (None, c.thread)]
+            self._events = [c for c in self._events if c not in ours]
+            return ours
 
     def fileno(self) -> int:
         with self._changed:
@@ -202,7 +132,9 @@ class Queue:
 class Runtime:
     spawn: Callable[[Any], Any]
     adopt: Callable[[Call, object, Call], bool] | None = None
+    iterate: Callable[[Call, object, Call], None] | None = None
     submit: Callable[[Call], object] | None = None
+    loop_thread = 0
     outstanding = False
 
     def __init__(
@@ -217,6 +149,7 @@ class Runtime:
         context: Context,
         renew: Callable[[], object] | None,
         view: bool,
+        readers: dict[Callable[..., Any], Callable[..., Any]],
     ) -> None:
         self.tasks: dict[Call, Any] = {}
         self.answers = answers
@@ -229,34 +162,56 @@ class Runtime:
         self._context = context
         self._renew = renew
         self._view = view
+        self._readers = readers
+
+    def streams(self) -> Streams:
+        return Streams()
 
     def serve(self, batch: int, patience: float) -> None:
-        while (calls := self._queue.poll(1, wait=True)) is not None:
+        streams = self.streams()
+        me = threading.get_ident()
+        while True:
+            calls = self._queue.poll(1, wait=not streams.ready)
+            if calls is None:
+                break
             for call in calls:
-                self.answer(call)
+                self.answer(call, streams)
+            for call in self._queue.events(me):
+                streams.wake(call)
+            streams.run()
+        streams.finish()
 
-    def accept(self, limit: int) -> int:
+    def accept(self, limit: int, streams: Streams) -> int:
         with suppress(BlockingIOError):
             os.eventfd_read(self._queue.fileno())
         calls = self._queue.poll(limit, wait=False)
         if calls is None:
             return -1
         for call in calls:
-            self._start(call)
-        return 0 if len(calls) == limit else 1
+            self._start(call, streams)
+        return 0 if streams.run() or len(calls) == limit else 1
 
-    def answer(self, call: Call) -> None:
+    def answer(self, call: Call, streams: Streams) -> None:
         handler = self._find(call)
-        if handler is not None:
-            self._call(call, handler)
+        if handler is None:
+            return
 
-    def cancelled(self) -> list[Call]:
-        return self._queue.cancelled()
+        def answer(body: bytes | None) -> None:
+            self._call(call, handler, streams, body)
+
+        if call.has_parts and handler not in self._readers:
+            streams.add(Gathering(call, answer))
+        else:
+            answer(None)
+
+    def events(self) -> list[tuple[Call, int]]:
+        return [(call, call.holds()) for call in self._queue.events()]
 
     def cancel(self, call: Call) -> None:
         call.respond((False, 1, b"CancelledError"))
 
     def fileno(self) -> int:
+        self.loop_thread = threading.get_ident()
         return self._queue.fileno()
 
     def notify(self) -> None:
@@ -278,30 +233,60 @@ class Runtime:
             call._fail(self.answers.no_method(call.method))
         return handler
 
-    def _start(self, call: Call) -> None:
+    def _start(self, call: Call, streams: Streams) -> None:
         handler = self._find(call)
         if handler is None:
             return
+        is_async = handler in self._coroutines
         try:
-            if handler in self._coroutines:
-                self._enter(call, self._spawn, call, handler)
-            elif self.submit is None:
-                self._call(call, handler)
-            else:
+            if not is_async and self.submit is not None:
                 self.submit(call)
+                return
         except BaseException as error:
             call._fail(error)
+            return
 
-    def _spawn(self, call: Call, handler: Callable[..., Any]) -> None:
-        request = self._request(call)
+        def start(body: bytes | None) -> None:
+            if not is_async:
+                self._call(call, handler, streams, body)
+                return
+            try:
+                self._context_of(call).run(self._spawn, call, handler, body)
+            except BaseException as error:
+                call._fail(error)
+
+        # what would block this thread while it reads is not called yet
+        if call.has_parts and not (is_async and handler in self._readers):
+            streams.add(Gathering(call, start))
+        else:
+            start(None)
+
+    def _spawn(
+        self, call: Call, handler: Callable[..., Any], body: bytes | None
+    ) -> None:
+        request = self._request(call, handler, body)
         coroutine = self._run(call, handler, request, self.tasks, call)
         task = self.spawn(coroutine)
         if not task.done():
             self.tasks[call] = task
 
-    def _call(self, call: Call, handler: Callable[..., Any]) -> None:
+    def _call(
+        self,
+        call: Call,
+        handler: Callable[..., Any],
+        streams: Streams,
+        body: bytes | None,
+    ) -> None:
         try:
-            value = self._enter(call, handler, self._request(call))
+            request = self._request(call, handler, body)
+            context = self._context_of(call)
+            value = context.run(handler, request)
+            if isinstance(value, GeneratorType):
+                streams.add(PlainGenerator(call, value, context))
+                return
+            if self.iterate and isinstance(value, AsyncGeneratorType):
+                context.run(self.iterate, call, value, call)
+                return
             if self.adopt is not None and self.adopt(call, value, call):
                 return
         except BaseException as error:
@@ -309,15 +294,18 @@ class Runtime:
         else:
             call._answer(value)
 
-    def _enter(
-        self, call: Call, function: Callable[..., Any], *args: object
-    ) -> Any:
-        """Call a function in a context that is the call's own."""
+    def _context_of(self, call: Call) -> Context:
+        """One that is the call's own."""
         context = self._context.copy()
         if self._renew is not None:
             context.run(self._renew)
         context.run(self._call_var.set, call)
-        return context.run(function, *args)
+        return context
 
-    def _request(self, call: Call) -> bytes | memoryview:
-        return memoryview(call.request) if self._view else call.request
+    def _request(
+        self, call: Call, handler: Callable[..., Any], body: bytes | None
+    ) -> Any:
+        if handler in self._readers:
+            return self._readers[handler](call, body)
+        request = call.request if body is None else body
+        return memoryview(request) if self._view else request

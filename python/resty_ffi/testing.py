@@ -19,15 +19,17 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
 from ._native import native
 from ._options import Options
-from ._standin import Answer, Call, Queue
+from ._standin import Queue
+from ._standin_call import Answer, Call
+from ._testing_stream import Stream
 
-__all__ = ["Answer", "Runtime"]
+__all__ = ["Answer", "Runtime", "Stream"]
 
 TIMEOUT: Answer = (False, "timeout")
 UNLOADED: Answer = (False, "task queue is finished")
@@ -41,6 +43,7 @@ class Runtime:
         rt(request, timeout=60.0)                   as rt(request) in Lua
         rt.name(request, timeout=60.0)              as rt:name(request)
         rt.call("name", request, timeout=60.0)      the same, for any name
+        rt.stream("name", request)                  as ffi.stream: a Stream
 
     request: bytes or None. timeout: seconds, None for no end. They return
     what Lua gets:
@@ -110,21 +113,55 @@ class Runtime:
         timeout: float | None = 60.0,
     ) -> Answer:
         """Call a method by its name, whatever that is."""
+        call = self._make(method, request, timeout, False)
+        if not self._queue.push(call):
+            return UNLOADED
+        try:
+            parts = list(iter(call.next_part, None))
+        finally:
+            answer = call.settle()
+            if answer is None:
+                self._queue.tell(call)
+        if answer is None:
+            return TIMEOUT
+        if parts and answer[0]:
+            return True, b"".join([*parts, answer[1] or b""])
+        return answer
+
+    def stream(
+        self,
+        method: str = "",
+        request: bytes | None = None,
+        *,
+        body: Iterable[bytes] | None = None,
+        input: bool = False,
+        timeout: float | None = None,
+    ) -> Stream:
+        """Call a method, and read its answer in parts.
+
+        body: parts of the request behind `request`, which are written as the
+        handler reads them. input: they are given by `write` and `finish`.
+        RuntimeError where the runtime has been unloaded.
+        """
+        has_parts = input or body is not None
+        call = self._make(method, request, timeout, has_parts)
+        if not self._queue.push(call):
+            raise RuntimeError(UNLOADED[1])
+        return Stream(call, body)
+
+    @staticmethod
+    def _make(
+        method: str,
+        request: bytes | None,
+        timeout: float | None,
+        has_parts: bool,
+    ) -> Call:
         if request is not None and not isinstance(request, bytes):
             kind = type(request).__name__
             raise TypeError(f"request must be bytes or None, got {kind}")
         if timeout is not None and timeout <= 0:
             raise ValueError(f"timeout must be more than 0, got {timeout}")
-        call = Call(method, request or b"", timeout)
-        if not self._queue.push(call):
-            return UNLOADED
-        try:
-            call.wait()
-        finally:
-            answer = call.settle()
-            if answer is None:
-                self._queue.cancel(call)
-        return answer or TIMEOUT
+        return Call(method, request or b"", timeout, has_parts)
 
     def unload(self, *, timeout: float = 60.0) -> bool:
         """Refuse new calls, let the others end, then close the handler.

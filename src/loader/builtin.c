@@ -202,6 +202,27 @@ builtin_pollers(PyObject *self, PyObject *number)
 }
 
 
+PyDoc_STRVAR(holds_doc,
+"holds(task: int, /) -> int\n\n"
+"What holds for a task now, as of wait in resty_ffi.h.");
+
+static PyObject *
+builtin_holds(PyObject *self, PyObject *number)
+{
+    void  *task;
+
+    (void) self;
+
+    task = PyLong_AsVoidPtr(number);
+    if (task == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+
+    return PyLong_FromLong(resty_ffi_wait(task, RESTY_FFI_WRITABLE
+                                                | RESTY_FFI_READABLE, 0));
+}
+
+
 PyDoc_STRVAR(exiting_doc,
 "exiting() -> bool\n\nWhether the worker process is about to leave.");
 
@@ -238,6 +259,7 @@ static PyMethodDef  methods[] = {
       "current() -> Call | None\n\nThe call this thread answers, if any." },
     { "deadline", builtin_deadline, METH_O, deadline_doc },
     { "exiting", builtin_exiting, METH_NOARGS, exiting_doc },
+    { "holds", builtin_holds, METH_O, holds_doc },
     { "name", builtin_name, METH_VARARGS, name_doc },
     { "option", builtin_option, METH_VARARGS, option_doc },
     { "pollers", builtin_pollers, METH_O, pollers_doc },

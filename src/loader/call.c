@@ -6,6 +6,7 @@
 
 #include "resty_ffi.h"
 
+#include "call_parts.h"
 #include "thread.h"
 
 
@@ -38,11 +39,11 @@ call_new(PyTypeObject *type, runtime_t *runtime, void *task)
 
 
 void
-call_enter(runtime_t *runtime, void *task)
+call_enter(runtime_t *runtime, void *task, call_t *call)
 {
     current.runtime = runtime;
     current.task = task;
-    current.call = NULL;
+    current.call = call;
 }
 
 
@@ -133,6 +134,15 @@ get_method(call_t *self, void *closure)
     name = resty_ffi_method(self->task, &len);
 
     return PyUnicode_DecodeUTF8(name ? name : "", len, "surrogateescape");
+}
+
+
+static PyObject *
+get_number(call_t *self, void *closure)
+{
+    (void) closure;
+
+    return PyLong_FromVoidPtr(self->task);
 }
 
 
@@ -267,6 +277,7 @@ static PyGetSetDef  getset[] = {
       NULL },
     { "cancelled", (getter) get_cancelled, NULL,
       "Whether nobody waits for the answer any more.", NULL },
+    { "_number", (getter) get_number, NULL, "The task's handle.", NULL },
     { NULL, NULL, NULL, NULL, NULL }
 };
 
@@ -275,6 +286,17 @@ static PyMethodDef  methods[] = {
     { "on_delivered", (PyCFunction) on_delivered, METH_O,
       "on_delivered(callback, /) -> None\n\nHave callback(delivered: bool) "
       "called once the answer's fate is known." },
+    { "send", (PyCFunction) call_send, METH_O,
+      "send(part, /) -> None\n\nSend a part of the answer; waits until the "
+      "caller wants it." },
+    { "_send", (PyCFunction) call_send_now, METH_O,
+      "Send a part: 0, or the number of the error for which it was not." },
+    { "_first", (PyCFunction) call_first, METH_NOARGS,
+      "What of the request has come with the call." },
+    { "_read_now", (PyCFunction) call_read_now, METH_NOARGS,
+      "The next part of the request, b\"\" at the end, None: not yet." },
+    { "_read", (PyCFunction) call_read, METH_NOARGS,
+      "The same; waits for it." },
     { "_answer", (PyCFunction) answer, METH_O,
       "Answer with what the handler returned." },
     { "_fail", (PyCFunction) fail, METH_O,

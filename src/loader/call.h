@@ -34,10 +34,11 @@ call_t *call_new(PyTypeObject *type, runtime_t *runtime, void *task);
 
 /*
  * GIL held.  Says which call the running thread is in, for call_current,
- * until call_leave, which returns the Call that was asked for in between (a
- * reference), or NULL.  They do not nest.
+ * until call_leave, which returns call (a reference, which it has taken over),
+ * or where that was NULL, the Call that was asked for in between, or NULL.
+ * They do not nest.
  */
-void call_enter(runtime_t *runtime, void *task);
+void call_enter(runtime_t *runtime, void *task, call_t *call);
 call_t *call_leave(void);
 
 /*

@@ -3,12 +3,13 @@
 #include "dispatch.h"
 
 #include <stdint.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "resty_ffi.h"
 
 #include "call.h"
+#include "clock.h"
+#include "gather.h"
 #include "handler.h"
 #include "thread.h"
 
@@ -22,50 +23,74 @@
 #define HOLD_MS     1
 
 
-static double
-now(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
-}
-
-
 /*
  * Sleeps without the GIL.  *contended: whether it took more than patience
  * seconds to get it back, as beside a thread that computes.
  */
 static int
-sleep_for_tasks(runtime_t *self, void **tasks, int max, double patience,
-    int *contended)
+sleep_for_tasks(runtime_t *self, const streams_t *streams, void **tasks,
+    int max, double patience, int *contended)
 {
-    int     n, timeout;
-    double  woken;
+    int      n, timeout;
+    int64_t  woken;
 
-    timeout = replies_outstanding(self->replies) ? COLLECT_MS : -1;
+    timeout = replies_outstanding(self->replies) || streams_open(streams)
+              ? COLLECT_MS : -1;
 
     Py_BEGIN_ALLOW_THREADS
     n = resty_ffi_poll_batch(self->tq, tasks, max, timeout);
-    woken = now();
+    woken = clock_ns();
     Py_END_ALLOW_THREADS
 
-    *contended = (now() - woken > patience);
+    *contended = ((double) (clock_ns() - woken) / 1e9 > patience);
 
     return n;
+}
+
+
+static void
+answer_gathered(streams_t *streams, void *task, PyObject *handler,
+    PyObject *body)
+{
+    handler_call(streams_runtime(streams), streams, task, handler, body);
+}
+
+
+/* has a plain handler answer on this thread */
+static void
+answer(runtime_t *self, streams_t *streams, void *task)
+{
+    PyObject  *handler;
+
+    handler = handler_of(self, task);
+
+    if (handler == NULL) {
+        return;
+    }
+
+    if (!handler_has_to_wait(self, task, handler)) {
+        handler_call(self, streams, task, handler, NULL);
+
+    } else if (gather_start(streams, task, handler, answer_gathered) == -1) {
+        runtime_fail_current(self, task, NULL);
+    }
 }
 
 
 PyObject *
 dispatch_serve(runtime_t *self, PyObject *args)
 {
-    int        i, n, max, contended;
-    void      *tasks[MAX_BATCH];
-    double     patience;
-    PyObject  *handler;
+    int         i, n, max, hold, contended;
+    void       *tasks[MAX_BATCH];
+    double      patience;
+    streams_t  *streams;
 
     if (!PyArg_ParseTuple(args, "id:serve", &max, &patience)) {
+        return NULL;
+    }
+
+    streams = streams_new(self);
+    if (streams == NULL) {
         return NULL;
     }
 
@@ -80,13 +105,14 @@ dispatch_serve(runtime_t *self, PyObject *args)
          * before that, so wait for them a moment.
          */
 
-        n = resty_ffi_poll_batch(self->tq, tasks, max,
-                                 contended ? HOLD_MS : 0);
+        hold = contended && !streams_ready(streams) ? HOLD_MS : 0;
+        n = resty_ffi_poll_batch(self->tq, tasks, max, hold);
 
         replies_collect(self->replies);
 
-        if (n == 0) {
-            n = sleep_for_tasks(self, tasks, max, patience, &contended);
+        if (n == 0 && !streams_ready(streams)) {
+            n = sleep_for_tasks(self, streams, tasks, max, patience,
+                                &contended);
         }
 
         if (n < 0) {
@@ -94,23 +120,35 @@ dispatch_serve(runtime_t *self, PyObject *args)
         }
 
         for (i = 0; i < n; i++) {
-            handler = handler_of(self, tasks[i]);
-            if (handler) {
-                handler_call(self, tasks[i], handler);
-            }
+            answer(self, streams, tasks[i]);
+        }
+
+        if (streams_open(streams)) {
+            streams_hear(streams);
+            streams_run(streams);
         }
     }
+
+    streams_finish(streams);
+    Py_DECREF(streams);
 
     Py_RETURN_NONE;
 }
 
 
 PyObject *
-dispatch_answer(runtime_t *self, PyObject *number)
+dispatch_answer(runtime_t *self, PyObject *args)
 {
-    void      *task;
-    int64_t    deadline;
-    PyObject  *handler;
+    void       *task;
+    int64_t     deadline;
+    PyObject   *number;
+    streams_t  *streams;
+
+    if (!PyArg_ParseTuple(args, "OO!:answer", &number, self->streams_type,
+                          &streams))
+    {
+        return NULL;
+    }
 
     task = PyLong_AsVoidPtr(number);
     if (task == NULL && PyErr_Occurred()) {
@@ -121,15 +159,12 @@ dispatch_answer(runtime_t *self, PyObject *number)
 
     deadline = resty_ffi_deadline(task);
 
-    if (deadline && now() * 1000 >= (double) deadline) {
+    if (deadline && clock_ns() / 1000000 >= deadline) {
         ngx_http_lua_ffi_respond(task, 1, NULL, 0);
         Py_RETURN_NONE;
     }
 
-    handler = handler_of(self, task);
-    if (handler) {
-        handler_call(self, task, handler);
-    }
+    answer(self, streams, task);
 
     Py_RETURN_NONE;
 }
@@ -137,10 +172,11 @@ dispatch_answer(runtime_t *self, PyObject *number)
 
 /*
  * Makes a task of run(call, handler, request, tasks, number); -1 with an
- * exception set.
+ * exception set.  body as of handler_request.
  */
 static int
-spawn(runtime_t *self, void *task, PyObject *handler, PyObject *number)
+spawn(runtime_t *self, void *task, PyObject *handler, PyObject *number,
+    PyObject *body)
 {
     int        rc;
     call_t    *call;
@@ -154,7 +190,7 @@ spawn(runtime_t *self, void *task, PyObject *handler, PyObject *number)
         return -1;
     }
 
-    request = handler_request(self, task);
+    request = handler_request(self, task, handler, body, &call);
     if (request == NULL) {
         goto done;
     }
@@ -217,10 +253,45 @@ done:
 
 
 static void
-start(runtime_t *self, void *task)
+spawn_gathered(streams_t *streams, void *task, PyObject *handler,
+    PyObject *body)
 {
-    int        asynchronous;
-    PyObject  *handler, *number, *result;
+    PyObject   *number;
+    runtime_t  *self = streams_runtime(streams);
+
+    number = PyLong_FromVoidPtr(task);
+
+    if (number == NULL || spawn(self, task, handler, number, body) == -1) {
+        runtime_fail_current(self, task, NULL);
+    }
+
+    Py_XDECREF(number);
+}
+
+
+static void
+submit(runtime_t *self, void *task)
+{
+    PyObject  *result;
+
+    result = PyObject_CallFunction(self->submit, "K",
+                                   (unsigned long long) (uintptr_t) task);
+    if (result == NULL) {
+        runtime_fail_current(self, task, NULL);
+    }
+
+    Py_XDECREF(result);
+}
+
+
+/* has a handler of an event loop's answer */
+static void
+start(runtime_t *self, streams_t *streams, void *task)
+{
+    int             asynchronous;
+    bool            wait;
+    PyObject       *handler;
+    gather_then_t   then;
 
     handler = handler_of(self, task);
     if (handler == NULL) {
@@ -229,61 +300,61 @@ start(runtime_t *self, void *task)
 
     asynchronous = PySet_Contains(self->coroutines, handler);
 
-    if (asynchronous == 0 && self->submit == NULL) {
-        handler_call(self, task, handler);
+    if (asynchronous == -1) {
+        runtime_fail_current(self, task, NULL);
         return;
     }
 
-    number = PyLong_FromVoidPtr(task);
-
-    if (asynchronous == -1 || number == NULL) {
-        runtime_fail_current(self, task, NULL);
-
-    } else if (asynchronous) {
-        if (spawn(self, task, handler, number) == -1) {
-            runtime_fail_current(self, task, NULL);
-        }
-
-    } else {
-        result = PyObject_CallOneArg(self->submit, number);
-        if (result == NULL) {
-            runtime_fail_current(self, task, NULL);
-        }
-
-        Py_XDECREF(result);
+    if (!asynchronous && self->submit) {
+        submit(self, task);
+        return;
     }
 
-    Py_XDECREF(number);
+    /* what would block this thread while it reads is not called yet either */
+
+    wait = asynchronous ? handler_has_to_wait(self, task, handler)
+                        : resty_ffi_has_parts(task) != 0;
+    then = asynchronous ? spawn_gathered : answer_gathered;
+
+    if (!wait) {
+        then(streams, task, handler, NULL);
+
+    } else if (gather_start(streams, task, handler, then) == -1) {
+        runtime_fail_current(self, task, NULL);
+    }
 }
 
 
 PyObject *
-dispatch_accept(runtime_t *self, PyObject *limit)
+dispatch_accept(runtime_t *self, PyObject *args)
 {
-    int        i, n, max, armed;
-    long       value;
-    void      *tasks[MAX_BATCH];
+    int         i, n, max, armed;
+    void       *tasks[MAX_BATCH];
+    streams_t  *streams;
 
-    value = PyLong_AsLong(limit);
-    if (value == -1 && PyErr_Occurred()) {
+    if (!PyArg_ParseTuple(args, "iO!:accept", &max, self->streams_type,
+                          &streams))
+    {
         return NULL;
     }
 
-    max = value < 1 ? 1 : value > MAX_BATCH ? MAX_BATCH : (int) value;
+    max = max < 1 ? 1 : max > MAX_BATCH ? MAX_BATCH : max;
 
     n = resty_ffi_poll_batch(self->tq, tasks, max, 0);
 
     replies_collect(self->replies);
 
     for (i = 0; i < n; i++) {
-        start(self, tasks[i]);
+        start(self, streams, tasks[i]);
     }
+
+    streams_run(streams);
 
     if (n < 0) {
         return PyLong_FromLong(-1);
     }
 
-    if (n == max) {
+    if (n == max || streams_ready(streams)) {
         return PyLong_FromLong(0);
     }
 
@@ -300,11 +371,11 @@ dispatch_accept(runtime_t *self, PyObject *limit)
 
 
 PyObject *
-dispatch_cancelled(runtime_t *self, PyObject *unused)
+dispatch_events(runtime_t *self, PyObject *unused)
 {
-    int        i, n;
+    int        i, n, holds;
     void      *handles[MAX_BATCH];
-    PyObject  *list, *number;
+    PyObject  *list, *event;
 
     (void) unused;
 
@@ -316,13 +387,18 @@ dispatch_cancelled(runtime_t *self, PyObject *unused)
     }
 
     for (i = 0; i < n; i++) {
-        number = PyLong_FromVoidPtr(handles[i]);
-        if (number == NULL) {
+        holds = resty_ffi_wait(handles[i],
+                               RESTY_FFI_WRITABLE | RESTY_FFI_READABLE, 0);
+
+        event = Py_BuildValue("(Ki)",
+                              (unsigned long long) (uintptr_t) handles[i],
+                              holds);
+        if (event == NULL) {
             Py_DECREF(list);
             return NULL;
         }
 
-        PyList_SET_ITEM(list, i, number);
+        PyList_SET_ITEM(list, i, event);
     }
 
     return list;
@@ -355,6 +431,8 @@ dispatch_fileno(runtime_t *self, PyObject *unused)
     int  fd;
 
     (void) unused;
+
+    self->loop_thread = PyThread_get_thread_ident();
 
     fd = resty_ffi_eventfd(self->tq);
     if (fd == -1) {

@@ -11,9 +11,9 @@
 #include "runtime.h"
 
 PyObject *dispatch_serve(runtime_t *self, PyObject *args);
-PyObject *dispatch_accept(runtime_t *self, PyObject *limit);
-PyObject *dispatch_answer(runtime_t *self, PyObject *task);
-PyObject *dispatch_cancelled(runtime_t *self, PyObject *unused);
+PyObject *dispatch_accept(runtime_t *self, PyObject *args);
+PyObject *dispatch_answer(runtime_t *self, PyObject *args);
+PyObject *dispatch_events(runtime_t *self, PyObject *unused);
 PyObject *dispatch_cancel(runtime_t *self, PyObject *task);
 PyObject *dispatch_fileno(runtime_t *self, PyObject *unused);
 PyObject *dispatch_notify(runtime_t *self, PyObject *unused);

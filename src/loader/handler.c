@@ -4,16 +4,48 @@
 
 #include "resty_ffi.h"
 
-#include "call.h"
+#include "generator.h"
 #include "request.h"
 #include "thread.h"
 
 
-PyObject *
-handler_request(runtime_t *self, void *task)
+bool
+handler_has_to_wait(runtime_t *self, void *task, PyObject *handler)
 {
-    int    len;
-    char  *bytes;
+    return resty_ffi_has_parts(task)
+           && (self->readers == NULL
+               || PyDict_GetItem(self->readers, handler) == NULL);
+}
+
+
+PyObject *
+handler_request(runtime_t *self, void *task, PyObject *handler,
+    PyObject *body, call_t **call)
+{
+    int        len;
+    char      *bytes;
+    PyObject  *reader;
+
+    if (self->readers) {
+        reader = PyDict_GetItemWithError(self->readers, handler);
+
+        if (reader && *call == NULL) {
+            *call = call_new(self->call_type, self, task);
+        }
+
+        if (reader && *call) {
+            return PyObject_CallFunctionObjArgs(reader, *call,
+                                                body ? body : Py_None, NULL);
+        }
+
+        if (PyErr_Occurred()) {
+            return NULL;
+        }
+    }
+
+    if (body) {
+        return self->view ? PyMemoryView_FromObject(body) : Py_NewRef(body);
+    }
 
     if (self->view) {
         return request_view(self->request_type, task);
@@ -157,24 +189,83 @@ await_future(runtime_t *self, void *task, call_t *call, PyObject *value)
 }
 
 
-void
-handler_call(runtime_t *self, void *task, PyObject *handler)
+/* 1, or -1 with an exception set */
+static int
+iterate(runtime_t *self, void *task, call_t *call, PyObject *context,
+    PyObject *generator)
 {
-    int        adopted;
+    PyObject  *number, *token, *result;
+
+    token = result = NULL;
+
+    call = call ? (call_t *) Py_NewRef(call)
+                : call_new(self->call_type, self, task);
+    number = PyLong_FromVoidPtr(task);
+
+    if (call && number && PyContext_Enter(context) == 0) {
+
+        token = PyContextVar_Set(self->call_var, (PyObject *) call);
+        if (token) {
+            result = PyObject_CallFunctionObjArgs(self->iterate, call,
+                                                  generator, number, NULL);
+        }
+
+        if (PyContext_Exit(context) == -1) {
+            Py_CLEAR(result);
+        }
+    }
+
+    Py_XDECREF(call);
+    Py_XDECREF(number);
+    Py_XDECREF(token);
+    Py_XDECREF(result);
+
+    return result ? 1 : -1;
+}
+
+
+/*
+ * What becomes of a result: 1 where its bytes are still to come; 0 where it is
+ * the answer; -1 with an exception set.
+ */
+static int
+take_over(runtime_t *self, streams_t *streams, void *task, call_t *call,
+    PyObject *context, PyObject *result)
+{
+    if (PyGen_CheckExact(result)) {
+        return generator_start(streams, task, result, context, call) == 0
+               ? 1 : -1;
+    }
+
+    if (PyAsyncGen_CheckExact(result) && self->iterate) {
+        return iterate(self, task, call, context, result);
+    }
+
+    return await_future(self, task, call, result);
+}
+
+
+void
+handler_call(runtime_t *self, streams_t *streams, void *task,
+    PyObject *handler, PyObject *body)
+{
+    int        taken;
     call_t    *call;
     PyObject  *request, *context, *result, *callbacks;
 
-    request = handler_request(self, task);
+    call = NULL;
+    request = handler_request(self, task, handler, body, &call);
     context = request ? handler_enter_context(self) : NULL;
 
     if (context == NULL) {
         runtime_fail_current(self, task, NULL);
         Py_XDECREF(request);
+        Py_XDECREF(call);
         return;
     }
 
     Py_INCREF(handler);
-    call_enter(self, task);
+    call_enter(self, task, call);
 
     result = PyObject_CallOneArg(handler, request);
 
@@ -186,13 +277,14 @@ handler_call(runtime_t *self, void *task, PyObject *handler)
         Py_CLEAR(result);
     }
 
-    adopted = result ? await_future(self, task, call, result) : -1;
-    callbacks = adopted != 1 && call ? call_end(call) : NULL;
+    taken = result ? take_over(self, streams, task, call, context, result)
+                   : -1;
+    callbacks = taken != 1 && call ? call_end(call) : NULL;
 
-    if (adopted == 0) {
+    if (taken == 0) {
         runtime_answer(self, task, result, callbacks);
 
-    } else if (adopted == -1) {
+    } else if (taken == -1) {
         runtime_fail_current(self, task, callbacks);
     }
 

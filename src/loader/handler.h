@@ -8,7 +8,10 @@
  * returned to an answer.  GIL held.
  */
 
-#include "runtime.h"
+#include <stdbool.h>
+
+#include "call.h"
+#include "streams.h"
 
 /*
  * A borrowed reference; NULL where the call has been answered: nobody waits
@@ -17,10 +20,19 @@
 PyObject *handler_of(runtime_t *self, void *task);
 
 /*
- * What a handler is called with: bytes, or a view of the request where the
- * class asks for one.  A new reference; NULL with an exception set.
+ * Whether a handler that is called with all of the request at once cannot be
+ * called yet, as parts of it are still to come.
  */
-PyObject *handler_request(runtime_t *self, void *task);
+bool handler_has_to_wait(runtime_t *self, void *task, PyObject *handler);
+
+/*
+ * What a handler is called with: bytes, a view of the request where the class
+ * asks for one, or what reads it; *call is made then, where it is NULL.
+ * body: the request in one piece where it came in parts, or NULL.  A new
+ * reference; NULL with an exception set.
+ */
+PyObject *handler_request(runtime_t *self, void *task, PyObject *handler,
+    PyObject *body, call_t **call);
 
 /*
  * Has this thread enter a context that is one call's own.  A new reference,
@@ -29,9 +41,11 @@ PyObject *handler_request(runtime_t *self, void *task);
 PyObject *handler_enter_context(runtime_t *self);
 
 /*
- * Calls a plain handler, and answers with what it returned or raised; a
- * future that it returned is the event loop's to answer with.
+ * Calls a plain handler, and answers with what it returned or raised.  A
+ * generator that it returned becomes one of the thread's streams; a future is
+ * the event loop's to answer with.  body as of handler_request.
  */
-void handler_call(runtime_t *self, void *task, PyObject *handler);
+void handler_call(runtime_t *self, streams_t *streams, void *task,
+    PyObject *handler, PyObject *body);
 
 #endif /* PYTHON_HANDLER_H */

@@ -2,6 +2,7 @@
 
 #include "reply.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -10,6 +11,9 @@
 
 /* below this a copy costs less than a reference's way there and back */
 #define COPY_BELOW    160
+
+/* the same of a part, which is one node either way */
+#define COPY_PART_BELOW  1024
 
 /* from here on a reference is worth a wake-up to give it back at once */
 #define EAGER_FROM    65536
@@ -250,6 +254,66 @@ reply_new(replies_t *replies)
 }
 
 
+/*
+ * Where the bytes of a value are: *bytes (NULL for None) and *len; *view holds
+ * them where its obj is not NULL.  0; -1 as of reply_send.
+ */
+static int
+look_at(PyObject *value, Py_buffer *view, const char **bytes, Py_ssize_t *len)
+{
+    view->obj = NULL;
+    *bytes = NULL;
+    *len = 0;
+
+    if (PyBytes_Check(value)) {
+        *bytes = PyBytes_AS_STRING(value);
+        *len = PyBytes_GET_SIZE(value);
+
+    } else if (PyUnicode_Check(value)) {
+        *bytes = PyUnicode_AsUTF8AndSize(value, len);
+        if (*bytes == NULL) {
+            return -1;
+        }
+
+    } else if (PyObject_CheckBuffer(value)) {
+        if (PyObject_GetBuffer(value, view, PyBUF_SIMPLE) == -1) {
+            return -1;
+        }
+
+        *bytes = view->buf ? view->buf : "";
+        *len = view->len;
+
+    } else if (value != Py_None) {
+        PyErr_SetNone(PyExc_TypeError);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static void
+look_away(Py_buffer *view)
+{
+    if (view->obj) {
+        PyBuffer_Release(view);
+    }
+}
+
+
+/* has a reply keep what it was looked at: value, or view */
+static void
+keep(reply_t *reply, PyObject *value, const Py_buffer *view)
+{
+    if (view->obj) {
+        reply->view = *view;
+
+    } else {
+        reply->object = Py_NewRef(value);
+    }
+}
+
+
 int
 reply_send(replies_t *replies, void *task, int rc, PyObject *value,
     PyObject *callbacks)
@@ -259,30 +323,7 @@ reply_send(replies_t *replies, void *task, int rc, PyObject *value,
     Py_ssize_t   len;
     const char  *bytes;
 
-    view.obj = NULL;
-    bytes = NULL;
-    len = 0;
-
-    if (PyBytes_Check(value)) {
-        bytes = PyBytes_AS_STRING(value);
-        len = PyBytes_GET_SIZE(value);
-
-    } else if (PyUnicode_Check(value)) {
-        bytes = PyUnicode_AsUTF8AndSize(value, &len);
-        if (bytes == NULL) {
-            return -1;
-        }
-
-    } else if (PyObject_CheckBuffer(value)) {
-        if (PyObject_GetBuffer(value, &view, PyBUF_SIMPLE) == -1) {
-            return -1;
-        }
-
-        bytes = view.buf ? view.buf : "";
-        len = view.len;
-
-    } else if (value != Py_None) {
-        PyErr_SetNone(PyExc_TypeError);
+    if (look_at(value, &view, &bytes, &len) == -1) {
         return -1;
     }
 
@@ -295,29 +336,18 @@ reply_send(replies_t *replies, void *task, int rc, PyObject *value,
             ngx_http_lua_ffi_respond(task, rc, NULL, 0);
         }
 
-        if (view.obj) {
-            PyBuffer_Release(&view);
-        }
+        look_away(&view);
 
         return 0;
     }
 
     reply = reply_new(replies);
     if (reply == NULL) {
-        if (view.obj) {
-            PyBuffer_Release(&view);
-        }
-
+        look_away(&view);
         return -1;
     }
 
-    if (view.obj) {
-        reply->view = view;
-
-    } else {
-        Py_INCREF(value);
-        reply->object = value;
-    }
+    keep(reply, value, &view);
 
     Py_XINCREF(callbacks);
     reply->callbacks = callbacks;
@@ -327,4 +357,49 @@ reply_send(replies_t *replies, void *task, int rc, PyObject *value,
                           reply);
 
     return 0;
+}
+
+
+int
+reply_send_part(replies_t *replies, void *task, PyObject *part)
+{
+    int          rc;
+    reply_t     *reply;
+    Py_buffer    view;
+    Py_ssize_t   len;
+    const char  *bytes;
+
+    if (look_at(part, &view, &bytes, &len) == -1) {
+        return -1;
+    }
+
+    if (len < COPY_PART_BELOW) {
+        rc = resty_ffi_send_copy(task, bytes, (size_t) len);
+        look_away(&view);
+
+    } else {
+        reply = reply_new(replies);
+        if (reply == NULL) {
+            look_away(&view);
+            return -1;
+        }
+
+        keep(reply, part, &view);
+        reply->eager = len >= EAGER_FROM;
+
+        rc = resty_ffi_send(task, bytes, (size_t) len, release, reply);
+
+        if (rc) {
+            Py_XDECREF(reply->object);
+            look_away(&view);
+            put_back(replies, reply);
+        }
+    }
+
+    if (rc == ENOMEM) {
+        PyErr_NoMemory();
+        return -1;
+    }
+
+    return rc;
 }

@@ -46,6 +46,13 @@ int reply_send(replies_t *replies, void *task, int rc, PyObject *value,
     PyObject *callbacks);
 
 /*
+ * GIL held.  Sends value as a part of the answer, of the same types; one of no
+ * bytes is sent nowhere.  0, EAGAIN or EPIPE, as of resty_ffi_send; or -1 as
+ * of reply_send.  Nothing is kept but where it returns 0.
+ */
+int reply_send_part(replies_t *replies, void *task, PyObject *part);
+
+/*
  * GIL held.  Tells callbacks, a list of (callback, context), of an answer's
  * fate, each in its context; what they raise is printed.
  */

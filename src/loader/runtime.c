@@ -70,6 +70,15 @@ runtime_fail(runtime_t *self, void *task, PyObject *exception,
 
     sent = -1;
 
+    /* what send and read raise there is no fault of the handler's */
+
+    if (PyErr_GivenExceptionMatches(exception, PyExc_BrokenPipeError)
+        && resty_ffi_cancelled(task)
+        && reply_send(self->replies, task, 1, Py_None, callbacks) == 0)
+    {
+        return;
+    }
+
     answer = PyObject_CallMethod(self->answers, "failed", "(O)", exception);
 
     if (answer && PyArg_ParseTuple(answer, "iO", &rc, &body)) {

@@ -21,6 +21,7 @@ typedef struct {
     replies_t     *replies;
     PyTypeObject  *call_type;
     PyTypeObject  *request_type;
+    PyTypeObject  *streams_type;
     PyObject      *handler;         /* callable for every method, or NULL */
     PyObject      *methods;         /* dict: name to callable, or NULL */
     PyObject      *coroutines;      /* set of callables that are async */
@@ -32,9 +33,14 @@ typedef struct {
     PyObject      *spawn;           /* coroutine -> task, or NULL */
     PyObject      *adopt;           /* (call, awaitable, task) -> whether it
                                        is a future, or NULL */
-    PyObject      *submit;          /* (function, task) to a pool, or NULL */
+    PyObject      *submit;          /* (task) to a pool, or NULL */
+    PyObject      *iterate;         /* (call, asynchronous generator, task):
+                                       has it answer, or NULL */
+    PyObject      *readers;         /* dict: handler to what makes its first
+                                       argument of a Call, or NULL */
     PyObject      *tasks;           /* dict: task handle to asyncio task */
     PyObject      *done;            /* the str "done" */
+    unsigned long  loop_thread;     /* PyThread_get_thread_ident, or 0 */
     int            view;
 } runtime_t;
 

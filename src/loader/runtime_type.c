@@ -11,6 +11,7 @@
 #include "call.h"
 #include "dispatch.h"
 #include "request.h"
+#include "streams.h"
 
 
 /* a request's time, as nginx's upstreams have it */
@@ -23,18 +24,19 @@ runtime_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     unsigned long long   tq;
     runtime_t           *self;
     PyObject            *handler, *methods, *coroutines, *answers, *run;
-    PyObject            *call_var, *context, *renew;
+    PyObject            *call_var, *context, *renew, *readers;
     int                  view;
 
     static char  *names[] = {
         "tq", "handler", "methods", "coroutines", "answers", "run",
-        "call_var", "context", "renew", "view", NULL
+        "call_var", "context", "renew", "view", "readers", NULL
     };
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KOOOOOOO!Op:Runtime",
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KOOOOOOO!OpO!:Runtime",
                                      names, &tq, &handler, &methods,
                                      &coroutines, &answers, &run, &call_var,
-                                     &PyContext_Type, &context, &renew, &view))
+                                     &PyContext_Type, &context, &renew, &view,
+                                     &PyDict_Type, &readers))
     {
         return NULL;
     }
@@ -62,6 +64,7 @@ runtime_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->context = Py_NewRef(context);
     self->renew = renew == Py_None ? NULL : Py_NewRef(renew);
     self->view = view;
+    self->readers = PyDict_GET_SIZE(readers) ? Py_NewRef(readers) : NULL;
 
     resty_ffi_default_timeout(self->tq, TIMEOUT_MS);
 
@@ -75,10 +78,12 @@ runtime_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->done = PyUnicode_InternFromString("done");
     self->call_type = (PyTypeObject *) call_type_new();
     self->request_type = (PyTypeObject *) request_type_new();
+    self->streams_type = (PyTypeObject *) streams_type_new();
 
     if (self->tasks == NULL || self->done == NULL
         || self->call_type == NULL
-        || self->request_type == NULL)
+        || self->request_type == NULL
+        || self->streams_type == NULL)
     {
         Py_DECREF(self);
         return NULL;
@@ -94,6 +99,7 @@ runtime_traverse(runtime_t *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->call_type);
     Py_VISIT(self->request_type);
+    Py_VISIT(self->streams_type);
     Py_VISIT(self->handler);
     Py_VISIT(self->methods);
     Py_VISIT(self->coroutines);
@@ -105,6 +111,8 @@ runtime_traverse(runtime_t *self, visitproc visit, void *arg)
     Py_VISIT(self->spawn);
     Py_VISIT(self->adopt);
     Py_VISIT(self->submit);
+    Py_VISIT(self->iterate);
+    Py_VISIT(self->readers);
     Py_VISIT(self->tasks);
     return 0;
 }
@@ -115,6 +123,7 @@ runtime_clear(runtime_t *self)
 {
     Py_CLEAR(self->call_type);
     Py_CLEAR(self->request_type);
+    Py_CLEAR(self->streams_type);
     Py_CLEAR(self->handler);
     Py_CLEAR(self->methods);
     Py_CLEAR(self->coroutines);
@@ -126,6 +135,8 @@ runtime_clear(runtime_t *self)
     Py_CLEAR(self->spawn);
     Py_CLEAR(self->adopt);
     Py_CLEAR(self->submit);
+    Py_CLEAR(self->iterate);
+    Py_CLEAR(self->readers);
     Py_CLEAR(self->tasks);
     Py_CLEAR(self->done);
     return 0;
@@ -162,6 +173,15 @@ collect(runtime_t *self, PyObject *unused)
 
 
 static PyObject *
+new_streams(runtime_t *self, PyObject *unused)
+{
+    (void) unused;
+
+    return (PyObject *) streams_new(self);
+}
+
+
+static PyObject *
 outstanding(runtime_t *self, void *closure)
 {
     (void) closure;
@@ -178,6 +198,9 @@ static PyMemberDef  members[] = {
       "returned answer the call, and says whether it is one; as spawn." },
     { "submit", T_OBJECT, offsetof(runtime_t, submit), 0,
       "submit(function, argument) to a thread pool; for plain methods." },
+    { "iterate", T_OBJECT, offsetof(runtime_t, iterate), 0,
+      "iterate(call, generator, task): has an asynchronous generator that a "
+      "plain method has returned answer the call; as spawn." },
     { "tasks", T_OBJECT, offsetof(runtime_t, tasks), READONLY,
       "The asyncio tasks that have not answered yet, by handle." },
     { NULL, 0, 0, 0, NULL }
@@ -196,15 +219,20 @@ static PyMethodDef  methods[] = {
       "serve(batch: int, patience: float, /) -> None\n\n"
       "Answer calls on this thread until the runtime is unloaded. patience: "
       "seconds to wait for the GIL before it counts as contended." },
-    { "accept", (PyCFunction) dispatch_accept, METH_O,
-      "accept(limit: int, /) -> int\n\nStart the calls that wait, on the "
-      "event loop's thread. 1: the eventfd tells of more; 0: call again; "
-      "-1: unloaded. OSError: the eventfd has been closed." },
-    { "answer", (PyCFunction) dispatch_answer, METH_O,
-      "answer(task: int, /) -> None\n\nAnswer one call on this thread." },
-    { "cancelled", (PyCFunction) dispatch_cancelled, METH_NOARGS,
-      "cancelled() -> list[int]\n\nCalls nobody waits for any more, since the "
-      "last time; some may have been answered." },
+    { "accept", (PyCFunction) dispatch_accept, METH_VARARGS,
+      "accept(limit: int, streams: Streams, /) -> int\n\nStart the calls "
+      "that wait, on the event loop's thread, whose streams are given. "
+      "1: the eventfd tells of more; 0: call again; -1: unloaded. OSError: "
+      "the eventfd has been closed." },
+    { "answer", (PyCFunction) dispatch_answer, METH_VARARGS,
+      "answer(task: int, streams: Streams, /) -> None\n\nAnswer one call on "
+      "this thread, whose streams are given." },
+    { "streams", (PyCFunction) new_streams, METH_NOARGS,
+      "streams() -> Streams\n\nThose of the calling thread." },
+    { "events", (PyCFunction) dispatch_events, METH_NOARGS,
+      "events() -> list[tuple[int, int]]\n\nCalls about which something is "
+      "new since the last time, and what holds now, as of wait in "
+      "resty_ffi.h; some may have been answered." },
     { "cancel", (PyCFunction) dispatch_cancel, METH_O,
       "cancel(task: int, /) -> None\n\nAnswer a call whose asyncio task was "
       "cancelled before it ran." },

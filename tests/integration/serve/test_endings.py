@@ -193,7 +193,7 @@ def test_a_close_that_does_not_end(
 ) -> None:
     """Is cancelled after a while; all else ends as ever."""
     with running(new_nginx, loop, notes) as nginx:
-        nginx.python("import resty_ffi._serve as it; it.CLOSE_S = 0.5")
+        nginx.python("import resty_ffi._loop as it; it.CLOSE_S = 0.5")
         cfg = "endings,StuckClose"
         assert call(nginx, cfg, LEFT) == [True, LEFT]
         unload(nginx, cfg)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Runtimes of plain handlers."""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+import threading
+import time
+from typing import Any
+
+from ._handlers import resolve
+from ._loader.threads import Thread
+from ._native import native
+from ._runtime import REPLY_TURN_S, Replies, Runtime
+
+# Calls a poll takes at once: alone, a thread takes what there is; one of
+# several leaves the rest to the others.
+BATCH = 64
+
+
+class Threads(Runtime):
+    """Plain handlers: each thread takes calls and answers them."""
+
+    def open(self) -> None:
+        native.name(self._tq, self._name)
+        handlers = resolve(self._target, self._config)
+        self._runtime = self._make(handlers, no_run, dict(handlers.readers))
+        self._left = 1
+        self._lock = threading.Lock()
+        self._close = handlers.close
+        self._closed = threading.Event()
+        try:
+            for number in range(2, self._threads + 1):
+                with self._lock:
+                    self._spawn(f"{self._name}-{number}")
+                    self._left += 1
+        except BaseException:
+            # the load fails, which unloads those that have started
+            self._leave()
+            raise
+
+    def _spawn(self, name: str) -> None:
+        serve = functools.partial(self.base.copy().run, self._serve)
+        Thread(serve, name).start()
+
+    def run(self) -> None:
+        self._serve()
+        self._closed.wait()
+
+    def _serve(self) -> None:
+        native.name(self._tq, threading.current_thread().name[-15:])
+        if self._threads == 1:
+            self._runtime.serve(BATCH, sys.getswitchinterval() / 2)
+        else:
+            self._runtime.serve(1, math.inf)
+        self._leave()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._left -= 1
+            last = self._left == 0
+        if last:
+            replies = Replies(self._runtime)
+            while replies.to_come():
+                time.sleep(REPLY_TURN_S)
+                self._runtime.collect()
+            if self._close is not None:
+                try:
+                    self._close()
+                except BaseException as error:
+                    self._log(error)
+            self._log.tell_hidden()
+            self._closed.set()
+
+
+def no_run(*args: object) -> Any:
+    raise AssertionError("no handler of plain threads makes a coroutine")
