@@ -46,9 +46,17 @@ is_polled(uint64_t state, uint64_t handle)
 }
 
 
+/* and that somebody waits for its answer */
+static bool
+is_waited_for(uint64_t state, uint64_t handle)
+{
+    return is_polled(state, handle) && !(state & BRIDGE_TASK_CANCEL);
+}
+
+
 /*
- * Locks the stream of a task that has no answer yet; NULL where it is
- * stale.  The flag has an answer wait for the lock, so nothing is sent behind
+ * Locks the stream of a task for whose answer somebody waits; NULL if nobody
+ * does.  The flag has an answer wait for the lock, so nothing is sent behind
  * it, and nothing is done here to another task in the same place.
  */
 static bridge_task_t *
@@ -63,7 +71,7 @@ enter(bridge_t *b, uint64_t handle)
     }
 
     while (!(state & BRIDGE_TASK_STREAM)) {
-        if (!is_polled(state, handle)) {
+        if (!is_waited_for(state, handle)) {
             return NULL;
         }
 
@@ -78,7 +86,7 @@ enter(bridge_t *b, uint64_t handle)
 
     pthread_mutex_lock(&t->stream.lock);
 
-    if (!is_polled(state_of(t), handle)) {
+    if (!is_waited_for(state_of(t), handle)) {
         pthread_mutex_unlock(&t->stream.lock);
         return NULL;
     }
@@ -91,13 +99,6 @@ static void
 leave(bridge_task_t *t)
 {
     pthread_mutex_unlock(&t->stream.lock);
-}
-
-
-static bool
-is_gone(const bridge_task_t *t)
-{
-    return state_of(t) & BRIDGE_TASK_CANCEL;
 }
 
 
@@ -404,10 +405,7 @@ bridge_stream_send(bridge_t *b, uint64_t handle, const char *bytes,
     notify = false;
     s = &t->stream;
 
-    if (is_gone(t)) {
-        rc = EPIPE;
-
-    } else if (p && s->unreleased >= high_mark(s)) {
+    if (p && s->unreleased >= high_mark(s)) {
         s->full = true;
         rc = EAGAIN;
 
@@ -470,11 +468,7 @@ bridge_stream_read(bridge_t *b, uint64_t handle, char **part, size_t *len)
     s = &t->stream;
     in = s->first;
 
-    if (is_gone(t)) {
-        rc = EPIPE;
-        in = NULL;
-
-    } else if (in) {
+    if (in) {
         s->first = in->next;
         s->unread -= in->len + BRIDGE_PART_COST;
 
@@ -521,10 +515,6 @@ ready(const bridge_task_t *t)
     int                     events;
     const bridge_stream_t  *s;
 
-    if (is_gone(t)) {
-        return BRIDGE_GONE;
-    }
-
     s = &t->stream;
     events = 0;
 
@@ -562,7 +552,7 @@ bridge_stream_wait(bridge_t *b, uint64_t handle, int events, int timeout_ms)
     late = timeout_ms == 0;
 
     for ( ;; ) {
-        now = ready(t) & (events | BRIDGE_GONE);
+        now = ready(t) & events;
 
         if (now || late) {
             break;
@@ -576,7 +566,7 @@ bridge_stream_wait(bridge_t *b, uint64_t handle, int events, int timeout_ms)
                    == ETIMEDOUT;
         }
 
-        if (!is_polled(state_of(t), handle)) {
+        if (!is_waited_for(state_of(t), handle)) {
             now = BRIDGE_GONE;
             break;
         }

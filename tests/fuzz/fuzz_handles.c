@@ -36,7 +36,7 @@ step(void)
 {
     queue_t  *q;
 
-    switch (below(16)) {
+    switch (below(24)) {
 
     case 0:
         new_queue();
@@ -112,6 +112,35 @@ step(void)
         say();
         break;
 
+    case 15:
+    case 16:
+        send_part();
+        break;
+
+    case 17:
+        send_copy();
+        break;
+
+    case 18:
+        read_part();
+        break;
+
+    case 19:
+        ask();
+        break;
+
+    case 20:
+        give_back();
+        break;
+
+    case 21:
+        write_part();
+        break;
+
+    case 22:
+        finish_parts();
+        break;
+
     default:
         switch (below(4)) {
         case 0:
@@ -153,6 +182,7 @@ finish(void)
     }
 
     (void) drain();
+    give_all_back();
 
     for (i = 0; i < m->nqueues; i++) {
         if (m->queues[i].live) {
@@ -197,6 +227,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     m = &model;
     m->ntasks = 0;
     m->nqueues = 0;
+    m->nparts = 0;
     m->nup = 0;
 
     in = (input_t) { data, data + size };

@@ -47,7 +47,10 @@ new_task(int queue)
     }
 
     t = &m->tasks[m->ntasks++];
-    *t = (task_t) { .state = QUEUED, .queue = queue };
+    memset(t, 0, sizeof(task_t));
+    t->state = QUEUED;
+    t->queue = queue;
+    t->high = BRIDGE_STREAM_HIGH;
 
     t->nil = below(8) == 0;
     len = t->nil ? 0 : length();
@@ -71,6 +74,7 @@ new_task(int queue)
 static void
 free_task(task_t *t, bool delivered)
 {
+    model_forget(m, t);
     bridge_task_free(b, t->task, delivered);
     t->state = GONE;
     require(t->released == t->has_release);
@@ -82,6 +86,7 @@ void
 push(void)
 {
     bool      room;
+    size_t    high;
     task_t   *t;
     queue_t  *q;
 
@@ -89,6 +94,13 @@ push(void)
     t = q ? new_task((int) (q - m->queues)) : NULL;
     if (t == NULL) {
         return;
+    }
+
+    if (below(4)) {
+        high = (size_t[]) { 0, 1, 200, 1000 }[below(4)];
+        t->high = high ? high : BRIDGE_STREAM_HIGH;
+        t->input = below(4) != 0;
+        bridge_stream_open(t->task, high, t->input);
     }
 
     t->deadline = (int64_t[]) { 0, 1, FAR_AWAY, FAR_AWAY }[below(4)];
@@ -153,8 +165,8 @@ check_answer(const bridge_task_t *task, int i)
 {
     task_t  *t;
 
-    require(i < m->nup);
-    t = &m->tasks[m->up[i]];
+    require(i < m->nup && m->up[i].kind == BRIDGE_NODE_ANSWER);
+    t = &m->tasks[m->up[i].index];
 
     require(t->task == task && t->state == ANSWERED);
     require(task->rejected == t->rejected);
@@ -170,17 +182,23 @@ check_answer(const bridge_task_t *task, int i)
 int
 drain(void)
 {
-    int             answers, lines, orphans;
+    int             up, lines, orphans;
     bridge_node_t  *n, *next;
     bridge_line_t  *line;
 
-    answers = lines = orphans = 0;
+    up = lines = orphans = 0;
 
     for (n = bridge_take(b); n; n = next) {
         next = n->next;
 
         if (n->kind == BRIDGE_NODE_ANSWER) {
-            check_answer((bridge_task_t *) n, answers++);
+            check_answer((bridge_task_t *) n, up++);
+
+        } else if (n->kind == BRIDGE_NODE_PART) {
+            take_part((bridge_part_t *) n, up++);
+
+        } else if (n->kind == BRIDGE_NODE_ROOM) {
+            take_room(n, up++);
 
         } else if (n->kind == BRIDGE_NODE_LINE) {
             line = (bridge_line_t *) n;
@@ -194,7 +212,7 @@ drain(void)
         }
     }
 
-    require(answers == m->nup);
+    require(up == m->nup);
     m->nup = 0;
 
     require(lines <= BRIDGE_LOG_MAX
@@ -248,4 +266,8 @@ release_queue(queue_t *q)
 
     require(bridge_queue_release(q->queue) == gone);
     q->live = !gone;
+
+    while (gone && q->nevents) {
+        model_forget(m, &m->tasks[q->events[0]]);
+    }
 }

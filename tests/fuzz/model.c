@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "events.h"
 #include "model.h"
 
 
@@ -39,7 +40,15 @@ void
 model_up(model_t *m, task_t *t)
 {
     t->state = ANSWERED;
-    m->up[m->nup++] = (int) (t - m->tasks);
+    model_up_node(m, BRIDGE_NODE_ANSWER, (int) (t - m->tasks));
+}
+
+
+void
+model_up_node(model_t *m, int kind, int index)
+{
+    require(m->nup < MAX_UP);
+    m->up[m->nup++] = (up_t) { kind, index };
 }
 
 
@@ -89,25 +98,61 @@ model_kick(queue_t *q)
 
 
 void
-model_cancel(model_t *m, task_t *t)
+model_tell(model_t *m, task_t *t)
 {
     queue_t  *q;
 
+    q = t->queue == -1 ? NULL : &m->queues[t->queue];
+
+    if (q == NULL || !q->live) {
+        return;
+    }
+
+    if (!t->in_events) {
+        t->in_events = true;
+        q->events[q->nevents++] = (int) (t - m->tasks);
+    }
+
+    if (q->watch == BRIDGE_WATCH_ANY) {
+        model_kick(q);
+    }
+}
+
+
+void
+model_forget(model_t *m, task_t *t)
+{
+    int       i, n;
+    queue_t  *q;
+
+    if (!t->in_events) {
+        return;
+    }
+
+    t->in_events = false;
+    q = &m->queues[t->queue];
+
+    for (i = 0, n = 0; i < q->nevents; i++) {
+        if (q->events[i] != (int) (t - m->tasks)) {
+            q->events[n++] = q->events[i];
+        }
+    }
+
+    q->nevents = n;
+}
+
+
+void
+model_cancel(model_t *m, task_t *t)
+{
     if (t->cancelled) {
         return;
     }
 
     t->cancelled = true;
 
-    if (t->state != POLLED || t->queue == -1) {
-        return;
-    }
-
-    q = &m->queues[t->queue];
-
-    if (q->live && q->watched) {
-        q->events[q->nevents++] = (int) (t - m->tasks);
-        model_kick(q);
+    if (t->state == POLLED) {
+        model_tell(m, t);
     }
 }
 
@@ -147,12 +192,20 @@ void
 model_compare(model_t *m, bridge_t *b)
 {
     int       i;
+    task_t   *t;
     uint32_t  live;
 
     live = 0;
 
     for (i = 0; i < m->ntasks; i++) {
-        live += m->tasks[i].state != GONE;
+        t = &m->tasks[i];
+
+        if (t->state != GONE) {
+            live++;
+            require(t->task->stream.unreleased == t->unreleased);
+            require(t->task->stream.unread == t->unread);
+            require(t->task->in_events == t->in_events);
+        }
     }
 
     require(b->live_tasks == live);

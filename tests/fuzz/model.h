@@ -13,14 +13,29 @@
 #include "fuzz.h"
 
 #include "queue.h"
+#include "stream.h"
 #include "task.h"
 
 #define MAX_TASKS   256
 #define MAX_QUEUES  16
 #define MAX_BODY    1024
+#define MAX_PARTS   1024
+#define MAX_UNREAD  64
+#define MAX_UP      (MAX_TASKS + 2 * MAX_PARTS)
 
 
 enum { QUEUED, POLLED, ANSWERED, GONE };
+
+/* of an answer, or of a request: then it has neither task nor release */
+typedef struct {
+    bridge_part_t  *part;           /* once it has come up, until freed */
+    int             task;           /* its index */
+    size_t          len;
+    char            fill;           /* each of its bytes */
+    bool            has_release;
+    int             released;
+    int             delivered;
+} part_t;
 
 typedef struct {
     bridge_task_t  *task;
@@ -44,6 +59,19 @@ typedef struct {
     bool            has_release;
     int             released;
     int             delivered;
+
+    size_t          high;
+    bool            input;
+    bool            finished;
+    bool            full;
+    bool            starved;
+    bool            blocked;
+    bool            room_up;
+    size_t          unreleased;
+    size_t          unread;
+    part_t          in[MAX_UNREAD];  /* not read, oldest first */
+    int             nin;
+    bool            in_events;
 } task_t;
 
 typedef struct {
@@ -56,7 +84,7 @@ typedef struct {
     bool            kicked;
     bool            armed;
     bool            readable;
-    bool            watched;
+    int             watch;          /* BRIDGE_WATCH_… */
     bool            polled;         /* by any thread */
     bool            polled_here;
     int             fd;
@@ -69,12 +97,20 @@ typedef struct {
     int             nevents;
 } queue_t;
 
+/* as in bridge.h: ANSWER, PART or ROOM; the index of a task or a part */
+typedef struct {
+    int             kind;
+    int             index;
+} up_t;
+
 typedef struct {
     task_t          tasks[MAX_TASKS];
     int             ntasks;
     queue_t         queues[MAX_QUEUES];
     int             nqueues;
-    int             up[MAX_TASKS];      /* answered, oldest first */
+    part_t          parts[MAX_PARTS];
+    int             nparts;
+    up_t            up[MAX_UP];         /* oldest first */
     int             nup;
 } model_t;
 
@@ -85,8 +121,9 @@ queue_t *model_queue(model_t *m, uint64_t handle);
 /* The task of a handle that waits for its answer; NULL. */
 task_t *model_polled(model_t *m, uint64_t handle);
 
-/* t comes out of the next drain. */
+/* It comes out of the next drain; t, as answered. */
 void model_up(model_t *m, task_t *t);
+void model_up_node(model_t *m, int kind, int index);
 
 /* What n tasks from the queue come to: how many a poll gets, as indices. */
 int model_pop(model_t *m, queue_t *q, int n, int *got);
@@ -96,6 +133,10 @@ void model_signal(queue_t *q);
 
 /* A kick. */
 void model_kick(queue_t *q);
+
+/* Something is new about t; nothing is any more. */
+void model_tell(model_t *m, task_t *t);
+void model_forget(model_t *m, task_t *t);
 
 /* Nobody waits for t any more. */
 void model_cancel(model_t *m, task_t *t);

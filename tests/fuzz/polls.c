@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "events.h"
 #include "program.h"
 
 
@@ -161,11 +162,12 @@ poll_events(void)
         return;
     }
 
-    q->watched = true;
+    q->watch = max & 1 ? BRIDGE_WATCH_OWN : BRIDGE_WATCH_ANY;
     require(n == (max < 0 ? 0 : max < q->nevents ? max : q->nevents));
 
     for (i = 0; i < n; i++) {
         require(number(tasks[i]) == m->tasks[q->events[i]].handle);
+        m->tasks[q->events[i]].in_events = false;
     }
 
     q->nevents -= n;

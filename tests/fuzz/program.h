@@ -55,6 +55,14 @@ void cancel(void);
 int drain(void);         /* how often a queue has lost its last thread */
 void close_queue(queue_t *q);
 void reject_all(queue_t *q);
+
+/* what a part of an answer, or of a request, comes to */
+void take_part(bridge_part_t *p, int i);
+void take_room(bridge_node_t *n, int i);
+void give_back(void);
+void give_all_back(void);
+void write_part(void);
+void finish_parts(void);
 void release_queue(queue_t *q);
 
 
@@ -75,6 +83,11 @@ void respond(void);
 void respond_ref(void);
 void respond_copy(void);
 void started(void);
+
+void send_part(void);
+void send_copy(void);
+void read_part(void);
+void ask(void);
 
 /* the model's side of an answer, to a task that waits for one or NULL */
 void answered(task_t *t, int rc, const char *rsp, size_t len);

@@ -177,7 +177,7 @@ MUTATIONS = [
     ),
     (
         "stream.c",
-        "    if (!is_polled(state_of(t), handle)) {\n"
+        "    if (!is_waited_for(state_of(t), handle)) {\n"
         "        pthread_mutex_unlock(&t->stream.lock);\n"
         "        return NULL;\n    }\n",
         "",
