@@ -172,7 +172,7 @@ ngx_ffi_lua_wake_writer(ngx_ffi_lua_stream_t *s)
 const char *
 ngx_ffi_lua_stream_may_read(ngx_ffi_lua_stream_t *s, ngx_http_request_t *r)
 {
-    if (r == NULL || r->main != s->main) {
+    if (s->task && (r == NULL || r->main != s->main)) {
         return "bad request";
     }
 
@@ -184,7 +184,7 @@ ngx_ffi_lua_stream_may_read(ngx_ffi_lua_stream_t *s, ngx_http_request_t *r)
 const char *
 ngx_ffi_lua_stream_may_write(ngx_ffi_lua_stream_t *s, ngx_http_request_t *r)
 {
-    if (r == NULL || r->main != s->main) {
+    if (s->task && (r == NULL || r->main != s->main)) {
         return "bad request";
     }
 

@@ -35,6 +35,18 @@ function _M.wait(name, n)
 end
 
 
+-- waits until no call runs
+function _M.settle_running()
+    for _ = 1, 4000 do
+        if C.streams_running() == 0 then
+            return
+        end
+        ngx.sleep(0.005)
+    end
+    error(C.streams_running() .. " run", 2)
+end
+
+
 -- waits until no call runs; all parts are released then, and nothing that
 -- must not be has been
 function _M.settle()
