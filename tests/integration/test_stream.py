@@ -621,9 +621,7 @@ def test_a_chunk_larger_than_a_request_may_be(nginx: Nginx) -> None:
 
 
 @pytest.mark.parametrize("req", ["parts=2 size=101", "last=101"])
-def test_a_chunk_larger_than_a_response_may_be(
-    nginx: Nginx, req: str
-) -> None:
+def test_a_chunk_larger_than_a_response_may_be(nginx: Nginx, req: str) -> None:
     """Chunks are bounded, not their sum."""
     assert nginx.lua(
         STREAMS
