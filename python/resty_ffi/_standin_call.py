@@ -132,6 +132,8 @@ class Call:
             return 0
 
     def send(self, part: object, /) -> None:
+        if self._answered:
+            raise RuntimeError("the call has been answered")
         self._may_block("yield the parts instead")
         while error := self._send(part):
             if error == errno.EPIPE:

@@ -6,7 +6,7 @@
 
 #include "resty_ffi.h"
 
-#include "call_parts.h"
+#include "parts.h"
 #include "thread.h"
 
 
@@ -234,6 +234,73 @@ on_delivered(call_t *self, PyObject *callback)
 }
 
 
+static int
+may_send(const call_t *self)
+{
+    if (self->answered) {
+        PyErr_SetString(PyExc_RuntimeError, "the call has been answered");
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static PyObject *
+send_part(call_t *self, PyObject *part)
+{
+    if (may_send(self) == -1
+        || parts_send(self->runtime, self->task, part) == -1)
+    {
+        return NULL;
+    }
+
+    Py_RETURN_NONE;
+}
+
+
+static PyObject *
+send_now(call_t *self, PyObject *part)
+{
+    int  rc;
+
+    if (may_send(self) == -1) {
+        return NULL;
+    }
+
+    rc = parts_send_now(self->runtime, self->task, part);
+
+    return rc == -1 ? NULL : PyLong_FromLong(rc);
+}
+
+
+static PyObject *
+first(call_t *self, PyObject *unused)
+{
+    (void) unused;
+
+    return parts_first(self->task);
+}
+
+
+static PyObject *
+read_now(call_t *self, PyObject *unused)
+{
+    (void) unused;
+
+    return parts_read_now(self->task);
+}
+
+
+static PyObject *
+read_next(call_t *self, PyObject *unused)
+{
+    (void) unused;
+
+    return parts_read(self->runtime, self->task);
+}
+
+
 static PyObject *
 answer(call_t *self, PyObject *value)
 {
@@ -286,16 +353,16 @@ static PyMethodDef  methods[] = {
     { "on_delivered", (PyCFunction) on_delivered, METH_O,
       "on_delivered(callback, /) -> None\n\nHave callback(delivered: bool) "
       "called once the answer's fate is known." },
-    { "send", (PyCFunction) call_send, METH_O,
+    { "send", (PyCFunction) send_part, METH_O,
       "send(part, /) -> None\n\nSend a part of the answer; waits until the "
       "caller wants it." },
-    { "_send", (PyCFunction) call_send_now, METH_O,
+    { "_send", (PyCFunction) send_now, METH_O,
       "Send a part: 0, or the number of the error for which it was not." },
-    { "_first", (PyCFunction) call_first, METH_NOARGS,
+    { "_first", (PyCFunction) first, METH_NOARGS,
       "What of the request has come with the call." },
-    { "_read_now", (PyCFunction) call_read_now, METH_NOARGS,
+    { "_read_now", (PyCFunction) read_now, METH_NOARGS,
       "The next part of the request, b\"\" at the end, None: not yet." },
-    { "_read", (PyCFunction) call_read, METH_NOARGS,
+    { "_read", (PyCFunction) read_next, METH_NOARGS,
       "The same; waits for it." },
     { "_answer", (PyCFunction) answer, METH_O,
       "Answer with what the handler returned." },

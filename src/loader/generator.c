@@ -8,6 +8,7 @@
 #include "resty_ffi.h"
 
 #include "clock.h"
+#include "parts.h"
 #include "thread.h"
 
 
@@ -30,21 +31,6 @@ typedef enum {
 } end_t;
 
 
-static void
-set_wrong_part(runtime_t *runtime, PyObject *part)
-{
-    PyObject  *error;
-
-    PyErr_Clear();
-
-    error = PyObject_CallMethod(runtime->answers, "wrong_part", "(O)", part);
-    if (error) {
-        PyErr_SetObject((PyObject *) Py_TYPE(error), error);
-        Py_DECREF(error);
-    }
-}
-
-
 /* takes part; READY where it was sent */
 static end_t
 send_part(runtime_t *runtime, generator_t *g, PyObject *part)
@@ -52,7 +38,7 @@ send_part(runtime_t *runtime, generator_t *g, PyObject *part)
     int    rc;
     end_t  end;
 
-    rc = reply_send_part(runtime->replies, g->stream.task, part);
+    rc = parts_send_now(runtime, g->stream.task, part);
 
     switch (rc) {
 
@@ -70,10 +56,6 @@ send_part(runtime_t *runtime, generator_t *g, PyObject *part)
 
     default: /* -1 */
         end = REFUSED;
-
-        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-            set_wrong_part(runtime, part);
-        }
     }
 
     Py_DECREF(part);
@@ -260,7 +242,7 @@ generator_start(streams_t *streams, void *task, PyObject *generator,
     g->part = NULL;
     g->call = (call_t *) Py_XNewRef(call);
 
-    streams_add(streams, &g->stream);
+    streams_add(streams, (stream_t *) g);
 
     return 0;
 }
