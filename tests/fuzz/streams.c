@@ -313,7 +313,7 @@ send_copy(void)
 
         /* no memory is this large */
 
-        n = SIZE_MAX - below(2) * 1000;
+        n = SIZE_MAX - below(200);
         want = ENOMEM;
 
     } else {

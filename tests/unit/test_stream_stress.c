@@ -62,7 +62,7 @@ send_number(uint64_t task, uint32_t n)
     size_t       len;
     numbered_t  *p, copy;
 
-    len = sizeof(uint32_t) + n * 37 % sizeof(copy.bytes);
+    len = sizeof(uint32_t) + (size_t) n * 37 % sizeof(copy.bytes);
 
     if (n % 2) {
         memset(&copy, 0, sizeof(copy));
@@ -93,9 +93,10 @@ send_number(uint64_t task, uint32_t n)
 static int
 go_on(call_t *c)
 {
-    int      rc;
-    char    *part;
-    size_t   len;
+    int       rc;
+    char     *part;
+    size_t    len;
+    uint32_t  number;
 
     while (!c->all_read) {
         rc = bridge_stream_read(b, c->task, &part, &len);
@@ -108,7 +109,8 @@ go_on(call_t *c)
             break;
         }
 
-        assert_int_equal(*(uint32_t *) (void *) part, c->read++);
+        memcpy(&number, part, sizeof(number));
+        assert_int_equal(number, c->read++);
         assert_int_equal(part[len], '\0');
         free(part);
     }
