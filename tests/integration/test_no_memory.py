@@ -183,6 +183,47 @@ ASYNC = """
         return rt ~= nil, err and "failed"
     end, "failed" },
 """
+STREAMS = """
+    faults.load("streams", "no memory"),
+    faults.call("send", "parts=3 size=4 last=1", "aaaabbbbcccc."),
+    faults.call("send", "parts=3 size=4 copy=1", "aaaabbbbcccc"),
+    { "echo", function(state)
+        local s, err = require("resty.ffi").stream(state.rt, "echo", "a",
+                                                   { input = true })
+        if not s then
+            return false, err
+        end
+        local chunks, ok, why = {}
+        for i = 1, 4 do
+            chunks[i], why = s:read()
+            if why then
+                return false, why
+            end
+            ok, why = s:write("b")
+            if not ok then
+                return false, why
+            end
+        end
+        return s:finish(), table.concat(chunks)
+    end, "abbb" },
+    { "count", function(state)
+        local s, err = require("resty.ffi").stream(state.rt, "count",
+                                                   "sleep=2",
+                                                   { input = true })
+        if not s then
+            return false, err
+        end
+        for i = 1, 3 do
+            local ok, why = s:write(long)
+            if not ok then
+                return false, why
+            end
+        end
+        s:finish()
+        return s:read() == "750000 3", "counted"
+    end, "counted" },
+    faults.unload(),
+"""
 PLAIN = """
     faults.load("ffi_python3", "short,Plain"),
     faults.call("upper", "x", "X"),
@@ -299,10 +340,13 @@ def survive(nginx: Nginx, steps: str, n: int) -> bool:
 )
 @pytest.mark.parametrize(
     "steps",
-    [PROBE, FAILING, ASYNC, PLAIN, MISSING, VIEW, LOOP, LATER, REPORT],
+    [
+        *(PROBE, FAILING, ASYNC, STREAMS, PLAIN, MISSING, VIEW, LOOP, LATER),
+        REPORT,
+    ],
     ids=[
-        *("probe", "failing", "async", "plain", "missing", "view", "loop"),
-        *("later", "report"),
+        *("probe", "failing", "async", "streams", "plain", "missing", "view"),
+        *("loop", "later", "report"),
     ],
 )
 def test_each_allocation(nginx: Nginx, steps: str) -> None:

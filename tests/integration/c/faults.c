@@ -170,6 +170,7 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
 #define OF_LIBC(X)                                                            \
     X(malloc, 0, errno = ENOMEM)                                              \
     X(calloc, 0, errno = ENOMEM)                                              \
+    X(realloc, 0, errno = ENOMEM)                                             \
     X(eventfd, -1, errno = ENOMEM)                                            \
     X(recvmsg, -1, errno = EMFILE)                                            \
     X(sendmsg, -1, errno = ENOBUFS)                                           \

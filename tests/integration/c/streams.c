@@ -33,7 +33,7 @@
 #include "resty_ffi.h"
 #include "streams.h"
 
-#define STACK  65536
+#define STACK  262144
 
 typedef struct {
     void  *task;
@@ -124,7 +124,10 @@ given_back(void *arg, int delivered)
 }
 
 
-/* 0, or EPIPE where nobody waits any more; takes a block over */
+/*
+ * 0, EPIPE where nobody waits any more, or ENOMEM, of which the caller is told
+ * then; takes a block over
+ */
 static int
 send_block(void *task, size_t *block)
 {
@@ -165,13 +168,9 @@ send_block(void *task, size_t *block)
             }
         }
 
-        if (rc != EPIPE) {
-            faults++;
-        }
-
         free(block);
 
-        return EPIPE;
+        return rc;
     }
 }
 
@@ -223,29 +222,6 @@ send_letter(void *task, long i, size_t size, bool copy)
 }
 
 
-/* whether anybody waits still */
-static bool
-send_parts(void *task, const char *req, bool endless)
-{
-    long    parts = number(req, "parts="), sleep = number(req, "sleep=");
-    size_t  size = (size_t) number(req, "size=");
-    bool    copy = number(req, "copy=");
-
-    for (long i = 0; i < parts || endless; i++) {
-        if (sleep) {
-            nap(sleep);
-        }
-
-        if (send_letter(task, i, size, copy) != 0) {
-            gone++;
-            return false;
-        }
-    }
-
-    return true;
-}
-
-
 static void
 end(void *task, const char *req)
 {
@@ -255,6 +231,44 @@ end(void *task, const char *req)
     memset(text, '.', (size_t) last);
     finish(task, (int) number(req, "rc="), text, last);
     free(text);
+}
+
+
+/* a send has failed */
+static void
+give_up(void *task, int rc)
+{
+    if (rc == EPIPE) {
+        gone++;
+    }
+
+    finish(task, rc, "no memory", 9);
+}
+
+
+/* whether the answer is still to come */
+static bool
+send_parts(void *task, const char *req, bool endless)
+{
+    long    parts = number(req, "parts="), sleep = number(req, "sleep=");
+    int     rc;
+    bool    copy = number(req, "copy=");
+    size_t  size = (size_t) number(req, "size=");
+
+    for (long i = 0; i < parts || endless; i++) {
+        if (sleep) {
+            nap(sleep);
+        }
+
+        rc = send_letter(task, i, size, copy);
+
+        if (rc != 0) {
+            give_up(task, rc);
+            return false;
+        }
+    }
+
+    return true;
 }
 
 
@@ -337,8 +351,7 @@ echo(void *task, const char *req, int req_len)
         }
     }
 
-    gone++;
-    end(task, NULL);
+    give_up(task, rc);
 }
 
 
@@ -401,12 +414,12 @@ serve(void *task)
     const char  *method = resty_ffi_method(task, NULL);
 
     if (strcmp(method, "send") == 0) {
-        (void) send_parts(task, req, false);
-        end(task, req);
+        if (send_parts(task, req, false)) {
+            end(task, req);
+        }
 
     } else if (strcmp(method, "endless") == 0) {
         (void) send_parts(task, req, true);
-        end(task, NULL);
 
     } else if (strcmp(method, "two") == 0) {
         send_halves(task, req);
@@ -423,9 +436,8 @@ serve(void *task)
     } else if (strcmp(method, "wait") == 0) {
         if (send_parts(task, req, false)) {
             gone += resty_ffi_wait(task, 0, -1) == RESTY_FFI_GONE;
+            end(task, NULL);
         }
-
-        end(task, NULL);
 
     } else if (strcmp(method, "late") == 0) {
         late(task);
