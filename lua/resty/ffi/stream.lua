@@ -18,6 +18,7 @@ local open = core.stream_open
 local read = core.stream_read
 local write = core.stream_write
 local finish = core.stream_finish
+local send = core.stream_pipe
 local close = core.stream_close
 
 
@@ -44,6 +45,72 @@ function stream.read(self)
     end
 
     return nil, err, status, text
+end
+
+
+-- waits for a part, or the end, and leaves it; else what read returns
+local function peek(self)
+    local done, found, err, status, text = read(self, false, true)
+
+    while not done do
+        wait()
+        done, found, err, status, text = read(self, true, true)
+    end
+
+    return found, err, status, text
+end
+
+
+-- Sends the header, if it has not been sent. An empty print tells what no
+-- more can be printed to.
+local function send_header()
+    local ok, err = ngx.send_headers()
+    if ok then
+        ok, err = ngx.print("")
+    end
+
+    return ok or err == "header only", err
+end
+
+
+local function results(value, err, status, text)
+    if value then
+        return value
+    end
+
+    if status == nil then
+        return nil, err
+    end
+
+    return nil, err, status, text
+end
+
+
+-- bytes; or nil, err, status, text
+--
+-- Sends all that comes to the client. What goes wrong before the first part
+-- leaves the response to the caller; later it leaves it unfinished.
+function stream.pipe(self)
+    local found, err, status, text = peek(self)
+    if not found then
+        return results(err == nil and 0, err, status, text)
+    end
+
+    local ok
+    ok, err = send_header()
+    if not ok then
+        return nil, err
+    end
+
+    local done, bytes
+    done, bytes, err, status, text = send(self, false)
+
+    while not done do
+        wait()
+        done, bytes, err, status, text = send(self, true)
+    end
+
+    return results(bytes, err, status, text)
 end
 
 

@@ -15,6 +15,7 @@
 #include "ngx_ffi_lua_call.h"
 #include "ngx_ffi_lua_host.h"
 #include "ngx_ffi_lua_load.h"
+#include "ngx_ffi_lua_pipe_api.h"
 #include "ngx_ffi_lua_stream_api.h"
 #include "ngx_ffi_lua_task.h"
 #include "ngx_http_ffi_load.h"
@@ -43,6 +44,7 @@ static const luaL_Reg  ngx_ffi_lua_core[] = {
     { "stream_read",     ngx_ffi_lua_core_stream_read },
     { "stream_write",    ngx_ffi_lua_core_stream_write },
     { "stream_finish",   ngx_ffi_lua_core_stream_finish },
+    { "stream_pipe",     ngx_ffi_lua_core_stream_pipe },
     { "stream_close",    ngx_ffi_lua_core_stream_close },
     { "stream_methods",  ngx_ffi_lua_core_stream_methods },
     { NULL, NULL }

@@ -30,6 +30,7 @@ typedef struct {
 
 static ngx_uint_t ngx_ffi_lua_woken(ngx_ffi_lua_sema_t **sema,
     ngx_ffi_lua_woken_t *woken);
+static ngx_uint_t ngx_ffi_lua_is_readable(ngx_ffi_lua_stream_t *s);
 static int ngx_ffi_lua_read_part(lua_State *L, ngx_ffi_lua_stream_t *s);
 static int ngx_ffi_lua_read_end(lua_State *L, ngx_ffi_lua_stream_t *s);
 static int ngx_ffi_lua_read_wait(lua_State *L, ngx_ffi_lua_stream_t *s,
@@ -146,6 +147,12 @@ ngx_ffi_lua_core_stream_read(lua_State *L)
         return ngx_ffi_lua_too_late(L, s);
     }
 
+    if (lua_toboolean(L, 3) && ngx_ffi_lua_is_readable(s)) {
+        lua_pushboolean(L, 1);
+        lua_pushboolean(L, 1);
+        return 2;
+    }
+
     if (s->first) {
         return ngx_ffi_lua_read_part(L, s);
     }
@@ -181,6 +188,15 @@ ngx_ffi_lua_woken(ngx_ffi_lua_sema_t **sema, ngx_ffi_lua_woken_t *woken)
     *sema = NULL;
 
     return 1;
+}
+
+
+/* whether a part has come, or the end, and no error */
+static ngx_uint_t
+ngx_ffi_lua_is_readable(ngx_ffi_lua_stream_t *s)
+{
+    return s->first
+           || (s->answered && s->task->rc == 0 && !s->task->rejected);
 }
 
 

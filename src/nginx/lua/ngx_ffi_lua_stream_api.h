@@ -23,7 +23,10 @@
  */
 int ngx_ffi_lua_core_stream_open(lua_State *L);
 
-/* stream_read(stream, resumed) */
+/*
+ * stream_read(stream, resumed, peek)
+ * peek: instead of a part, or the end with status 0, true, which leaves it.
+ */
 int ngx_ffi_lua_core_stream_read(lua_State *L);
 
 /* stream_write(stream, resumed, chunk) */

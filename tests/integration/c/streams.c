@@ -16,6 +16,8 @@
  *   wait      sends parts= of size= bytes, and then waits to be gone
  *   late      after 50 ms answers, and then sends and reads in vain
  *   plain     answers with the request
+ *   lent      answers with size= bytes, by resty_ffi_respond_ref
+ *   mapped    sends size= bytes of zeros as one part that takes no memory
  *
  * Streams counts what it has sent and what was given back.
  */
@@ -28,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "resty_ffi.h"
@@ -406,6 +409,53 @@ late(void *task)
 }
 
 
+static void
+lend(void *task, const char *req)
+{
+    size_t   size = (size_t) number(req, "size=");
+    size_t  *block = new_block(NULL, size);
+
+    memset(block + 1, 'a', size);
+    sent++;
+    unreleased += (long) size;
+    resty_ffi_respond_ref(task, 0, block + 1, size, given_back, block);
+}
+
+
+static void
+unmap(void *arg, int delivered)
+{
+    size_t  *mapping = arg;
+
+    munmap((void *) mapping[0], mapping[1]);
+    free(mapping);
+    released++;
+    undelivered += !delivered;
+}
+
+
+static void
+send_mapped(void *task, const char *req)
+{
+    size_t  *mapping = malloc(2 * sizeof(size_t));
+    size_t   size = (size_t) number(req, "size=");
+    void    *bytes = mmap(NULL, size, PROT_READ,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    mapping[0] = (size_t) bytes;
+    mapping[1] = size;
+    sent++;
+
+    if (bytes == MAP_FAILED
+        || resty_ffi_send(task, bytes, size, unmap, mapping) != 0)
+    {
+        faults++;
+    }
+
+    end(task, req);
+}
+
+
 static void *
 serve(void *task)
 {
@@ -441,6 +491,12 @@ serve(void *task)
 
     } else if (strcmp(method, "late") == 0) {
         late(task);
+
+    } else if (strcmp(method, "lent") == 0) {
+        lend(task, req);
+
+    } else if (strcmp(method, "mapped") == 0) {
+        send_mapped(task, req);
 
     } else {
         finish(task, 0, req ? req : "", len);

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "abi.h"
+#include "end.h"
+#include "ngx_ffi_lua_filter.h"
+#include "ngx_ffi_lua_outlet.h"
+
+
+/* a buffer, and whose its bytes are */
+typedef struct {
+    ngx_buf_t       buf;        /* first: ngx_chain_t.buf */
+    bridge_part_t  *part;
+    bridge_task_t  *task;
+} ngx_ffi_lua_lent_t;
+
+
+static void ngx_ffi_lua_outlet_cleanup(void *data);
+static ngx_ffi_lua_lent_t *ngx_ffi_lua_outlet_add(ngx_ffi_lua_outlet_t *o,
+    const char *bytes, size_t len);
+static void ngx_ffi_lua_outlet_give_back(ngx_ffi_lua_outlet_t *o,
+    ngx_chain_t *cl, ngx_uint_t delivered);
+
+
+ngx_int_t
+ngx_ffi_lua_outlet_init(ngx_ffi_lua_outlet_t *o, ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_ffi_lua_outlet_cleanup;
+    cln->data = o;
+
+    o->request = r;
+    o->last_out = &o->out;
+    o->last_busy = &o->busy;
+
+    return NGX_OK;
+}
+
+
+/* no filter looks at a buffer any more */
+static void
+ngx_ffi_lua_outlet_cleanup(void *data)
+{
+    ngx_chain_t           *cl, *next;
+    ngx_ffi_lua_outlet_t  *o;
+
+    o = data;
+
+    ngx_ffi_lua_outlet_release(o);
+    ngx_ffi_lua_outlet_drop(o);
+
+    for (cl = o->busy; cl; cl = next) {
+        next = cl->next;
+        ngx_ffi_lua_outlet_give_back(o, cl, 0);
+    }
+}
+
+
+ngx_int_t
+ngx_ffi_lua_outlet_part(ngx_ffi_lua_outlet_t *o, bridge_part_t *part)
+{
+    ngx_ffi_lua_lent_t  *lent;
+
+    lent = ngx_ffi_lua_outlet_add(o, part->bytes, part->len);
+    if (lent == NULL) {
+        return NGX_ERROR;
+    }
+
+    lent->part = part;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_ffi_lua_outlet_answer(ngx_ffi_lua_outlet_t *o, bridge_task_t *t)
+{
+    ngx_ffi_lua_lent_t  *lent;
+
+    lent = ngx_ffi_lua_outlet_add(o, t->rsp, t->rsp_len);
+    if (lent == NULL) {
+        return NGX_ERROR;
+    }
+
+    lent->task = t;
+
+    return NGX_OK;
+}
+
+
+static ngx_ffi_lua_lent_t *
+ngx_ffi_lua_outlet_add(ngx_ffi_lua_outlet_t *o, const char *bytes,
+    size_t len)
+{
+    ngx_buf_t           *b;
+    ngx_chain_t         *cl;
+    ngx_ffi_lua_lent_t  *lent;
+
+    cl = o->free;
+
+    if (cl) {
+        o->free = cl->next;
+        lent = (ngx_ffi_lua_lent_t *) cl->buf;
+
+    } else {
+        cl = ngx_alloc_chain_link(o->request->pool);
+        lent = ngx_palloc(o->request->pool, sizeof(ngx_ffi_lua_lent_t));
+
+        if (cl == NULL || lent == NULL) {
+            return NULL;
+        }
+    }
+
+    ngx_memzero(lent, sizeof(ngx_ffi_lua_lent_t));
+
+    b = &lent->buf;
+
+    b->start = (u_char *) bytes;
+    b->end = b->start + len;
+    b->pos = b->start;
+    b->last = b->end;
+    b->memory = 1;
+    b->tag = (ngx_buf_tag_t) &ngx_http_lua_ffi_filter_module;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    *o->last_out = cl;
+    o->last_out = &cl->next;
+
+    o->held += (off_t) len;
+    o->bytes += (off_t) len;
+
+    return lent;
+}
+
+
+ngx_int_t
+ngx_ffi_lua_outlet_write(ngx_ffi_lua_outlet_t *o, ngx_uint_t flush)
+{
+    ngx_int_t     rc;
+    ngx_chain_t  *out, *cl;
+
+    out = o->out;
+
+    if (out == NULL && !ngx_ffi_lua_outlet_blocked(o)) {
+        return NGX_OK;
+    }
+
+    if (out && flush) {
+        for (cl = out; cl->next; cl = cl->next) { /* void */ }
+
+        cl->buf->flush = 1;
+    }
+
+    ngx_log_debug4(NGX_LOG_DEBUG_HTTP, o->request->connection->log, 0,
+                   "lua ffi: pipe writes: held %O, new:%d, busy:%d, flush:%ui",
+                   o->held, out != NULL, o->busy != NULL, flush);
+
+    o->writing = 1;
+
+    rc = ngx_http_output_filter(o->request, out);
+
+    o->writing = 0;
+
+    if (out) {
+        *o->last_busy = out;
+        o->last_busy = o->last_out;
+        o->out = NULL;
+        o->last_out = &o->out;
+    }
+
+    ngx_ffi_lua_outlet_release(o);
+
+    if (rc == NGX_ERROR || rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_ffi_lua_outlet_release(ngx_ffi_lua_outlet_t *o)
+{
+    ngx_chain_t  *cl;
+
+    while (o->busy && ngx_buf_size(o->busy->buf) == 0) {
+        cl = o->busy;
+        o->busy = cl->next;
+
+        if (o->busy == NULL) {
+            o->last_busy = &o->busy;
+        }
+
+        ngx_ffi_lua_outlet_give_back(o, cl, 1);
+    }
+}
+
+
+void
+ngx_ffi_lua_outlet_drop(ngx_ffi_lua_outlet_t *o)
+{
+    ngx_chain_t  *cl;
+
+    while (o->out) {
+        cl = o->out;
+        o->out = cl->next;
+
+        ngx_ffi_lua_outlet_give_back(o, cl, 0);
+    }
+
+    o->last_out = &o->out;
+}
+
+
+static void
+ngx_ffi_lua_outlet_give_back(ngx_ffi_lua_outlet_t *o, ngx_chain_t *cl,
+    ngx_uint_t delivered)
+{
+    ngx_ffi_lua_lent_t  *lent;
+
+    lent = (ngx_ffi_lua_lent_t *) cl->buf;
+
+    o->held -= lent->buf.end - lent->buf.start;
+
+    cl->next = o->free;
+    o->free = cl;
+
+    if (lent->part) {
+        bridge_part_free(bridge_host(), lent->part, delivered);
+
+    } else {
+        bridge_task_free(bridge_host(), lent->task, delivered);
+    }
+}
+
+
+off_t
+ngx_ffi_lua_outlet_unsent(ngx_ffi_lua_outlet_t *o)
+{
+    ngx_buf_t  *b;
+
+    b = o->busy ? o->busy->buf : NULL;
+
+    return o->held - (b ? b->pos - b->start : 0);
+}
+
+
+ngx_uint_t
+ngx_ffi_lua_outlet_active(ngx_ffi_lua_outlet_t *o)
+{
+    return o->request->connection->data == o->request;
+}
+
+
+ngx_uint_t
+ngx_ffi_lua_outlet_blocked(ngx_ffi_lua_outlet_t *o)
+{
+    return o->busy
+           || (o->request->connection->buffered
+               && ngx_ffi_lua_outlet_active(o));
+}

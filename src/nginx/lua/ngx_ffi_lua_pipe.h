@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#ifndef _NGX_FFI_LUA_PIPE_H_INCLUDED_
+#define _NGX_FFI_LUA_PIPE_H_INCLUDED_
+
+/*
+ * Sends what comes of a stream to the client.
+ *
+ * One for each request or subrequest, which its pool owns; it may run many
+ * times.  While it runs nothing else of the request can be sent.  A response
+ * of which a pipe has not sent all, for whatever reason, does not end
+ * cleanly: it gets no last buffer, and the connection is not kept.
+ *
+ * The request's write_event_handler is the pipe's while it runs.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include "ngx_ffi_lua_outlet.h"
+#include "ngx_ffi_lua_sema.h"
+#include "ngx_ffi_lua_stream.h"
+
+#pragma GCC visibility push(hidden)
+
+
+typedef struct {
+    ngx_ffi_lua_outlet_t        outlet;
+    ngx_ffi_lua_stream_t       *stream;     /* NULL: it has ended */
+    ngx_ffi_lua_sema_t         *sema;       /* who waits for the run's end;
+                                               NULL: no run */
+    bridge_task_t              *error;      /* the answer, with a status */
+    const char                 *failed;     /* why there is no end; static */
+    ngx_http_event_handler_pt   handler;    /* to be put back */
+
+    ngx_event_t                 event;      /* sends what has come */
+    ngx_event_t                 timer;
+    ngx_msec_t                  read_timeout;
+    ngx_msec_t                  deadline;   /* for all; 0: none */
+    ngx_msec_t                  limit;      /* for what it waits for */
+    ngx_uint_t                  waits_for;
+    off_t                       progress;
+
+    unsigned                    running:1;
+    unsigned                    complete:1; /* no more comes */
+    unsigned                    arrived:1;  /* a part, since it last sent */
+    unsigned                    broken:1;   /* the response */
+} ngx_ffi_lua_pipe_t;
+
+
+/* r's, made where there is none and create is set; NULL if memory ran out */
+ngx_ffi_lua_pipe_t *ngx_ffi_lua_get_pipe(ngx_http_request_t *r,
+    ngx_uint_t create);
+
+/* Starts a run, at whose end sema is resumed, and forget is to be called. */
+void ngx_ffi_lua_pipe_run(ngx_ffi_lua_pipe_t *p, ngx_ffi_lua_stream_t *s,
+    ngx_ffi_lua_sema_t *sema);
+
+/*
+ * Ends a run before its end, and closes its stream; why is static.  What has
+ * come is sent still.
+ */
+void ngx_ffi_lua_pipe_fail(ngx_ffi_lua_pipe_t *p, const char *why);
+
+/* After a run: gives its semaphore and its error back. */
+void ngx_ffi_lua_pipe_forget(ngx_ffi_lua_pipe_t *p);
+
+/* Whether a run goes on; ends one for which nobody waits any more. */
+ngx_uint_t ngx_ffi_lua_pipe_runs(ngx_ffi_lua_pipe_t *p);
+
+/* For the filter.  Others may have sent what the pipe could not. */
+void ngx_ffi_lua_pipe_sent(ngx_ffi_lua_pipe_t *p);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_FFI_LUA_PIPE_H_INCLUDED_ */

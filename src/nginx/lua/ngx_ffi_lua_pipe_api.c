@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <lua.h>
+
+#include "abi.h"
+#include "end.h"
+#include "ngx_ffi_lua_host.h"
+#include "ngx_ffi_lua_load.h"
+#include "ngx_ffi_lua_pipe.h"
+#include "ngx_ffi_lua_pipe_api.h"
+#include "ngx_http_ffi_runtime.h"
+
+
+static int ngx_ffi_lua_pipe_begin(lua_State *L, ngx_ffi_lua_stream_t *s,
+    ngx_http_request_t *r);
+static const char *ngx_ffi_lua_may_pipe(ngx_ffi_lua_pipe_t *p);
+static ngx_uint_t ngx_ffi_lua_pipe_is_over(ngx_ffi_lua_pipe_t *p);
+static int ngx_ffi_lua_pipe_result(lua_State *L, ngx_ffi_lua_pipe_t *p);
+static int ngx_ffi_lua_pipe_refused(lua_State *L, const char *why);
+
+
+int
+ngx_ffi_lua_core_stream_pipe(lua_State *L)
+{
+    int                    n;
+    ngx_http_request_t    *r;
+    ngx_ffi_lua_pipe_t    *p;
+    ngx_ffi_lua_stream_t  *s;
+
+    s = ngx_ffi_lua_stream_check(L, 1);
+    r = ngx_http_lua_get_request(L);
+
+    if (!lua_toboolean(L, 2)) {
+        return ngx_ffi_lua_pipe_begin(L, s, r);
+    }
+
+    p = ngx_ffi_lua_get_pipe(r, 0);
+
+    if (ngx_ffi_lua_sema_waits(p->sema)) {
+        lua_pushboolean(L, 0);
+        return 1;
+    }
+
+    if (p->running) {
+        ngx_ffi_lua_pipe_fail(p, p->sema->ended ? p->sema->ended : "timeout");
+    }
+
+    n = ngx_ffi_lua_pipe_result(L, p);
+
+    ngx_ffi_lua_pipe_forget(p);
+
+    return n;
+}
+
+
+static int
+ngx_ffi_lua_pipe_begin(lua_State *L, ngx_ffi_lua_stream_t *s,
+    ngx_http_request_t *r)
+{
+    size_t               len;
+    u_char               err[NGX_HTTP_FFI_ERR_LEN];
+    const char          *why;
+    ngx_ffi_lua_pipe_t  *p;
+    ngx_ffi_lua_sema_t  *sema;
+
+    why = ngx_ffi_lua_stream_may_read(s, r);
+    if (why) {
+        return ngx_ffi_lua_pipe_refused(L, why);
+    }
+
+    if (r->header_only) {
+        ngx_ffi_lua_stream_close(s, "closed");
+        lua_pushboolean(L, 1);
+        lua_pushinteger(L, 0);
+        return 2;
+    }
+
+    p = ngx_ffi_lua_get_pipe(r, 1);
+
+    why = p ? ngx_ffi_lua_may_pipe(p) : "no memory";
+    if (why) {
+        return ngx_ffi_lua_pipe_refused(L, why);
+    }
+
+    len = sizeof(err);
+
+    sema = ngx_ffi_lua_sema_wait(L, r, 0, err, &len);
+
+    if (sema == NULL) {
+        lua_pushboolean(L, 1);
+        return 1 + ngx_ffi_lua_fail(L, err, len);
+    }
+
+    ngx_ffi_lua_pipe_run(p, s, sema);
+
+    lua_pushboolean(L, 0);
+
+    return 1;
+}
+
+
+static const char *
+ngx_ffi_lua_may_pipe(ngx_ffi_lua_pipe_t *p)
+{
+    ngx_http_request_t  *r;
+
+    r = p->outlet.request;
+
+    if (ngx_ffi_lua_pipe_runs(p) || !ngx_ffi_lua_pipe_is_over(p)) {
+        return "busy piping";
+    }
+
+    if (p->broken) {
+        return "the response is broken";
+    }
+
+    if (!r->header_sent && r->http_version < NGX_HTTP_VERSION_11) {
+        return "output is buffered for HTTP/1.0";
+    }
+
+    return NULL;
+}
+
+
+/* whether nobody is about to take the result of the last run */
+static ngx_uint_t
+ngx_ffi_lua_pipe_is_over(ngx_ffi_lua_pipe_t *p)
+{
+    if (p->sema == NULL) {
+        return 1;
+    }
+
+    if (!ngx_ffi_lua_sema_left(p->sema)) {
+        return 0;
+    }
+
+    ngx_ffi_lua_pipe_forget(p);
+
+    return 1;
+}
+
+
+static int
+ngx_ffi_lua_pipe_result(lua_State *L, ngx_ffi_lua_pipe_t *p)
+{
+    int  n;
+
+    lua_pushboolean(L, 1);
+
+    if (p->error) {
+
+        /* may throw for want of memory: it is still there then */
+
+        n = ngx_ffi_lua_stream_push_error(L, p->error);
+
+        bridge_task_free(bridge_host(), p->error, !p->error->rejected);
+        p->error = NULL;
+
+        return 1 + n;
+    }
+
+    if (p->failed) {
+        lua_pushnil(L);
+        lua_pushstring(L, p->failed);
+        return 3;
+    }
+
+    lua_pushnumber(L, (lua_Number) p->outlet.bytes);
+
+    return 2;
+}
+
+
+static int
+ngx_ffi_lua_pipe_refused(lua_State *L, const char *why)
+{
+    lua_pushboolean(L, 1);
+    lua_pushnil(L);
+    lua_pushstring(L, why);
+
+    return 3;
+}

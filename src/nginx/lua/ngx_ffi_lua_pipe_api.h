@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#ifndef _NGX_FFI_LUA_PIPE_API_H_INCLUDED_
+#define _NGX_FFI_LUA_PIPE_API_H_INCLUDED_
+
+/* The function that lua/resty/ffi.lua makes s:pipe() of. */
+
+#include <lua.h>
+
+#pragma GCC visibility push(hidden)
+
+
+/*
+ * stream_pipe(stream, resumed)
+ * Once the header has been sent.  Returns false where the coroutine must
+ * yield, before anything else happens, and call again with resumed true; else
+ * true, and what pipe returns.
+ */
+int ngx_ffi_lua_core_stream_pipe(lua_State *L);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_FFI_LUA_PIPE_API_H_INCLUDED_ */

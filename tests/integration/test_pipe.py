@@ -1,0 +1,700 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""s:pipe(): what comes of a stream goes to the client itself."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import textwrap
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from .client import eventually
+from .conftest import NewNginx
+from .nginx import Nginx
+
+STREAMS = 'local streams = require "streams" local rt = streams.load()\n'
+
+SERVER = """
+location = /run {
+    content_by_lua_block { require("pipes").run() }
+}
+location = /rewrite {
+    rewrite_by_lua_block { require("pipes").run() ngx.exit(200) }
+}
+location = /access {
+    access_by_lua_block { require("pipes").run() ngx.exit(200) }
+}
+location = /abort {
+    lua_check_client_abort on;
+    content_by_lua_block { require("pipes").run() }
+}
+location = /impatient {
+    send_timeout 200ms;
+    content_by_lua_block { require("pipes").run() }
+}
+location = /unbuffered {
+    lua_http10_buffering off;
+    content_by_lua_block { require("pipes").run() }
+}
+location = /gzip {
+    gzip on;
+    gzip_types text/plain;
+    gzip_min_length 0;
+    content_by_lua_block { require("pipes").run() }
+}
+location = /sub {
+    sub_filter_types text/plain;
+    sub_filter aab xxx;
+    sub_filter_once off;
+    content_by_lua_block { require("pipes").run() }
+}
+location = /body-filter {
+    body_filter_by_lua_block { ngx.arg[1] = ngx.arg[1]:upper() }
+    content_by_lua_block { require("pipes").run() }
+}
+location = /ssi {
+    ssi on;
+    ssi_types text/plain;
+    content_by_lua_block { require("pipes").run() }
+}
+location = /limited {
+    limit_rate 200k;
+    content_by_lua_block { require("pipes").run() }
+}
+location = /proxied {
+    proxy_buffering off;
+    proxy_http_version 1.1;
+    proxy_pass http://unix:{prefix}/http.sock:/run;
+}
+location = /error-page {
+    error_page 502 = /replaced;
+    content_by_lua_block { require("pipes").run() }
+}
+location = /replaced { return 200 "replaced"; }
+"""
+HTTP = """
+default_type text/plain;
+"""
+
+
+def url(uri: str, code: str) -> str:
+    return f"{uri}?{quote(textwrap.dedent(code))}"
+
+
+def take(nginx: Nginx, n: int = 1) -> list[Any]:
+    """What n pipes have returned, each as a list."""
+    values: list[Any] = nginx.lua(
+        f"""
+        local notes = {{ require("pipes").take({n}) }}
+        return unpack(notes)
+        """
+    )
+    return values[0] if n == 1 else values
+
+
+def settle(nginx: Nginx) -> None:
+    """All parts are given back, once."""
+    nginx.lua(STREAMS + "streams.settle()")
+
+
+def letters(n: int, size: int) -> bytes:
+    return b"".join(bytes([97 + i % 26]) * size for i in range(n))
+
+
+def ask(
+    nginx: Nginx,
+    uri: str,
+    code: str = "",
+    *,
+    method: str = "GET",
+    version: str = "1.1",
+    more: str = "",
+) -> socket.socket:
+    sock = nginx.connect()
+    sock.sendall(
+        f"{method} {url(uri, code) if code else uri} HTTP/{version}\r\n"
+        f"Host: here\r\n{more}\r\n".encode()
+    )
+    return sock
+
+
+def answer_of(sock: socket.socket, method: str = "GET") -> Any:
+    answer = http.client.HTTPResponse(sock, method=method)
+    answer.begin()
+    return answer
+
+
+def rest_of(sock: socket.socket) -> bytes:
+    """All until the end; b"RESET" behind it where it was no end."""
+    data = b""
+    try:
+        while chunk := sock.recv(1 << 20):
+            data += chunk
+    except ConnectionResetError:
+        data += b"RESET"
+    return data
+
+
+@pytest.fixture(scope="module")
+def server(new_nginx: NewNginx) -> Iterator[Nginx]:
+    with new_nginx(server=SERVER, http=HTTP) as nginx:
+        yield nginx
+
+
+@pytest.fixture
+def nginx(server: Nginx) -> Iterator[Nginx]:
+    """All parts are given back in the end."""
+    with server.watch():
+        take(server, 0)
+        yield server
+        settle(server)
+
+
+@pytest.fixture
+def whole(nginx: Nginx) -> Iterator[Nginx]:
+    """And all were delivered."""
+    before = nginx.lua(STREAMS + "return streams.undelivered()")
+    yield nginx
+    settle(nginx)
+    assert nginx.lua(STREAMS + "return streams.undelivered()") == before
+
+
+# ---- parts
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("uri", ["/run", "/rewrite", "/access", "/proxied"])
+@pytest.mark.parametrize(
+    ("parts", "size", "more"),
+    [
+        (0, 0, ""),
+        (1, 1, ""),
+        (3, 10, "sleep=5"),
+        (3, 10, "copy=1 last=5"),
+        (0, 0, "last=5"),
+        (10, 0, "last=1"),
+        (64, 65536, ""),
+        (2, 1_000_000, "last=100000"),
+        (3000, 100, "copy=1 last=7"),
+    ],
+)
+def test_parts_are_sent(
+    whole: Nginx, uri: str, parts: int, size: int, more: str
+) -> None:
+    request = f"parts={parts} size={size} {more}"
+    answer = whole.get(url(uri, f'pipe("send", "{request}")'))
+    last = int(more.partition("last=")[2] or 0)
+    expected = letters(parts, size) + b"." * last
+    assert (answer.status, answer.body) == (200, expected)
+    assert take(whole) == [len(expected)]
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("size", [1, 1000, 65536, 3_000_000])
+def test_an_answer_in_one_piece(whole: Nginx, size: int) -> None:
+    """It need not become a Lua string."""
+    answer = whole.get(url("/run", f'pipe("lent", "size={size}")'))
+    assert answer.body == b"a" * size
+    assert take(whole) == [size]
+
+
+def test_each_part_arrives_when_it_has_come(nginx: Nginx) -> None:
+    sock = ask(nginx, "/run", 'pipe("send", "parts=3 size=5 sleep=300")')
+    answer = answer_of(sock)
+    begun = time.monotonic()
+    for part in (b"aaaaa", b"bbbbb", b"ccccc"):
+        assert answer.read1(100) == part
+    assert time.monotonic() - begun > 0.4
+    assert answer.read1(100) == b""
+    assert take(nginx) == [15]
+
+
+def test_what_is_printed_around_pipes_stays_in_order(whole: Nginx) -> None:
+    answer = whole.get(
+        url(
+            "/run",
+            """
+            ngx.print("<")
+            pipe("send", "parts=3 size=2 last=2")
+            ngx.print("|")
+            pipe("lent", "size=3")
+            ngx.say(">")
+            """,
+        )
+    )
+    assert answer.text == "<aabbcc..|aaa>\n"
+    assert take(whole, 2) == [[8], [3]]
+
+
+@pytest.mark.valgrind
+def test_the_header_is_luas(nginx: Nginx) -> None:
+    answer = nginx.get(
+        url(
+            "/run",
+            """
+            ngx.status = 203
+            ngx.header.content_type = "image/png"
+            ngx.header.content_length = 15
+            pipe("send", "parts=3 size=5")
+            """,
+        )
+    )
+    assert (answer.status, answer.body) == (203, b"aaaaabbbbbccccc")
+    assert answer.headers["Content-Type"] == "image/png"
+    assert "Transfer-Encoding" not in answer.headers
+
+
+def test_pipe_of_what_was_read_in_part(nginx: Nginx) -> None:
+    answer = nginx.get(
+        url(
+            "/run",
+            """
+            local s = ffi.stream(rt, "send", "parts=3 size=2")
+            ngx.print(s:read():upper())
+            note(s:pipe())
+            note(s:pipe())
+            note(s:read())
+            """,
+        )
+    )
+    assert answer.text == "AAbbcc"
+    assert take(nginx, 3) == [[4], [0], []]
+
+
+# ---- errors
+
+
+@pytest.mark.valgrind
+def test_an_error_before_the_header(nginx: Nginx) -> None:
+    answer = nginx.get(
+        url(
+            "/error-page",
+            """
+            local s = ffi.stream(rt, "send", "rc=7 last=4")
+            local bytes, err, status, text = s:pipe()
+            note(bytes, err, status, text)
+            ngx.exit(502)
+            """,
+        )
+    )
+    assert (answer.status, answer.text) == (200, "replaced")
+    assert take(nginx) == [None, "failed", 7, "...."]
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("sleep", [0, 20])
+@pytest.mark.parametrize("uri", ["/run", "/rewrite", "/access"])
+@pytest.mark.parametrize("after", ["", 'note(ngx.print("more"))'])
+def test_an_error_after_parts(
+    nginx: Nginx, uri: str, sleep: int, after: str
+) -> None:
+    """What has come arrives, but the response never ends."""
+    code = f"""
+        pipe("send", "parts=3 size=10 sleep={sleep} rc=7 last=4")
+        {after}
+        """
+    sock = ask(nginx, uri, code)
+    answer = answer_of(sock)
+    with pytest.raises(http.client.IncompleteRead) as raised:
+        answer.read()
+    assert raised.value.partial == letters(3, 10)
+    notes = take(nginx, 2 if after else 1)
+    assert (notes[0] if after else notes) == [None, "failed", 7, "...."]
+    if after:
+        assert notes[1] == [None, "nginx output filter error"]
+
+
+def test_an_error_after_parts_with_a_length(nginx: Nginx) -> None:
+    code = """
+        ngx.header.content_length = 31
+        pipe("send", "parts=3 size=10 rc=7 last=4")
+        """
+    with pytest.raises(http.client.IncompleteRead):
+        answer_of(ask(nginx, "/run", code)).read()
+
+
+def test_a_second_pipe_after_an_error(nginx: Nginx) -> None:
+    code = """
+        pipe("send", "parts=3 size=10 rc=7")
+        pipe("send", "parts=3 size=10")
+        """
+    with pytest.raises(http.client.IncompleteRead):
+        answer_of(ask(nginx, "/run", code)).read()
+    assert take(nginx, 2)[1] == [None, "the response is broken"]
+
+
+# ---- deadlines
+
+
+@pytest.mark.valgrind
+def test_the_first_part_comes_too_late(nginx: Nginx) -> None:
+    answer = nginx.get(
+        url(
+            "/run",
+            """
+            pipe("endless", "size=10 sleep=1000", { first_timeout = 50 })
+            ngx.exit(504)
+            """,
+        )
+    )
+    assert answer.status == 504
+    assert take(nginx) == [None, "timeout"]
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("timeout", ["read_timeout", "timeout"])
+def test_a_part_comes_too_late(nginx: Nginx, timeout: str) -> None:
+    code = f"""
+        pipe("wait", "parts=2 size=10", {{ {timeout} = 100 }})
+        """
+    with pytest.raises(http.client.IncompleteRead) as raised:
+        answer_of(ask(nginx, "/run", code)).read()
+    assert raised.value.partial == letters(2, 10)
+    assert take(nginx) == [None, "timeout"]
+
+
+def test_a_deadline_for_all(nginx: Nginx) -> None:
+    code = 'pipe("endless", "size=10 sleep=10", { timeout = 200 })'
+    with pytest.raises(http.client.IncompleteRead):
+        answer_of(ask(nginx, "/run", code)).read()
+    assert take(nginx) == [None, "timeout"]
+
+
+def test_gaps_may_be_as_long_as_the_read_timeout(nginx: Nginx) -> None:
+    code = """
+        pipe("send", "parts=8 size=10 sleep=100", { read_timeout = 400 })
+        """
+    assert nginx.get(url("/run", code)).body == letters(8, 10)
+    assert take(nginx) == [80]
+
+
+def test_a_client_that_reads_nothing(nginx: Nginx) -> None:
+    """send_timeout counts, and none of the runtime's deadlines."""
+    code = 'pipe("endless", "size=65536", { read_timeout = 50 })'
+    sock = ask(nginx, "/impatient", code)
+    assert take(nginx) == [None, "client timed out"]
+    sock.close()
+
+
+def test_a_client_that_reads_slowly(nginx: Nginx) -> None:
+    """Each read of it is progress."""
+    code = 'pipe("send", "parts=30 size=65536", { read_timeout = 50 })'
+    sock = ask(nginx, "/impatient", code)
+    data = b""
+    while not data.endswith(b"0\r\n\r\n"):
+        chunk = sock.recv(100_000)
+        assert chunk
+        data += chunk
+        time.sleep(0.02)
+    assert take(nginx) == [30 * 65536]
+
+
+# ---- clients that go
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("uri", ["/run", "/abort"])
+def test_the_client_goes_in_the_middle(nginx: Nginx, uri: str) -> None:
+    sock = ask(nginx, uri, 'pipe("endless", "size=10 sleep=10")')
+    assert sock.recv(1000)
+    sock.close()
+    if uri == "/run":
+        assert take(nginx) == [None, "the client has gone"]
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("uri", ["/run", "/abort"])
+def test_the_client_goes_with_a_part_half_written(
+    nginx: Nginx, uri: str
+) -> None:
+    sock = ask(nginx, uri, 'pipe("endless", "size=1000000")')
+    assert sock.recv(1000)
+    time.sleep(0.1)
+    sock.close()
+    if uri == "/run":
+        assert take(nginx) == [None, "the client has gone"]
+
+
+@pytest.mark.valgrind
+def test_the_client_goes_before_the_first_part(nginx: Nginx) -> None:
+    """At once, where the location looks for it."""
+    before = nginx.lua(STREAMS + "return streams.gone()")[0]
+    sock = ask(nginx, "/abort", 'pipe("wait", "")')
+    eventually(lambda: nginx.lua(STREAMS + "return streams.running() == 1")[0])
+    sock.close()
+    nginx.lua(STREAMS + f'streams.wait("gone", {before + 1})')
+
+
+def test_the_client_goes_while_nothing_comes(nginx: Nginx) -> None:
+    before = nginx.lua(STREAMS + "return streams.gone()")[0]
+    sock = ask(nginx, "/abort", 'pipe("wait", "parts=1 size=10")')
+    assert sock.recv(1000)
+    sock.close()
+    nginx.lua(STREAMS + f'streams.wait("gone", {before + 1})')
+
+
+def test_the_client_goes_when_the_answer_is_written(nginx: Nginx) -> None:
+    """The one that pipe no longer waits for."""
+    sock = ask(nginx, "/run", 'pipe("lent", "size=100000000")')
+    assert sock.recv(1000)
+    sock.close()
+    assert take(nginx) == [None, "the client has gone"]
+
+
+def test_a_slow_client_costs_no_memory(nginx: Nginx) -> None:
+    sock = ask(nginx, "/run", 'pipe("send", "parts=2000 size=50000")')
+    assert sock.recv(1000)
+    before = nginx.resident()
+    most = 0
+    for _ in range(50):
+        sock.recv(100_000)
+        time.sleep(0.02)
+        most = max(most, nginx.resident())
+    assert most - before < 2000
+    assert len(rest_of_response(sock)) > 90_000_000
+    assert take(nginx) == [100_000_000]
+    assert nginx.lua(STREAMS + "return streams.most() < 3000000")[0]
+
+
+def rest_of_response(sock: socket.socket) -> bytes:
+    data = bytearray()
+    while not data.endswith(b"0\r\n\r\n"):
+        chunk = sock.recv(1 << 20)
+        assert chunk
+        data += chunk
+    return bytes(data)
+
+
+def test_two_gib_in_one_part(nginx: Nginx) -> None:
+    size = 2 << 30
+    sock = ask(
+        nginx,
+        "/run",
+        f"""
+        ngx.header.content_length = {size}
+        pipe("mapped", "size={size}")
+        """,
+    )
+    before = nginx.resident()
+    answer = answer_of(sock)
+    left = size
+    buffer = bytearray(1 << 20)
+    while n := answer.readinto(buffer):
+        left -= n
+    assert left == 0
+    assert take(nginx) == [size]
+    assert nginx.resident() - before < 3000
+
+
+# ---- other light threads
+
+MEANWHILE = """
+local thread = ngx.thread.spawn(function()
+    pipe("send", "parts=10 size=10 sleep=20")
+end)
+ngx.sleep(0.1)
+"""
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ('ngx.print("x")', "nginx output filter error"),
+        ('ngx.say("x")', "nginx output filter error"),
+        ("ngx.flush()", "nothing to flush"),
+        ("ngx.flush(true)", "nginx output filter error"),
+        ('ffi.stream(rt, "plain", "x"):pipe()', "busy piping"),
+    ],
+)
+@pytest.mark.parametrize("uri", ["/run", "/access"])
+def test_what_others_send_meanwhile_is_refused(
+    nginx: Nginx, uri: str, code: str, says: str
+) -> None:
+    answer = nginx.get(
+        url(uri, f"{MEANWHILE} note({code}) ngx.thread.wait(thread)")
+    )
+    assert answer.body == letters(10, 10)
+    assert take(nginx, 2) == [[None, says], [100]]
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize(
+    ("code", "result"),
+    [
+        ("ngx.eof()", [None, "the response was ended"]),
+        ("ngx.exit(200)", None),
+        ("ngx.exit(ngx.OK)", None),
+        ("ngx.exit(ngx.ERROR)", None),
+        ("ngx.exit(500)", None),
+        ("ngx.thread.kill(thread)", None),
+        ('error("raised")', None),
+        ("s:close()", [None, "closed"]),
+    ],
+)
+def test_others_end_it(
+    nginx: Nginx, code: str, result: list[Any] | None
+) -> None:
+    """A response of which not all was sent does not end."""
+    sock = ask(
+        nginx,
+        "/run",
+        f"""
+        local s = ffi.stream(rt, "send", "parts=10 size=10 sleep=20")
+        local thread = ngx.thread.spawn(function() note(s:pipe()) end)
+        ngx.sleep(0.1)
+        {code}
+        """,
+    )
+    answer = answer_of(sock)
+    with pytest.raises(http.client.IncompleteRead):
+        answer.read()
+    if result:
+        assert take(nginx) == result
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("uri", ["/run", "/access"])
+def test_others_wait_meanwhile(nginx: Nginx, uri: str) -> None:
+    """The lua module takes the request's write_event_handler."""
+    code = """
+    local function look()
+        local sock = ngx.socket.tcp()
+        assert(sock:connect("unix:" .. ngx.config.prefix() .. "http.sock"))
+        sock:send("GET /ping HTTP/1.0\\r\\n\\r\\n")
+        local data = sock:receive("*a")
+        sock:close()
+        return data and data:sub(-4)
+    end
+    local thread = ngx.thread.spawn(function()
+        pipe("send", "parts=100 size=50000")
+    end)
+    local pongs = 0
+    for i = 1, 20 do
+        local sub = ngx.location.capture("/ping").body
+        if look() == "pong" and sub == "pong" then
+            pongs = pongs + 1
+        end
+        ngx.sleep(0.01)
+    end
+    note("pongs", pongs)
+    ngx.thread.wait(thread)
+    """
+    sock = ask(nginx, uri, code)
+    for _ in range(20):
+        sock.recv(10_000)
+        time.sleep(0.01)
+    rest_of_response(sock)
+    assert sorted(map(str, take(nginx, 2))) == ["['pongs', 20]", "[5000000]"]
+
+
+def test_a_flush_that_waits_before_a_pipe(nginx: Nginx) -> None:
+    sock = ask(
+        nginx,
+        "/run",
+        """
+        local thread = ngx.thread.spawn(function()
+            ngx.print(("x"):rep(1000000))
+            note(ngx.flush(true))
+        end)
+        pipe("send", "parts=30 size=50000")
+        ngx.thread.wait(thread)
+        """,
+    )
+    time.sleep(0.1)
+    assert len(rest_of_response(sock)) > 2_500_000
+    assert sorted(take(nginx, 2)) == [[1], [1_500_000]]
+
+
+# ---- requests of other kinds
+
+
+@pytest.mark.valgrind
+def test_head(nginx: Nginx) -> None:
+    code = 'ngx.header.x = 1 pipe("endless", "size=10")'
+    sock = ask(nginx, "/run", code, method="HEAD")
+    answer = answer_of(sock, "HEAD")
+    assert (answer.status, answer.headers["x"]) == (200, "1")
+    assert take(nginx) == [0]
+    sock.sendall(b"GET /ping HTTP/1.1\r\nHost: here\r\n\r\n")
+    assert answer_of(sock).read() == b"pong"
+
+
+def test_no_content(nginx: Nginx) -> None:
+    code = 'ngx.status = 204 pipe("endless", "size=10")'
+    answer = nginx.get(url("/run", code))
+    assert (answer.status, answer.body) == (204, b"")
+    assert take(nginx) == [0]
+
+
+@pytest.mark.valgrind
+def test_keepalive_and_pipelined_requests(nginx: Nginx) -> None:
+    uri = url("/run", 'pipe("send", "parts=3 size=10000")')
+    sock = nginx.connect()
+    sock.sendall(f"GET {uri} HTTP/1.1\r\nHost: here\r\n\r\n".encode() * 3)
+    with sock.makefile("rb") as stream:
+        for _ in range(3):
+            while stream.readline() != b"\r\n":
+                pass
+            body = b""
+            while size := int(stream.readline(), 16):
+                body += stream.read(size)
+                stream.readline()
+            stream.readline()
+            assert body == letters(3, 10000)
+    assert take(nginx, 3) == [[30000]] * 3
+
+
+@pytest.mark.parametrize("uri", ["/run", "/unbuffered"])
+def test_http_1_0(nginx: Nginx, uri: str) -> None:
+    code = 'pipe("send", "parts=3 size=10 sleep=5")'
+    head, _, body = rest_of(ask(nginx, uri, code, version="1.0")).partition(
+        b"\r\n\r\n"
+    )
+    assert b"Content-Length" not in head
+    assert body == letters(3, 10)
+    assert take(nginx) == [30]
+
+
+def test_http_1_0_with_a_length(nginx: Nginx) -> None:
+    code = """
+        ngx.header.content_length = 30
+        pipe("send", "parts=3 size=10")
+        """
+    sock = ask(
+        nginx, "/run", code, version="1.0", more="Connection: keep-alive\r\n"
+    )
+    assert answer_of(sock).read() == letters(3, 10)
+    sock.sendall(b"GET /ping HTTP/1.0\r\n\r\n")
+    assert answer_of(sock).read() == b"pong"
+    assert take(nginx) == [30]
+
+
+def test_print_before_a_pipe_in_http_1_0(nginx: Nginx) -> None:
+    code = 'ngx.print("x") pipe("send", "parts=3 size=10")'
+    text = rest_of(ask(nginx, "/run", code, version="1.0"))
+    assert text.endswith(b"\r\n\r\nx")
+    assert take(nginx) == [None, "output is buffered for HTTP/1.0"]
+    text = rest_of(ask(nginx, "/unbuffered", code, version="1.0"))
+    assert text.endswith(b"\r\n\r\nx" + letters(3, 10))
+    assert take(nginx) == [30]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'ngx.eof() pipe("send", "parts=3 size=10")',
+        'ngx.req.socket(true) pipe("send", "parts=3 size=10")',
+    ],
+)
+def test_what_nothing_can_be_sent_to(nginx: Nginx, code: str) -> None:
+    sock = ask(nginx, "/run", code)
+    bytes_, err = take(nginx)
+    assert bytes_ is None
+    assert err in ("seen eof", "raw request socket acquired")
+    sock.close()
