@@ -4,140 +4,27 @@
 from __future__ import annotations
 
 import http.client
-import socket
-import textwrap
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
-from .client import eventually
 from .conftest import NewNginx
 from .nginx import Nginx
-
-STREAMS = 'local streams = require "streams" local rt = streams.load()\n'
-
-SERVER = """
-location = /run {
-    content_by_lua_block { require("pipes").run() }
-}
-location = /rewrite {
-    rewrite_by_lua_block { require("pipes").run() ngx.exit(200) }
-}
-location = /access {
-    access_by_lua_block { require("pipes").run() ngx.exit(200) }
-}
-location = /abort {
-    lua_check_client_abort on;
-    content_by_lua_block { require("pipes").run() }
-}
-location = /impatient {
-    send_timeout 200ms;
-    content_by_lua_block { require("pipes").run() }
-}
-location = /unbuffered {
-    lua_http10_buffering off;
-    content_by_lua_block { require("pipes").run() }
-}
-location = /gzip {
-    gzip on;
-    gzip_types text/plain;
-    gzip_min_length 0;
-    content_by_lua_block { require("pipes").run() }
-}
-location = /sub {
-    sub_filter_types text/plain;
-    sub_filter aab xxx;
-    sub_filter_once off;
-    content_by_lua_block { require("pipes").run() }
-}
-location = /body-filter {
-    body_filter_by_lua_block { ngx.arg[1] = ngx.arg[1]:upper() }
-    content_by_lua_block { require("pipes").run() }
-}
-location = /ssi {
-    ssi on;
-    ssi_types text/plain;
-    content_by_lua_block { require("pipes").run() }
-}
-location = /limited {
-    limit_rate 200k;
-    content_by_lua_block { require("pipes").run() }
-}
-location = /proxied {
-    proxy_buffering off;
-    proxy_http_version 1.1;
-    proxy_pass http://unix:{prefix}/http.sock:/run;
-}
-location = /error-page {
-    error_page 502 = /replaced;
-    content_by_lua_block { require("pipes").run() }
-}
-location = /replaced { return 200 "replaced"; }
-"""
-HTTP = """
-default_type text/plain;
-"""
-
-
-def url(uri: str, code: str) -> str:
-    return f"{uri}?{quote(textwrap.dedent(code))}"
-
-
-def take(nginx: Nginx, n: int = 1) -> list[Any]:
-    """What n pipes have returned, each as a list."""
-    values: list[Any] = nginx.lua(
-        f"""
-        local notes = {{ require("pipes").take({n}) }}
-        return unpack(notes)
-        """
-    )
-    return values[0] if n == 1 else values
-
-
-def settle(nginx: Nginx) -> None:
-    """All parts are given back, once."""
-    nginx.lua(STREAMS + "streams.settle()")
-
-
-def letters(n: int, size: int) -> bytes:
-    return b"".join(bytes([97 + i % 26]) * size for i in range(n))
-
-
-def ask(
-    nginx: Nginx,
-    uri: str,
-    code: str = "",
-    *,
-    method: str = "GET",
-    version: str = "1.1",
-    more: str = "",
-) -> socket.socket:
-    sock = nginx.connect()
-    sock.sendall(
-        f"{method} {url(uri, code) if code else uri} HTTP/{version}\r\n"
-        f"Host: here\r\n{more}\r\n".encode()
-    )
-    return sock
-
-
-def answer_of(sock: socket.socket, method: str = "GET") -> Any:
-    answer = http.client.HTTPResponse(sock, method=method)
-    answer.begin()
-    return answer
-
-
-def rest_of(sock: socket.socket) -> bytes:
-    """All until the end; b"RESET" behind it where it was no end."""
-    data = b""
-    try:
-        while chunk := sock.recv(1 << 20):
-            data += chunk
-    except ConnectionResetError:
-        data += b"RESET"
-    return data
+from .pipes import (
+    HTTP,
+    SERVER,
+    answer_of,
+    ask,
+    letters,
+    rest_of_response,
+    settle,
+    take,
+    undelivered,
+    url,
+    watch,
+)
 
 
 @pytest.fixture(scope="module")
@@ -148,20 +35,17 @@ def server(new_nginx: NewNginx) -> Iterator[Nginx]:
 
 @pytest.fixture
 def nginx(server: Nginx) -> Iterator[Nginx]:
-    """All parts are given back in the end."""
-    with server.watch():
-        take(server, 0)
+    with watch(server):
         yield server
-        settle(server)
 
 
 @pytest.fixture
 def whole(nginx: Nginx) -> Iterator[Nginx]:
-    """And all were delivered."""
-    before = nginx.lua(STREAMS + "return streams.undelivered()")
+    """All parts are delivered."""
+    before = undelivered(nginx)
     yield nginx
     settle(nginx)
-    assert nginx.lua(STREAMS + "return streams.undelivered()") == before
+    assert undelivered(nginx) == before
 
 
 # ---- parts
@@ -394,104 +278,8 @@ def test_a_client_that_reads_slowly(nginx: Nginx) -> None:
     assert take(nginx) == [30 * 65536]
 
 
-# ---- clients that go
-
-
-@pytest.mark.valgrind
-@pytest.mark.parametrize("uri", ["/run", "/abort"])
-def test_the_client_goes_in_the_middle(nginx: Nginx, uri: str) -> None:
-    sock = ask(nginx, uri, 'pipe("endless", "size=10 sleep=10")')
-    assert sock.recv(1000)
-    sock.close()
-    if uri == "/run":
-        assert take(nginx) == [None, "the client has gone"]
-
-
-@pytest.mark.valgrind
-@pytest.mark.parametrize("uri", ["/run", "/abort"])
-def test_the_client_goes_with_a_part_half_written(
-    nginx: Nginx, uri: str
-) -> None:
-    sock = ask(nginx, uri, 'pipe("endless", "size=1000000")')
-    assert sock.recv(1000)
-    time.sleep(0.1)
-    sock.close()
-    if uri == "/run":
-        assert take(nginx) == [None, "the client has gone"]
-
-
-@pytest.mark.valgrind
-def test_the_client_goes_before_the_first_part(nginx: Nginx) -> None:
-    """At once, where the location looks for it."""
-    before = nginx.lua(STREAMS + "return streams.gone()")[0]
-    sock = ask(nginx, "/abort", 'pipe("wait", "")')
-    eventually(lambda: nginx.lua(STREAMS + "return streams.running() == 1")[0])
-    sock.close()
-    nginx.lua(STREAMS + f'streams.wait("gone", {before + 1})')
-
-
-def test_the_client_goes_while_nothing_comes(nginx: Nginx) -> None:
-    before = nginx.lua(STREAMS + "return streams.gone()")[0]
-    sock = ask(nginx, "/abort", 'pipe("wait", "parts=1 size=10")')
-    assert sock.recv(1000)
-    sock.close()
-    nginx.lua(STREAMS + f'streams.wait("gone", {before + 1})')
-
-
-def test_the_client_goes_when_the_answer_is_written(nginx: Nginx) -> None:
-    """The one that pipe no longer waits for."""
-    sock = ask(nginx, "/run", 'pipe("lent", "size=100000000")')
-    assert sock.recv(1000)
-    sock.close()
-    assert take(nginx) == [None, "the client has gone"]
-
-
-def test_a_slow_client_costs_no_memory(nginx: Nginx) -> None:
-    sock = ask(nginx, "/run", 'pipe("send", "parts=2000 size=50000")')
-    assert sock.recv(1000)
-    before = nginx.resident()
-    most = 0
-    for _ in range(50):
-        sock.recv(100_000)
-        time.sleep(0.02)
-        most = max(most, nginx.resident())
-    assert most - before < 2000
-    assert len(rest_of_response(sock)) > 90_000_000
-    assert take(nginx) == [100_000_000]
-    assert nginx.lua(STREAMS + "return streams.most() < 3000000")[0]
-
-
-def rest_of_response(sock: socket.socket) -> bytes:
-    data = bytearray()
-    while not data.endswith(b"0\r\n\r\n"):
-        chunk = sock.recv(1 << 20)
-        assert chunk
-        data += chunk
-    return bytes(data)
-
-
-def test_two_gib_in_one_part(nginx: Nginx) -> None:
-    size = 2 << 30
-    sock = ask(
-        nginx,
-        "/run",
-        f"""
-        ngx.header.content_length = {size}
-        pipe("mapped", "size={size}")
-        """,
-    )
-    before = nginx.resident()
-    answer = answer_of(sock)
-    left = size
-    buffer = bytearray(1 << 20)
-    while n := answer.readinto(buffer):
-        left -= n
-    assert left == 0
-    assert take(nginx) == [size]
-    assert nginx.resident() - before < 3000
-
-
 # ---- other light threads
+
 
 MEANWHILE = """
 local thread = ngx.thread.spawn(function()
@@ -609,92 +397,3 @@ def test_a_flush_that_waits_before_a_pipe(nginx: Nginx) -> None:
     time.sleep(0.1)
     assert len(rest_of_response(sock)) > 2_500_000
     assert sorted(take(nginx, 2)) == [[1], [1_500_000]]
-
-
-# ---- requests of other kinds
-
-
-@pytest.mark.valgrind
-def test_head(nginx: Nginx) -> None:
-    code = 'ngx.header.x = 1 pipe("endless", "size=10")'
-    sock = ask(nginx, "/run", code, method="HEAD")
-    answer = answer_of(sock, "HEAD")
-    assert (answer.status, answer.headers["x"]) == (200, "1")
-    assert take(nginx) == [0]
-    sock.sendall(b"GET /ping HTTP/1.1\r\nHost: here\r\n\r\n")
-    assert answer_of(sock).read() == b"pong"
-
-
-def test_no_content(nginx: Nginx) -> None:
-    code = 'ngx.status = 204 pipe("endless", "size=10")'
-    answer = nginx.get(url("/run", code))
-    assert (answer.status, answer.body) == (204, b"")
-    assert take(nginx) == [0]
-
-
-@pytest.mark.valgrind
-def test_keepalive_and_pipelined_requests(nginx: Nginx) -> None:
-    uri = url("/run", 'pipe("send", "parts=3 size=10000")')
-    sock = nginx.connect()
-    sock.sendall(f"GET {uri} HTTP/1.1\r\nHost: here\r\n\r\n".encode() * 3)
-    with sock.makefile("rb") as stream:
-        for _ in range(3):
-            while stream.readline() != b"\r\n":
-                pass
-            body = b""
-            while size := int(stream.readline(), 16):
-                body += stream.read(size)
-                stream.readline()
-            stream.readline()
-            assert body == letters(3, 10000)
-    assert take(nginx, 3) == [[30000]] * 3
-
-
-@pytest.mark.parametrize("uri", ["/run", "/unbuffered"])
-def test_http_1_0(nginx: Nginx, uri: str) -> None:
-    code = 'pipe("send", "parts=3 size=10 sleep=5")'
-    head, _, body = rest_of(ask(nginx, uri, code, version="1.0")).partition(
-        b"\r\n\r\n"
-    )
-    assert b"Content-Length" not in head
-    assert body == letters(3, 10)
-    assert take(nginx) == [30]
-
-
-def test_http_1_0_with_a_length(nginx: Nginx) -> None:
-    code = """
-        ngx.header.content_length = 30
-        pipe("send", "parts=3 size=10")
-        """
-    sock = ask(
-        nginx, "/run", code, version="1.0", more="Connection: keep-alive\r\n"
-    )
-    assert answer_of(sock).read() == letters(3, 10)
-    sock.sendall(b"GET /ping HTTP/1.0\r\n\r\n")
-    assert answer_of(sock).read() == b"pong"
-    assert take(nginx) == [30]
-
-
-def test_print_before_a_pipe_in_http_1_0(nginx: Nginx) -> None:
-    code = 'ngx.print("x") pipe("send", "parts=3 size=10")'
-    text = rest_of(ask(nginx, "/run", code, version="1.0"))
-    assert text.endswith(b"\r\n\r\nx")
-    assert take(nginx) == [None, "output is buffered for HTTP/1.0"]
-    text = rest_of(ask(nginx, "/unbuffered", code, version="1.0"))
-    assert text.endswith(b"\r\n\r\nx" + letters(3, 10))
-    assert take(nginx) == [30]
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        'ngx.eof() pipe("send", "parts=3 size=10")',
-        'ngx.req.socket(true) pipe("send", "parts=3 size=10")',
-    ],
-)
-def test_what_nothing_can_be_sent_to(nginx: Nginx, code: str) -> None:
-    sock = ask(nginx, "/run", code)
-    bytes_, err = take(nginx)
-    assert bytes_ is None
-    assert err in ("seen eof", "raw request socket acquired")
-    sock.close()

@@ -19,8 +19,10 @@ static void ngx_ffi_lua_pipe_arrived(ngx_ffi_lua_stream_t *s);
 static void ngx_ffi_lua_pipe_detach(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_post(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_event(ngx_event_t *ev);
-static void ngx_ffi_lua_pipe_handler(ngx_http_request_t *r);
-static void ngx_ffi_lua_pipe_take_handler(ngx_ffi_lua_pipe_t *p);
+static void ngx_ffi_lua_pipe_write_handler(ngx_http_request_t *r);
+static void ngx_ffi_lua_pipe_read_handler(ngx_http_request_t *r);
+static void ngx_ffi_lua_pipe_take_handlers(ngx_ffi_lua_pipe_t *p);
+static void ngx_ffi_lua_pipe_put_handlers(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_send(ngx_ffi_lua_pipe_t *p);
 static ngx_int_t ngx_ffi_lua_pipe_fetch(ngx_ffi_lua_pipe_t *p);
 static ngx_int_t ngx_ffi_lua_pipe_end(ngx_ffi_lua_pipe_t *p);
@@ -192,7 +194,7 @@ ngx_ffi_lua_pipe_event(ngx_event_t *ev)
  * it again.
  */
 static void
-ngx_ffi_lua_pipe_handler(ngx_http_request_t *r)
+ngx_ffi_lua_pipe_write_handler(ngx_http_request_t *r)
 {
     ngx_ffi_lua_pipe_t         *p;
     ngx_http_event_handler_pt   handler;
@@ -210,16 +212,55 @@ ngx_ffi_lua_pipe_handler(ngx_http_request_t *r)
 }
 
 
+/* HTTP/2 tells of the end of a stream here, and nowhere else */
 static void
-ngx_ffi_lua_pipe_take_handler(ngx_ffi_lua_pipe_t *p)
+ngx_ffi_lua_pipe_read_handler(ngx_http_request_t *r)
+{
+    ngx_ffi_lua_pipe_t  *p;
+
+    ngx_http_block_reading(r);
+
+    p = ngx_ffi_lua_get_pipe(r, 0);
+
+    if (p && r->connection->error) {
+        ngx_ffi_lua_pipe_send(p);
+    }
+}
+
+
+static void
+ngx_ffi_lua_pipe_take_handlers(ngx_ffi_lua_pipe_t *p)
 {
     ngx_http_request_t  *r;
 
     r = p->outlet.request;
 
-    if (r->write_event_handler != ngx_ffi_lua_pipe_handler) {
+    if (r->write_event_handler != ngx_ffi_lua_pipe_write_handler) {
         p->handler = r->write_event_handler;
-        r->write_event_handler = ngx_ffi_lua_pipe_handler;
+        r->write_event_handler = ngx_ffi_lua_pipe_write_handler;
+    }
+
+    /* any other one looks for the end itself, or reads the body */
+
+    if (r->read_event_handler == ngx_http_block_reading) {
+        r->read_event_handler = ngx_ffi_lua_pipe_read_handler;
+    }
+}
+
+
+static void
+ngx_ffi_lua_pipe_put_handlers(ngx_ffi_lua_pipe_t *p)
+{
+    ngx_http_request_t  *r;
+
+    r = p->outlet.request;
+
+    if (r->write_event_handler == ngx_ffi_lua_pipe_write_handler) {
+        r->write_event_handler = p->handler;
+    }
+
+    if (r->read_event_handler == ngx_ffi_lua_pipe_read_handler) {
+        r->read_event_handler = ngx_http_block_reading;
     }
 }
 
@@ -233,7 +274,12 @@ ngx_ffi_lua_pipe_send(ngx_ffi_lua_pipe_t *p)
         return;
     }
 
-    ngx_ffi_lua_pipe_take_handler(p);
+    if (p->outlet.request->connection->error) {
+        ngx_ffi_lua_pipe_fail(p, "the client has gone");
+        return;
+    }
+
+    ngx_ffi_lua_pipe_take_handlers(p);
 
     rc = ngx_ffi_lua_pipe_fetch(p);
 
@@ -390,10 +436,6 @@ ngx_ffi_lua_pipe_close(ngx_ffi_lua_pipe_t *p, const char *why)
 static void
 ngx_ffi_lua_pipe_leave(ngx_ffi_lua_pipe_t *p)
 {
-    ngx_http_request_t  *r;
-
-    r = p->outlet.request;
-
     p->running = 0;
 
     ngx_ffi_lua_pipe_wait_no_more(p);
@@ -402,9 +444,7 @@ ngx_ffi_lua_pipe_leave(ngx_ffi_lua_pipe_t *p)
         ngx_delete_posted_event((&p->event));
     }
 
-    if (r->write_event_handler == ngx_ffi_lua_pipe_handler) {
-        r->write_event_handler = p->handler;
-    }
+    ngx_ffi_lua_pipe_put_handlers(p);
 }
 
 

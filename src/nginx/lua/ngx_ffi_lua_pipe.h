@@ -11,7 +11,8 @@
  * of which a pipe has not sent all, for whatever reason, does not end
  * cleanly: it gets no last buffer, and the connection is not kept.
  *
- * The request's write_event_handler is the pipe's while it runs.
+ * The request's write_event_handler is the pipe's while it runs, and its
+ * read_event_handler where that does nothing.
  */
 
 #include <ngx_config.h>
@@ -33,7 +34,8 @@ typedef struct {
                                                NULL: no run */
     bridge_task_t              *error;      /* the answer, with a status */
     const char                 *failed;     /* why there is no end; static */
-    ngx_http_event_handler_pt   handler;    /* to be put back */
+    ngx_http_event_handler_pt   handler;    /* write_event_handler, to be put
+                                               back */
 
     ngx_event_t                 event;      /* sends what has come */
     ngx_event_t                 timer;

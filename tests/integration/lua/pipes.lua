@@ -27,6 +27,15 @@ function env.pipe(method, req, opts)
 end
 
 
+_M.note = env.note
+
+
+function _M.pipe(...)
+    env.rt = streams.load()
+    env.pipe(...)
+end
+
+
 function _M.run()
     env.rt = streams.load()
     local code = assert(loadstring(ngx.unescape_uri(ngx.var.args), "=test"))
