@@ -16,9 +16,13 @@ from .client import PATIENCE
 
 @dataclasses.dataclass
 class Stream:
-    body: bytearray
+    parts: bytearray = dataclasses.field(default_factory=bytearray)
     ended: bool = False
     error: ErrorCodes | int | None = None
+
+    @property
+    def body(self) -> bytes:
+        return bytes(self.parts)
 
     @property
     def over(self) -> bool:
@@ -52,7 +56,7 @@ class Http2:
             ],
             end_stream=True,
         )
-        stream = self._streams[number] = Stream(bytearray())
+        stream = self._streams[number] = Stream()
         self._send()
         return stream
 
@@ -63,7 +67,7 @@ class Http2:
         for event in self._connection.receive_data(data):
             if isinstance(event, DataReceived):
                 stream = self._streams[event.stream_id]
-                stream.body += event.data
+                stream.parts += event.data
                 self._connection.acknowledge_received_data(
                     event.flow_controlled_length, event.stream_id
                 )
