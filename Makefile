@@ -7,6 +7,8 @@
 ## make soak        an hour of load, and all under valgrind; SOAK_S= seconds,
 ##                  SOAK="soaks kafka model fuzz valgrind" parts of it
 ## make bench       what a call costs, against other ways to have Python answer
+## make bench-streams
+##                  the part of that which is about streams
 ## make bench-kafka what Kafka costs
 ## make bench-compare OLD=../old
 ##                  this tree against another one, PAIRS=15
@@ -292,9 +294,13 @@ soak:
 	@$(MAKE) --no-print-directory all $(VENV)/test
 	@SOAK_S='$(SOAK_S)' $(VENV_PYTHON) -m tests.soak $(SOAK)
 
-.PHONY: bench bench-kafka bench-compare
+.PHONY: bench bench-streams bench-kafka bench-compare
 bench: all venv
-	@exec bench/run
+	@bench/run
+	@[ -n "$$BENCH_CELLS$$BENCH_ROWS" ] || exec bench/run streams
+
+bench-streams: all venv
+	@exec bench/run streams
 
 bench-compare: all venv
 	@exec $(PYTHON) -m bench.compare '$(OLD)' . $(PAIRS)

@@ -37,6 +37,7 @@ MAIN = Cell(64, 64)
 MANY = Cell(256, 64)
 LARGE = Cell(64, 64 << 10)
 LARGE_ECHO = Cell(64, 64 << 10, echo=True)
+HUGE = Cell(64, 1 << 20)
 CELLS = (
     ONE,
     MAIN,
@@ -44,7 +45,7 @@ CELLS = (
     Cell(64, 4 << 10),
     LARGE,
     LARGE_ECHO,
-    Cell(64, 1 << 20),
+    HUGE,
 )
 
 
@@ -72,6 +73,11 @@ LUA = """
         }
         location = /echo {
             content_by_lua_block { require("bench").echo() }
+        }
+"""
+PIPE = """
+        location / {
+            content_by_lua_block { require("bench").pipe() }
         }
 """
 PROXY = """
@@ -147,6 +153,13 @@ def rows(c_runtime: Path) -> tuple[Row, ...]:
         ffi("c", "C runtime", "get", "echo", lib=str(c_runtime)),
         ffi("sync", "@serve", *sync),
         ffi("async", "@serve async", *coroutine),
+        Row(
+            "pipe",
+            "@serve, stream and pipe",
+            start=f'require("bench").stream({json.dumps(sync[0])})',
+            location=PIPE,
+            cells=(MAIN, LARGE, HUGE),
+        ),
         ffi("cffi", "cffi loop", *cffi),
         Row(
             "runner",

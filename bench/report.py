@@ -17,7 +17,7 @@ from typing import Any
 
 from .cells import MAIN
 from .measure import context_cost
-from .results import Results, Summary
+from .results import Goal, Results, Summary
 from .server import NGINX, OUT
 
 PACKAGES = ("cffi", "uvloop", "httptools", "uvicorn", "granian", "uwsgi")
@@ -66,6 +66,17 @@ def line(s: Summary) -> str:
     )
 
 
+def goal_lines(goals: Iterable[Goal]) -> Iterable[str]:
+    yield f"{'goal':<61}{'':>10}{'measured':>10}"
+    for goal in goals:
+        sign = "≥" if goal.at_least else "≤"
+        verdict = {True: "reached", False: "MISSED", None: "not measured"}
+        yield (
+            f"{goal.what:<61}{sign + f' {goal.goal:g}':>10}"
+            f"{number(goal.value, 10, 2)}  {verdict[goal.reached]}"
+        )
+
+
 def lines(results: Results) -> Iterable[str]:
     yield HEAD
     cell = ""
@@ -88,14 +99,7 @@ def lines(results: Results) -> Iterable[str]:
         f" {context_cost():.3f} µs of Python's CPU"
     )
     yield ""
-    yield f"{'goal':<61}{'':>10}{'measured':>10}"
-    for goal in results.goals():
-        sign = "≥" if goal.at_least else "≤"
-        verdict = {True: "reached", False: "MISSED", None: "not measured"}
-        yield (
-            f"{goal.what:<61}{sign + f' {goal.goal:g}':>10}"
-            f"{number(goal.value, 10, 2)}  {verdict[goal.reached]}"
-        )
+    yield from goal_lines(results.goals())
     if results.notes:
         yield ""
     yield from (f"note: {note}" for note in results.notes)

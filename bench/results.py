@@ -6,7 +6,17 @@ from __future__ import annotations
 import dataclasses
 from statistics import median
 
-from .cells import CELLS, LARGE, LARGE_ECHO, MAIN, MANY, ONE, Cell, Row
+from .cells import (
+    CELLS,
+    HUGE,
+    LARGE,
+    LARGE_ECHO,
+    MAIN,
+    MANY,
+    ONE,
+    Cell,
+    Row,
+)
 from .measure import Sample
 
 CEILING = "ceiling"
@@ -155,6 +165,8 @@ class Results:
             at_least(1.0, lead(*CELLS), f"worst cell {best}"),
             at_least(0.92, ratio("sync", LARGE), f"{large} ratio, @serve"),
             at_least(0.80, ratio("sync", LARGE_ECHO), f"{echo} ratio, @serve"),
+            at_least(1.0, ratio("pipe", LARGE), f"{large} ratio, pipe"),
+            at_least(1.3, ratio("pipe", HUGE), f"{HUGE.name} ratio, pipe"),
             at_least(
                 10000,
                 rate("sync-busy", MAIN),

@@ -170,6 +170,13 @@ class Server:
             python += sum(map(cpu, self._python.pids()))
         return Cpu(nginx, python)
 
+    def resident(self) -> int:
+        """Bytes of memory that the worker and the runtimes have."""
+        pids = [self.worker, *(self._python.pids() if self._python else [])]
+        pages = (Path(f"/proc/{pid}/statm").read_text() for pid in pids)
+        size = os.sysconf("SC_PAGE_SIZE")
+        return sum(int(text.split()[1]) * size for text in pages)
+
     def _processes(self) -> list[Process]:
         return [p for p in (self._nginx, self._python) if p]
 

@@ -2,7 +2,8 @@
 
 -- What the locations of the benchmark's nginx.conf run: `get` answers with
 -- the body that the path names, `echo` with the request's own body.  Only
--- how a body is asked for differs between the competitors.
+-- how a body is asked for differs between the competitors; `pipe` has none in
+-- Lua.
 
 local bit = require "bit"
 
@@ -35,6 +36,28 @@ end
 
 function _M.get()
     send(ask(GET, ngx.var.uri))
+end
+
+
+-- piped(path) returns a stream
+local piped
+
+
+function _M.pipe()
+    local path = ngx.var.uri
+    local s, err = piped(path)
+    if not s then
+        return send(nil, err)
+    end
+
+    ngx.header.content_length = tonumber(path:sub(2))
+
+    ngx.send_headers()
+
+    local ok, reason = s:pipe()
+    if not ok then
+        ngx.log(ngx.ERR, reason)
+    end
 end
 
 
@@ -102,6 +125,21 @@ function _M.ffi(args)
         end
 
         return nil, reason or res
+    end
+end
+
+
+-- cfg: of ffi_python3
+function _M.stream(cfg)
+    local ffi = require "resty.ffi"
+    local rt, err = ngx.load_ffi("ffi_python3", cfg)
+
+    function piped(path)
+        if not rt then
+            return nil, err
+        end
+
+        return ffi.stream(rt, "ask", path)
     end
 end
 
