@@ -20,6 +20,7 @@ typedef struct {
     uint64_t  left;        /* requests that the client walked away from */
     uint64_t  retried;     /* sent again: the idle connection was closed */
     uint64_t  bytes;       /* of right answers */
+    uint64_t  parts;       /* of those that are known to come in so many */
 } board_t;
 
 #endif

@@ -23,17 +23,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "board.h"
 
 
 #define MAX_SIZE   (1024 * 1024)
 #define HEAD_SIZE  4096
-#define DIGITS     8              /* of a version, before what it answers */
 #define PATIENCE   60             /* seconds without an answer: lost */
 #define MAX_LINES  50
 
-
-typedef enum { ECHOED, RAISED, REFUSED, TIMED_OUT, EITHER } answer_t;
 
 /* when the client walks away */
 typedef enum { STAYS, WHILE_SENDING, WHEN_SENT, WHILE_READING } leave_t;
@@ -74,6 +72,17 @@ static const kind_t  kinds[] = {
     { "refuse", 8, REFUSED, false },
     { "slow", 4, TIMED_OUT, true },
     { "block", 2, EITHER, true },
+
+    { "plain_parts", 12, PARTS, true },
+    { "async_parts", 12, PARTS, true },
+    { "joined", 4, PARTS, true },
+    { "read", 8, PARTS, true },
+    { "cut", 4, CUT, true },
+    { "stall", 2, TIMED_OUT, true },
+    { "upload", 8, ECHOED, true },
+    { "upload_threads", 4, ECHOED, true },
+    { "write", 6, ECHOED, true },
+    { "c", 10, INVERTED, true },
 };
 
 
@@ -83,7 +92,7 @@ static int                 epoll;
 static int                 open_requests;
 static uint64_t            state;
 static unsigned char       plain[2 * MAX_SIZE];
-static unsigned char       answered[2 * MAX_SIZE];
+static unsigned char       inverted[2 * MAX_SIZE];
 
 
 static void begin(conn_t *c);
@@ -327,106 +336,15 @@ begin(conn_t *c)
 }
 
 
-/* eight digits: not older than the last reload, nor newer than the file */
-static bool
-is_version(conn_t *c, const char *text)
-{
-    int       i;
-    uint64_t  version;
-
-    version = 0;
-
-    for (i = 0; i < DIGITS; i++) {
-        if (text[i] < '0' || text[i] > '9') {
-            return false;
-        }
-        version = version * 10 + (uint64_t) (text[i] - '0');
-    }
-
-    return version >= c->least && version <= board->most;
-}
-
-
-static bool
-is_echo(conn_t *c, const char *body, size_t n)
-{
-    return n == DIGITS + c->size && is_version(c, body)
-           && memcmp(body + DIGITS, answered + c->start, c->size) == 0;
-}
-
-
-static bool
-is_raised(conn_t *c, const char *body, size_t n)
-{
-    static const char  prefix[] = "1 ValueError: ";
-
-    int     len;
-    char    expected[80];
-    size_t  i, first = sizeof(prefix) - 1;
-
-    if (n < first + DIGITS || memcmp(body, prefix, first) != 0
-        || !is_version(c, body + first))
-    {
-        return false;
-    }
-
-    body += first + DIGITS;
-    n -= first + DIGITS;
-
-    len = snprintf(expected, sizeof(expected), " of %zu bytes", c->size);
-
-    for (i = 0; i < 8 && i < c->size; i++) {
-        len += snprintf(expected + len, sizeof(expected) - (size_t) len,
-                        "%s%02x", i ? "" : " ", plain[c->start + i]);
-    }
-
-    return n == (size_t) len && memcmp(body, expected, n) == 0;
-}
-
-
-static bool
-is_timeout(int status, const char *body, size_t n)
-{
-    return status == 504 && n == 7 && memcmp(body, "timeout", 7) == 0;
-}
-
-
-static bool
-is_right(conn_t *c, int status, const char *body, size_t n)
-{
-    switch (c->kind->answer) {
-
-    case ECHOED:
-        return status == 200 && is_echo(c, body, n);
-
-    case RAISED:
-        return status == 500 && is_raised(c, body, n);
-
-    case REFUSED:
-        return status == 500 && n > 2 && memcmp(body, "7 ", 2) == 0
-               && is_echo(c, body + 2, n - 2);
-
-    case TIMED_OUT:
-        return is_timeout(status, body, n);
-
-    /* an answer that is there when nginx looks at its timers is taken */
-    case EITHER:
-        return is_timeout(status, body, n)
-               || (status == 200 && is_echo(c, body, n));
-    }
-
-    return false;
-}
-
-
 /* false: there is more to come */
 static bool
 take_answer(conn_t *c)
 {
-    int      status;
-    bool     last;
-    char    *body, *field;
-    size_t   length;
+    int         status;
+    bool        last;
+    char       *body, *field;
+    size_t      length;
+    expected_t  expected;
 
     c->in[c->received] = '\0';
 
@@ -448,12 +366,20 @@ take_answer(conn_t *c)
         return false;
     }
 
+    expected.answer = c->kind->answer;
+    expected.least = c->least;
+    expected.most = board->most;
+    expected.request = plain + c->start;
+    expected.inverted = inverted + c->start;
+    expected.size = c->size;
+
     if (field && c->sent == c->to_send
         && c->in + c->received == body + length
-        && is_right(c, status, body, length))
+        && answer_is_right(&expected, status, body, length))
     {
         board->answered++;
         board->bytes += length;
+        board->parts += answer_parts(&expected);
 
     } else {
         board->wrong++;
@@ -545,7 +471,7 @@ make_contents(void)
 
     for (i = 0; i < sizeof(plain); i++) {
         plain[i] = (unsigned char) pick(256);
-        answered[i] = plain[i] ^ 0xff;
+        inverted[i] = plain[i] ^ 0xff;
     }
 }
 

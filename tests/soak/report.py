@@ -90,6 +90,12 @@ def as_text(result: Result) -> str:
         "  requests: "
         + ", ".join(f"{value} {name}" for name, value in counts.items()),
     ]
+    if result.parts:
+        counts = result.parts
+        text.append(
+            "  parts of the runtime in C: "
+            + ", ".join(f"{value} {name}" for name, value in counts.items())
+        )
     per = "s" if result.hups else "request"
     for name, line in lines(result).items():
         unit = "blocks" if name == "blocks" else "bytes"

@@ -14,7 +14,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from tests.integration.client import children_of, eventually
-from tests.integration.nginx import Nginx
+from tests.integration.nginx import ROOT, Nginx
 
 HERE = Path(__file__).resolve().parent
 CONNECTIONS = 64
@@ -30,8 +30,21 @@ HTTP = f"""
     ffi_timeout {CALL_S}s;
     ffi_exit_timeout {EXIT_S}s;
 """
-SERVER = """
+STREAM = """
+        content_by_lua_block { require("soak").stream() }
+"""
+SERVER = (
+    f"""
     client_body_buffer_size 2m;
+    location ~ ^/(plain_parts|read|cut|upload)$ {{
+        lua_check_client_abort on;
+        {STREAM}
+    }}
+    location ~ ^/(async_parts|stall|upload_threads|write|c)$ {{
+        {STREAM}
+    }}
+"""
+    + """
     location / {
         lua_check_client_abort on;
         content_by_lua_block { require("soak").handle() }
@@ -49,6 +62,7 @@ SERVER = """
         content_by_lua_block { require("soak").usage() }
     }
 """
+)
 
 
 class Board:
@@ -56,7 +70,7 @@ class Board:
 
     NAMES = (
         *("least", "most", "stop"),
-        *("answered", "wrong", "lost", "left", "retried", "bytes"),
+        *("answered", "wrong", "lost", "left", "retried", "bytes", "parts"),
     )
 
     def __init__(self, path: Path) -> None:
@@ -103,6 +117,8 @@ class Result:
     hups: int = 0
     old_workers: list[float] = field(default_factory=list)  # s to their end
     log: dict[str, int] = field(default_factory=dict)
+    # of the runtime in C, of all workers
+    parts: dict[str, int] = field(default_factory=dict)
     complaints: str = ""
     faults: list[str] = field(default_factory=list)
 
@@ -114,17 +130,20 @@ class Result:
                 found.append(f"{self.counts[name]} answers {name}")
         if not self.counts.get("answered"):
             found.append("no answers")
+        sent, released = self.parts.get("sent"), self.parts.get("released")
+        if not sent or sent != released:
+            found.append(f"{sent} parts sent, {released} released")
         return found
 
 
-def build_client(program: Path) -> Path:
+def build(path: Path, *words: str) -> Path:
     """Of its own for each soak: a program that runs is not written to."""
     compiler = os.environ.get("CC", "cc").split()
     flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"]
     subprocess.run(
-        [*compiler, *flags, HERE / "client.c", "-o", program], check=True
+        [*compiler, *flags, "-o", path, *words], check=True, cwd=HERE
     )
-    return program
+    return path
 
 
 class Soak:
@@ -154,9 +173,15 @@ class Soak:
     def run(self) -> Result:
         # beside the one of the tests, which says too much in an hour
         log = f"error_log {self.log} notice;"
+        parts = build(
+            self.folder / f"{self.name}.parts.so",
+            *("-shared", "-fPIC", "-pthread", f"-I{ROOT / 'include'}"),
+            "parts.c",
+        )
+        use = f"init_by_lua_block {{ require('soak').use('{parts}') }}"
         self._nginx = Nginx(
             main=log,
-            http=log + HTTP,
+            http=log + HTTP + use,
             server=SERVER,
             workers=2 if self.hup_s else 1,
             lua_path=f"{HERE}/lua/?.lua;;",
@@ -178,7 +203,10 @@ class Soak:
         with path.open("wb") as file:
             client = subprocess.Popen(
                 [
-                    build_client(self.folder / f"{self.name}.client"),
+                    build(
+                        self.folder / f"{self.name}.client",
+                        *("client.c", "answer.c"),
+                    ),
                     self._nginx.socket,
                     *(self._board.path, str(CONNECTIONS), "1"),
                 ],
@@ -301,8 +329,12 @@ class Soak:
             r"\[(warn|error|crit|alert|emerg)\] \S+ (?:\*\d+ )?(.*)"
         )
         log = self.result.log
+        parts = self.result.parts
         with self.log.open(errors="replace") as lines:
             for line in lines:
+                if " parts: " in line:
+                    for count, name in re.findall(r"(\d+) ([a-z]+)", line):
+                        parts[name] = parts.get(name, 0) + int(count)
                 if match := line_of.search(line):
                     text = re.sub(r"\b[0-9a-f]*\d[0-9a-f]*\b", "N", match[2])
                     key = f"[{match[1]}] {text[:100]}"

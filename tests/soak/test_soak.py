@@ -38,6 +38,12 @@ def test_a_short_one(tmp_path: Path, name: str, hup_s: float) -> None:
         ("VERSION.decode()", "VERSION[1:].decode()"),
         ("raise Error(7, answer(request))", "return answer(request)"),
         ("return VERSION", "return b'00000000'"),
+        ("inverted[begin : begin + step]", "inverted[begin : begin + 5]"),
+        ("step = 16", "step = 8"),
+        (
+            "async for part in body:",
+            "async for part in body:\n   part += b'x'",
+        ),
     ],
 )
 def test_wrong_answers_are_seen(tmp_path: Path, edit: tuple[str, str]) -> None:

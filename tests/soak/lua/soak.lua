@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: BSD-2-Clause
 
+local resty_ffi = require "resty.ffi"
 local ffi = require "ffi"
 
 ffi.cdef [[
@@ -15,6 +16,10 @@ local _M = {}
 local PLAIN = "soaked?,Plain"
 local LOOP = "soaked?,Loop"
 local BLOCK = "soaked?,block"
+local INVERT = "soaked?,invert"
+
+-- of a version
+local DIGITS = 8
 
 -- path -> cfg, method, opts of the call, and what comes before it
 local hedge
@@ -27,6 +32,7 @@ local kinds = {
     late = { LOOP, "late" },
     slow = { LOOP, "slow", { timeout = 5 } },
     block = { BLOCK, "block", { timeout = 5 } },
+    joined = { LOOP, "parts" },
     hedged = { LOOP, "late", nil, function(rt) hedge(rt) end },
 }
 
@@ -75,9 +81,127 @@ function _M.handle()
 end
 
 
+-- the client has the answer, or its connection is closed
+local function pipe(s, size)
+    ngx.header.content_length = size
+    ngx.send_headers()
+
+    local _, err = s:pipe()
+    if err then
+        ngx.log(ngx.INFO, err)
+    end
+end
+
+
+-- each part as it was sent, see soaked.py
+local function is_part(chunk, number, request)
+    if number == 1 then
+        return #chunk == DIGITS
+    end
+
+    local step = 16 + 8 * request:byte()
+    local left = #request - (number - 2) * step
+
+    return #chunk == math.min(step, left)
+end
+
+
+local function read(s, request, most)
+    local chunks = {}
+
+    repeat
+        local chunk, err = s:read()
+        if err then
+            return say(err == "timeout" and 504 or 503, err)
+        end
+
+        chunks[#chunks + 1] = chunk
+
+        if chunk and not is_part(chunk, #chunks, request) then
+            return say(500, "part " .. #chunks .. " has " .. #chunk)
+        end
+    until not chunk or #chunks == most
+
+    s:close()
+    say(200, table.concat(chunks))
+end
+
+
+local function write(s, request)
+    for begin = 1, #request, 1000 do
+        if not s:write(request:sub(begin, begin + 999)) then
+            return
+        end
+    end
+
+    s:finish()
+end
+
+
+local C
+
+-- path -> cfg (false: the runtime in C), method, opts of the stream, whether
+-- the request is read before, and what uses the stream
+local streams = {
+    plain_parts = { PLAIN, "parts", {}, true, function(s, request)
+        pipe(s, DIGITS + #request)
+    end },
+    async_parts = { LOOP, "parts", {}, true, function(s, request)
+        pipe(s, DIGITS + #request)
+    end },
+    read = { LOOP, "parts", {}, true, read },
+    cut = { LOOP, "parts", {}, true, function(s, request)
+        read(s, request, #request % 9 + 1)
+    end },
+    stall = { LOOP, "stall", { read_timeout = 5 }, true, function(s)
+        read(s, "")
+    end },
+    upload = { LOOP, "invert", { body = true }, false, function(s)
+        pipe(s, DIGITS + ngx.var.content_length)
+    end },
+    upload_threads = { INVERT, nil, { body = true }, false, function(s)
+        pipe(s, DIGITS + ngx.var.content_length)
+    end },
+    write = { LOOP, "invert", { input = true }, true, function(s, request)
+        ngx.thread.spawn(write, s, request)
+        pipe(s, DIGITS + #request)
+    end },
+    c = { false, nil, { body = true }, false, function(s)
+        pipe(s, ngx.var.content_length)
+    end },
+}
+
+
+function _M.stream()
+    local cfg, method, opts, has_read, use = unpack(
+        streams[ngx.var.uri:sub(2)], 1, 5)
+    local request
+
+    if has_read then
+        ngx.req.read_body()
+        request = ngx.req.get_body_data() or ""
+    end
+
+    local rt = cfg and load(cfg) or assert(ngx.load_ffi(C))
+    local s, err = resty_ffi.stream(
+        rt, method, not opts.input and request or nil, opts)
+    if not s then
+        return say(503, err)
+    end
+
+    use(s, request)
+end
+
+
+-- path: of the runtime in C
+function _M.use(path)
+    C = path
+end
+
+
 -- fresh code for all runtimes; answers with what went wrong, if anything
 function _M.reload()
-    for _, cfg in ipairs { PLAIN, LOOP, BLOCK } do
+    for _, cfg in ipairs { PLAIN, LOOP, BLOCK, INVERT } do
         local ok, err = load(cfg):__reload()
         if not ok then
             return say(500, err)
