@@ -105,11 +105,12 @@ def watch(
         if time.monotonic() - began > PATIENCE:
             raise BenchError(f"{name}: nothing comes")
     began = time.monotonic()
-    memory = [server.resident()]
-    while flow.is_alive() and (left := began + seconds - time.monotonic()) > 0:
-        flow.join(min(1.0, left))
+    memory: list[int] = []
+    took = 0.0
+    while (flow.is_alive() and took < seconds) or not memory:
+        flow.join(1.0 if size == ENDLESS else 0.05)
         memory.append(server.resident())
-    took = time.monotonic() - began
+        took = time.monotonic() - began
     flow.stop.set()
     flow.join(PATIENCE)
     whole = size == ENDLESS or flow.done == size
