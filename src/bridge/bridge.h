@@ -61,6 +61,10 @@ struct bridge_s {
     void                    (*notify)(void *arg);
     void                     *notify_arg;
 
+    /* called for a kick on the host thread, which bridge_queue_wake has to
+       follow soon; NULL: it is followed at once */
+    void                    (*kicked)(bridge_queue_t *q);
+
     _Atomic(bridge_node_t *)  stack;
     _Atomic uint32_t          nlines;    /* not freed yet, or being made */
     _Atomic uint32_t          lost_lines;

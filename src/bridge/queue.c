@@ -271,21 +271,20 @@ bridge_queue_write_fd(bridge_queue_t *q, bool host)
 void
 bridge_queue_wake(bridge_queue_t *q)
 {
-    bool  armed;
-
-    if (bridge_queue_len(q) == 0) {
-        return;
-    }
+    bool  wake, write;
 
     pthread_mutex_lock(&q->lock);
-    armed = disarm(q);
+    wake = q->kicked || bridge_queue_len(q);
+    write = wake && (disarm(q) || (q->kicked && atomic_load(&q->has_loop)));
     pthread_mutex_unlock(&q->lock);
 
-    if (armed) {
+    if (write) {
         bridge_queue_write_fd(q, true);
     }
 
-    pthread_cond_signal(&q->changed);
+    if (wake) {
+        pthread_cond_signal(&q->changed);
+    }
 }
 
 
@@ -323,7 +322,7 @@ bridge_queue_close(bridge_queue_t *q)
 void
 bridge_kick(bridge_t *b, uint64_t queue)
 {
-    bool             write;
+    bool             host, later, write;
     bridge_queue_t  *q;
 
     q = bridge_queue_pin(b, queue);
@@ -331,13 +330,22 @@ bridge_kick(bridge_t *b, uint64_t queue)
         return;
     }
 
+    host = pthread_equal(pthread_self(), b->host);
+    later = host && b->kicked;
+
     pthread_mutex_lock(&q->lock);
     q->kicked = true;
-    write = disarm(q) || atomic_load(&q->has_loop);
+    write = !later && (disarm(q) || atomic_load(&q->has_loop));
     pthread_mutex_unlock(&q->lock);
 
+    if (later) {
+        b->kicked(q);
+        bridge_queue_unpin(q);
+        return;
+    }
+
     if (write) {
-        bridge_queue_write_fd(q, pthread_equal(pthread_self(), b->host));
+        bridge_queue_write_fd(q, host);
     }
 
     pthread_cond_signal(&q->changed);

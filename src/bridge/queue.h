@@ -114,8 +114,8 @@ bool bridge_queue_full(const bridge_queue_t *q);
 bool bridge_put(bridge_queue_t *q, bridge_task_t *t);
 
 /*
- * Host thread.  Wakes a consumer where tasks wait and one sleeps; who leaves
- * something wakes the next one.
+ * Host thread.  Wakes a consumer where tasks or a kick wait and one sleeps;
+ * who leaves something wakes the next one.
  */
 void bridge_queue_wake(bridge_queue_t *q);
 
@@ -197,7 +197,8 @@ uint32_t bridge_queue_reject(bridge_t *b, bridge_queue_t *q);
 
 /*
  * Any thread.  Makes one thread that sleeps in a poll return, with 0 or with
- * tasks that came meanwhile, and the eventfd readable, armed or not.
+ * tasks that came meanwhile, and the eventfd readable, armed or not.  On the
+ * host thread that is left to b->kicked, where it is set.
  */
 void bridge_kick(bridge_t *b, uint64_t queue);
 

@@ -205,6 +205,48 @@ test_a_kick_before_is_not_lost(void **state)
 }
 
 
+static bridge_queue_t  *told;
+
+
+static void
+tell_host(bridge_queue_t *of)
+{
+    told = of;
+}
+
+
+static void
+test_a_kick_that_the_host_puts_off(void **state)
+{
+    (void) state;
+
+    told = NULL;
+    b->kicked = tell_host;
+
+    assert_int_equal(written(), 0);
+    bridge_kick(b, handle);
+    assert_ptr_equal(told, q);
+    assert_int_equal(written(), 0);
+
+    bridge_queue_wake(q);
+    assert_int_equal(written(), 1);
+
+    assert_false(bridge_queue_arm(b, handle));
+    bridge_queue_wake(q);
+    assert_int_equal(written(), 0);
+
+    assert_true(bridge_queue_arm(b, handle));
+    bridge_kick(b, handle);
+    bridge_queue_wake(q);
+    assert_int_equal(written(), 1);
+
+    /* it is as if it had not been put off */
+
+    bridge_kick(b, handle);
+    assert_int_equal(bridge_poll(b, handle, &(uint64_t) { 0 }, 1, 600000), 0);
+}
+
+
 static _Atomic uint32_t  returned;
 
 
@@ -335,6 +377,7 @@ main(void)
         test(test_a_close_writes_to_an_armed_queue),
         test(test_a_kick_writes_armed_or_not),
         test(test_a_kick_before_is_not_lost),
+        test(test_a_kick_that_the_host_puts_off),
         test(test_each_kick_ends_a_poll),
         test(test_events_tell_of_cancelled_tasks),
         test(test_an_event_ends_a_poll),

@@ -146,11 +146,10 @@ ngx_http_ffi_wait_started(ngx_http_ffi_runtime_t *rt, ngx_msec_t ms)
     ngx_gettimeofday(&start);
     elapsed = 0;
 
-    ngx_http_ffi_wake_now();
-
     while (rt->state == NGX_HTTP_FFI_STARTING
            && (ms == 0 || elapsed < ms))
     {
+        ngx_http_ffi_wake_now();
         ngx_http_ffi_event_wait(ms ? ms - elapsed : 1000);
 
         ngx_gettimeofday(&tv);

@@ -10,7 +10,9 @@
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_library.h"
 #include "ngx_http_ffi_process.h"
+#include "ngx_http_ffi_runtime.h"
 #include "ngx_http_ffi_signal.h"
+#include "abi.h"
 #include "spawn.h"
 
 
@@ -53,6 +55,8 @@ ngx_http_ffi_process_init(void (*threads_ended)(void))
     if (ngx_http_ffi_conn == NULL) {
         return NGX_ERROR;
     }
+
+    bridge_host()->kicked = ngx_http_ffi_kicked;
 
     /*
      * Bodies are copied from thread to thread, and at the defaults (128 KiB)

@@ -250,10 +250,22 @@ ngx_http_ffi_free(ngx_http_ffi_runtime_t *rt, ngx_str_t *why)
 {
     (void) why;
 
+    ngx_http_ffi_wake_cancel(&rt->wake);
+
     ngx_free(rt->load.lib.data);
     ngx_free(rt->load.cfg.data);
     ngx_free(rt->err.data);
     ngx_free(rt);
+}
+
+
+void
+ngx_http_ffi_kicked(bridge_queue_t *q)
+{
+    ngx_http_ffi_runtime_t  *rt;
+
+    rt = q->data;
+    ngx_http_ffi_wake_later(&rt->wake);
 }
 
 
@@ -309,6 +321,10 @@ ngx_http_ffi_start(ngx_http_ffi_load_t *load, void *library,
     tq = (void *) (uintptr_t) bridge_queue_handle(rt->requests);
 
     rc = init((char *) cfg.data, tq);
+
+    /* it may have kicked, before nginx's loop has begun */
+
+    ngx_http_ffi_wake_now();
 
     if (rc == 0 && ngx_http_ffi_library_async(library)) {
         goto started;

@@ -94,6 +94,9 @@ ngx_http_ffi_runtime_t *ngx_http_ffi_start(ngx_http_ffi_load_t *load,
 void ngx_http_ffi_runtime_event(ngx_http_ffi_runtime_t *rt,
     ngx_http_ffi_runtime_event_e event, ngx_str_t *why);
 
+/* For bridge_t.kicked. */
+void ngx_http_ffi_kicked(bridge_queue_t *q);
+
 /*
  * A thread of rt may have ended: fails what waits in its queue where nobody
  * is left to take it.

@@ -23,7 +23,7 @@ ngx_http_ffi_wake_later(ngx_http_ffi_wake_t *wake)
 {
     /* a worker that leaves runs timers before its next turn, not in one */
 
-    if (ngx_exiting) {
+    if (ngx_exiting || ngx_quit || ngx_terminate) {
         bridge_queue_wake(wake->requests);
         return;
     }
@@ -41,6 +41,16 @@ ngx_http_ffi_wake_later(ngx_http_ffi_wake_t *wake)
 
     } else if (wake->ncalls % NGX_HTTP_FFI_MAX_QUIET == 0) {
         bridge_queue_wake(wake->requests);
+    }
+}
+
+
+void
+ngx_http_ffi_wake_cancel(ngx_http_ffi_wake_t *wake)
+{
+    if (wake->ncalls) {
+        wake->ncalls = 0;
+        ngx_queue_remove(&wake->queue);
     }
 }
 

@@ -3,7 +3,10 @@
 #ifndef _NGX_HTTP_FFI_WAKE_H_INCLUDED_
 #define _NGX_HTTP_FFI_WAKE_H_INCLUDED_
 
-/* When runtimes are woken for the calls that wait in their queues. */
+/*
+ * When runtimes are woken for the calls that wait in their queues, and for
+ * what nginx has to tell them besides.
+ */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -15,8 +18,8 @@
 
 /* Of a runtime.  Zeroed at first, but for its queue. */
 typedef struct {
-    ngx_queue_t      queue;     /* with calls to wake it for */
-    ngx_uint_t       ncalls;    /* their number */
+    ngx_queue_t      queue;     /* of those that are to be woken */
+    ngx_uint_t       ncalls;    /* for how much; 0: not in queue */
     bridge_queue_t  *requests;
 } ngx_http_ffi_wake_t;
 
@@ -27,6 +30,9 @@ typedef struct {
  * system call, and one does for all.
  */
 void ngx_http_ffi_wake_later(ngx_http_ffi_wake_t *wake);
+
+/* Before *wake goes. */
+void ngx_http_ffi_wake_cancel(ngx_http_ffi_wake_t *wake);
 
 /* Wakes all that are to be woken: before the worker blocks. */
 void ngx_http_ffi_wake_now(void);
