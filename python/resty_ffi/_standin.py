@@ -115,6 +115,9 @@ class Queue:
             self._events = [c for c in self._events if c not in ours]
             return ours
 
+    def has_events(self) -> bool:
+        return bool(self._events)
+
     def fileno(self) -> int:
         with self._changed:
             if self._eventfd is None:
@@ -189,7 +192,9 @@ class Runtime:
             return -1
         for call in calls:
             self._start(call, streams)
-        return 0 if streams.run() or len(calls) == limit else 1
+        more = streams.run() or len(calls) == limit
+        # what it has told of was no call, perhaps
+        return 0 if more or self._queue.has_events() else 1
 
     def answer(self, call: Call, streams: Streams) -> None:
         handler = self._find(call)
