@@ -19,7 +19,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from ._handlers import defines, is_asynchronous, method_names
+from ._body import reader_of
+from ._handlers import (
+    defines,
+    is_asynchronous,
+    is_coroutine,
+    method_names,
+)
 from ._loader.bootstrap import call, is_served, load
 from ._loader.cfg import Cfg, parse
 from ._loader.errors import LoadError, failed, format_traceback
@@ -59,11 +65,22 @@ def _describe_served(target: Any, cfg: Cfg) -> dict[str, str]:
         facts["kind"] = "class, on an event loop" if is_async else "class"
         facts["methods"] = ", ".join(_methods(target))
     else:
-        facts["kind"] = "async function" if is_async else "function"
+        what = "generator" if _yields(target) else "function"
+        facts["kind"] = f"async {what}" if is_async else what
     if not is_async or options.threads > 1:
         facts["threads"] = str(options.threads)
-    facts["request"] = "memoryview" if options.view else "bytes"
+    reader = None if inspect.isclass(target) else reader_of(target)
+    if reader is not None:
+        facts["request"] = f"in parts, by {reader.__name__}"
+    else:
+        facts["request"] = "memoryview" if options.view else "bytes"
     return facts
+
+
+def _yields(function: Any) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(
+        function
+    )
 
 
 def _methods(cls: type) -> list[str]:
@@ -71,9 +88,7 @@ def _methods(cls: type) -> list[str]:
     if defines(cls, "close"):
         names.append("close")
     return [
-        f"async {name}"
-        if inspect.iscoroutinefunction(getattr(cls, name))
-        else name
+        f"async {name}" if is_coroutine(getattr(cls, name)) else name
         for name in names
     ]
 

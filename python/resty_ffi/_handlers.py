@@ -33,7 +33,7 @@ class Handlers:
 def is_asynchronous(target: Any) -> bool:
     """Whether a target of `serve` needs an event loop."""
     if not inspect.isclass(target):
-        return _is_coroutine(target)
+        return is_coroutine(target)
     names = method_names(target)
     if defines(target, "close"):
         names.append("close")
@@ -65,7 +65,7 @@ def _handlers(
 ) -> Handlers:
     """one: whether there is one for all names."""
     readers = {name: reader_of(method) for name, method in methods.items()}
-    coroutines = {n for n, method in methods.items() if _is_coroutine(method)}
+    coroutines = {n for n, method in methods.items() if is_coroutine(method)}
     for name, reader in readers.items():
         what = getattr(methods[name], "__qualname__", name)
         if reader is BodyReader and name in coroutines:
@@ -110,7 +110,7 @@ def resolve_async(target: Any, config: str) -> tuple[Handlers, Callbacks]:
         callbacks_var.reset(token)
 
 
-def _is_coroutine(function: Any) -> bool:
+def is_coroutine(function: Any) -> bool:
     """Also of an instance whose class has `async def __call__`."""
     return _is_async(function) or _is_async(type(function).__call__)
 

@@ -72,6 +72,8 @@ class Pool:
         """End the threads, and first what streams they have."""
         for worker in self._workers:
             worker.mail.put(worker.end)
+        # which refers to this one
+        del self._runtime
 
     # ---- for workers
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 SOURCE = """
-from resty_ffi import serve
+from resty_ffi import AsyncBodyReader, serve
 
 @serve
 def upper(request): return request.upper()
@@ -23,6 +23,12 @@ def lookup(request): ...
 
 @serve
 async def fetch(request): ...
+
+@serve
+def lines(request): yield b""
+
+@serve
+async def tokens(body: AsyncBodyReader): yield b""
 
 @serve
 class Cache:
@@ -108,6 +114,14 @@ def test_an_async_function(folder: Path) -> None:
     found = facts(folder, "app,fetch")
     assert found["kind"] == "async function"
     assert "threads" not in found
+
+
+def test_generators(folder: Path) -> None:
+    found = facts(folder, "app,lines")
+    assert (found["kind"], found["request"]) == ("generator", "bytes")
+    found = facts(folder, "app,tokens")
+    assert found["kind"] == "async generator"
+    assert found["request"] == "in parts, by AsyncBodyReader"
 
 
 def test_a_class(folder: Path) -> None:

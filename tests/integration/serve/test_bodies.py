@@ -158,7 +158,6 @@ def test_none_is_no_body(nginx: Nginx, kind: str) -> None:
         ("dict", "dict"),
         ("object", "object"),
         ("class", "type"),
-        ("generator", "generator"),
         ("coroutine", "coroutine"),
         ("exception", "ValueError"),
     ],

@@ -24,7 +24,8 @@ SOURCES = {
         "from resty_ffi import serve\n@serve(threads=0)\ndef f(request): ...\n"
     ),
     "cmd_yields": (
-        "from resty_ffi import serve\n@serve\ndef f(request): yield b''\n"
+        "from resty_ffi import serve\n@serve(threads=2)\n"
+        "async def f(request): yield b''\n"
     ),
     "cmd_unmarked": "def f(request): return request\n",
     "cmd_loop": "from evaluate import init\n",

@@ -138,7 +138,6 @@ ANSWERS: dict[str, Callable[[], Any]] = {
     "dict": dict,
     "object": object,
     "class": lambda: bytes,
-    "generator": lambda: (x for x in b"x"),
     "coroutine": coroutine,
     "exception": lambda: ValueError("returned"),
     "surrogate": lambda: "\udcff",
