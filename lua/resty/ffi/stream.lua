@@ -172,7 +172,7 @@ local none = {}
 -- opts: first_timeout (milliseconds until the first part or the end; what a
 --       call's timeout would be), read_timeout (between parts; the same),
 --       timeout (for all; none), input (the request goes on by s:write and
---       s:finish).
+--       s:finish), body (it goes on with the client's request body).
 return function(rt, method, req, opts)
     local id = id_of(rt)
     if not id then
@@ -201,6 +201,11 @@ return function(rt, method, req, opts)
     local gap = check_time(opts, "read_timeout")
     local all = check_time(opts, "timeout")
     local input = not not opts.input
+    local body = not not opts.body
 
-    return open(id, req, method, first, gap, all, input, input)
+    if input and body then
+        error("opts.input and opts.body exclude each other", 2)
+    end
+
+    return open(id, req, method, first, gap, all, input or body, input)
 end

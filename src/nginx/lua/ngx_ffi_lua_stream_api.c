@@ -11,6 +11,7 @@
 
 #include "abi.h"
 #include "end.h"
+#include "ngx_ffi_lua_body.h"
 #include "ngx_ffi_lua_deadline.h"
 #include "ngx_ffi_lua_host.h"
 #include "ngx_ffi_lua_load.h"
@@ -51,6 +52,7 @@ ngx_ffi_lua_core_stream_open(lua_State *L)
     size_t                 len;
     u_char                 err[NGX_HTTP_FFI_ERR_LEN];
     ngx_msec_t             ms;
+    const char            *why;
     bridge_task_t         *t;
     ngx_ffi_lua_asked_t    asked;
     ngx_ffi_lua_stream_t  *s;
@@ -99,6 +101,22 @@ ngx_ffi_lua_core_stream_open(lua_State *L)
 
     if (asked.high || s->input) {
         bridge_stream_open(t, asked.high, s->input);
+    }
+
+    if (s->input && !s->written) {
+        why = ngx_ffi_lua_body_feed(s, asked.request);
+
+        if (why) {
+
+            /* no runtime has it: it ends here */
+
+            s->answered = 1;
+            ngx_ffi_lua_stream_close(s, why);
+
+            lua_pushnil(L);
+            lua_pushstring(L, why);
+            return 2;
+        }
     }
 
     ngx_ffi_lua_task_put(&asked, t);

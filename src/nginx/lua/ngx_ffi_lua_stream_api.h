@@ -19,7 +19,7 @@
  * stream_open(id, req, method, first_timeout, read_timeout, timeout, input,
  *             written)
  * Returns a stream, or nil and why not.  input: the request goes on in parts;
- * written: those of write.
+ * written: those of write, else of the client's body.
  */
 int ngx_ffi_lua_core_stream_open(lua_State *L);
 
