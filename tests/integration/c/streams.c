@@ -12,6 +12,7 @@
  *   two       send from two threads at once, each its half
  *   echo      sends what it reads, first what get_req has; rc=, as send
  *   count     reads all, sleep= ms before each; answers "BYTES PARTS"
+ *   sum       the same; answers "BYTES ADLER32"
  *   ignore    answers with "ignored" and reads nothing
  *   wait      sends parts= of size= bytes, and then waits to be gone
  *   late      after 50 ms answers, and then sends and reads in vain
@@ -45,11 +46,12 @@ typedef struct {
     long   step;
 } half_t;
 
-static atomic_int   running, gone, refused, faults;
+static atomic_int   running, taken, gone, refused, faults;
 static atomic_long  sent, released, undelivered, unreleased, most;
 
 
 int streams_running(void) { return running; }
+int streams_taken(void) { return taken; }
 int streams_gone(void) { return gone; }
 int streams_refused(void) { return refused; }
 int streams_faults(void) { return faults; }
@@ -358,13 +360,33 @@ echo(void *task, const char *req, int req_len)
 }
 
 
-static void
-count(void *task, const char *req)
+static unsigned
+adler32(unsigned sum, const char *bytes, size_t len)
 {
-    int     rc;
-    long    bytes = 0, parts = 0, sleep = number(req, "sleep=");
-    char   *part, text[64];
-    size_t  len;
+    unsigned  a = sum & 0xffff, b = sum >> 16;
+
+    for (size_t i = 0; i < len; i++) {
+        a += (unsigned char) bytes[i];
+        b += a;
+
+        if (i % 4096 == 4095) {
+            a %= 65521;
+            b %= 65521;
+        }
+    }
+
+    return b % 65521 << 16 | a % 65521;
+}
+
+
+static void
+count(void *task, const char *req, bool summed)
+{
+    int       rc;
+    long      bytes = 0, parts = 0, sleep = number(req, "sleep=");
+    char     *part, text[64];
+    size_t    len;
+    unsigned  sum = 1;
 
     for ( ;; ) {
         if (sleep) {
@@ -379,6 +401,11 @@ count(void *task, const char *req)
 
         bytes += (long) len;
         parts++;
+
+        if (summed) {
+            sum = adler32(sum, part, len);
+        }
+
         free(part);
     }
 
@@ -387,7 +414,8 @@ count(void *task, const char *req)
     }
 
     finish(task, 0, text,
-           snprintf(text, sizeof(text), "%ld %ld", bytes, parts));
+           snprintf(text, sizeof(text), "%ld %ld", bytes,
+                    summed ? (long) sum : parts));
 }
 
 
@@ -478,7 +506,10 @@ serve(void *task)
         echo(task, req, len);
 
     } else if (strcmp(method, "count") == 0) {
-        count(task, req);
+        count(task, req, false);
+
+    } else if (strcmp(method, "sum") == 0) {
+        count(task, req, true);
 
     } else if (strcmp(method, "ignore") == 0) {
         finish(task, (int) number(req, "rc="), "ignored", 7);
@@ -515,6 +546,7 @@ poll_queue(void *tq)
 
     while ((task = ngx_http_lua_ffi_task_poll(tq)) != NULL) {
         running++;
+        taken++;
         start(serve, task);
     }
 

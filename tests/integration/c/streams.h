@@ -6,6 +6,7 @@
 /* What tests look at, from LuaJIT's ffi: one state for a process. */
 
 int streams_running(void);      /* calls that have not ended */
+int streams_taken(void);        /* calls so far */
 int streams_gone(void);         /* callers that have gone */
 int streams_refused(void);      /* sends that were to wait */
 int streams_faults(void);       /* what must not be */
