@@ -151,7 +151,8 @@ RESTY_FFI_API int resty_ffi_cancelled(void *tsk);
  * since the last call, oldest first: nobody waits for its answer any more, or
  * what EAGAIN of send or read promised.  Ask resty_ffi_wait what it is; the
  * task is still to be answered.  From the first call on, polls return 0 when
- * there are new ones, and the eventfd is readable; after the unload none come.
+ * there are new ones, and the eventfd is readable; where a call has left some,
+ * the next poll or arm returns 0.  After the unload none come.
  * own: 1: only tasks that the calling thread has taken, as runtimes want
  * whose threads each look after their own calls in polls that block: the
  * eventfd tells of none then; 0: all.  A runtime always says the same.

@@ -129,6 +129,12 @@ bridge_events_take(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
         }
     }
 
+    /* nobody else will tell of what is left */
+
+    if (!own && q->first_event) {
+        q->kicked = true;
+    }
+
     pthread_mutex_unlock(&q->lock);
     bridge_queue_unpin(q);
 

@@ -34,8 +34,7 @@ void bridge_events_drop(bridge_t *b, bridge_task_t *t);
 /*
  * Any thread.  Up to max handles of tasks about which something has become
  * new, oldest first; own: only of those that this thread has taken.  Polls
- * return for new ones from the first call on; with own, as long as there are
- * any.
+ * return for new ones from the first call on, and for those that it leaves.
  */
 int bridge_events_take(bridge_t *b, uint64_t queue, uint64_t *handles,
     int max, bool own);

@@ -172,6 +172,7 @@ poll_events(void)
 
     q->nevents -= n;
     memmove(q->events, q->events + n, (size_t) q->nevents * sizeof(int));
+    q->kicked |= q->watch == BRIDGE_WATCH_ANY && q->nevents;
 }
 
 

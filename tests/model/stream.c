@@ -89,10 +89,25 @@ setup_loop(void)
 
 
 static void
-setup_two_owners(void)
+setup_two(void)
 {
     setup_one();
     open_task(1, ONE, true, 2);
+}
+
+
+static void
+setup_two_watched(void)
+{
+    setup_two();
+    watch(false);
+}
+
+
+static void
+setup_two_owners(void)
+{
+    setup_two();
     watch(true);
 }
 
@@ -632,6 +647,33 @@ take_until_the_second(void)
 }
 
 
+static void
+cancel_both(void)
+{
+    bridge_task_cancel(world.b, world.tasks[0]);
+    bridge_task_cancel(world.b, world.tasks[1]);
+    world_until_back(2);
+}
+
+
+/* one event at a time, and it sleeps before the next one */
+static void
+answer_one_each_poll(void)
+{
+    unsigned  n;
+    uint64_t  handle;
+
+    for (n = 0; n < 2; /* void */) {
+        MODEL_ASSERT(bridge_poll(world.b, world.h, &handle, 1, -1) == 0);
+
+        if (bridge_events_take(world.b, world.h, &handle, 1, false)) {
+            MODEL_ASSERT(handle == world.handles[n]);
+            answer_one(n++);
+        }
+    }
+}
+
+
 /* and in another queue, while somebody still looks at the first one */
 static void
 release_and_reuse(void)
@@ -782,6 +824,9 @@ const model_scenario_t  model_stream[] = {
       { { "host", write_and_drain }, { "a", wait_and_read_until_gone },
         { "b", answer } },
       nothing_is_lost, 0, 0, false },
+    { "two events, and a poll for each", setup_two_watched,
+      { { "host", cancel_both }, { "runtime", answer_one_each_poll } },
+      nothing_is_lost, 1, 0, false },
     { "an event, and the slot is used again", setup_watched,
       { { "host", end_and_reuse }, { "runtime", take_until_the_second } },
       at_most_once, 0, 0, false },

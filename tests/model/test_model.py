@@ -268,6 +268,12 @@ MUTATIONS = [
     ),
     (
         "events.c",
+        "    if (!own && q->first_event) {",
+        "    if (own && q->first_event) {",
+        "two events, and a poll for each",
+    ),
+    (
+        "events.c",
         "        if (!own\n            || atomic_load_explicit(",
         "        if (own || !own\n            || atomic_load_explicit(",
         "two marks, and events of two threads",

@@ -295,6 +295,42 @@ test_events_are_taken_oldest_first(void **state)
 
 
 static void
+test_events_that_are_left_make_a_poll_return(void **state)
+{
+    uint64_t        h;
+    bridge_task_t  *t[3];
+
+    (void) state;
+
+    assert_true(event(false) == 0);
+    assert_int_not_equal(bridge_queue_fd(b, queue), -1);
+
+    for (int i = 0; i < 3; i++) {
+        t[i] = opened(HIGH, true);
+    }
+
+    for (int i = 0; i < 3; i++) {
+        bridge_task_cancel(b, t[i]);
+    }
+
+    assert_int_equal(bridge_poll(b, queue, &h, 1, -1), 0);
+    assert_true(event(false) == bridge_task_handle(t[0]));
+    assert_int_equal(bridge_poll(b, queue, &h, 1, -1), 0);
+    assert_true(event(false) == bridge_task_handle(t[1]));
+    assert_false(bridge_queue_arm(b, queue));
+    assert_true(event(false) == bridge_task_handle(t[2]));
+    assert_int_equal(bridge_poll(b, queue, &h, 1, 1), 0);
+    assert_true(bridge_queue_arm(b, queue));
+
+    for (int i = 0; i < 3; i++) {
+        end(t[i]);
+    }
+
+    bridge_queue_detach(q);
+}
+
+
+static void
 test_no_events_after_the_unload(void **state)
 {
     uint64_t        h, old;
@@ -371,6 +407,7 @@ main(void)
         streams_case(test_each_thread_is_told_of_its_own),
         streams_case(test_own_events_make_each_poll_return),
         streams_case(test_events_are_taken_oldest_first),
+        streams_case(test_events_that_are_left_make_a_poll_return),
         streams_case(test_no_events_after_the_unload),
         streams_case(test_a_task_that_ends_after_its_queue),
     };
