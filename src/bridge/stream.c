@@ -6,14 +6,8 @@
 
 #include "clock.h"
 #include "events.h"
+#include "input.h"
 #include "stream.h"
-
-
-struct bridge_input_s {
-    bridge_input_t  *next;
-    char            *bytes;     /* malloc'ed, the reader's */
-    size_t           len;
-};
 
 
 static uint64_t
@@ -130,39 +124,6 @@ is_read(const bridge_task_t *t)
 }
 
 
-static bridge_input_t *
-new_input(const char *bytes, size_t len)
-{
-    bridge_input_t  *in;
-
-    in = malloc(sizeof(bridge_input_t));
-    if (in == NULL) {
-        return NULL;
-    }
-
-    in->bytes = malloc(len + 1);
-    if (in->bytes == NULL) {
-        free(in);
-        return NULL;
-    }
-
-    memcpy(in->bytes, bytes, len);
-    in->bytes[len] = '\0';
-    in->len = len;
-    in->next = NULL;
-
-    return in;
-}
-
-
-static void
-free_input(bridge_input_t *in)
-{
-    free(in->bytes);
-    free(in);
-}
-
-
 /* lock held; something can be read; whether an event has to follow */
 static bool
 feed(bridge_stream_t *s)
@@ -192,7 +153,7 @@ bridge_stream_write(bridge_t *b, bridge_task_t *t, const char *bytes,
     in = NULL;
 
     if (len) {
-        in = new_input(bytes, len);
+        in = bridge_input_new(bytes, len);
         if (in == NULL) {
             return ENOMEM;
         }
@@ -221,9 +182,7 @@ bridge_stream_write(bridge_t *b, bridge_task_t *t, const char *bytes,
 
     pthread_mutex_unlock(&s->lock);
 
-    if (in) {
-        free_input(in);
-    }
+    bridge_input_free(in);
 
     if (tell) {
         bridge_events_push(b, t);
@@ -333,7 +292,7 @@ bridge_stream_clear(bridge_task_t *t)
 
     for (in = s->first; in; in = next) {
         next = in->next;
-        free_input(in);
+        bridge_input_free(in);
     }
 
     s->first = NULL;
