@@ -80,11 +80,36 @@ setup_watched_mark_of_two(void)
 }
 
 
+/* as nginx does with its kicks, until it has taken what is up */
+static void
+put_off(bridge_queue_t *q)
+{
+    MODEL_ASSERT(q == world.q);
+    world.put_off = true;
+}
+
+
+static void
+setup_watched_put_off(void)
+{
+    setup_watched();
+    world.b->kicked = put_off;
+}
+
+
 static void
 setup_loop(void)
 {
     setup_watched();
     MODEL_ASSERT(bridge_queue_fd(world.b, world.h) != -1);
+}
+
+
+static void
+setup_loop_put_off(void)
+{
+    setup_loop();
+    world.b->kicked = put_off;
 }
 
 
@@ -781,6 +806,14 @@ const model_scenario_t  model_stream[] = {
       { { "host", drain }, { "runtime", send_three_by_poll } },
       nothing_is_lost, 0, 0, false },
     { "a mark, and its event by an eventfd", setup_loop,
+      { { "host", drain }, { "runtime", send_by_loop } },
+      nothing_is_lost, 1, 0, false },
+    { "a mark, and its event by a poll that is put off",
+      setup_watched_put_off,
+      { { "host", drain }, { "runtime", send_by_poll } },
+      nothing_is_lost, 1, 0, false },
+    { "a mark, and its event by an eventfd that is put off",
+      setup_loop_put_off,
       { { "host", drain }, { "runtime", send_by_loop } },
       nothing_is_lost, 1, 0, false },
     { "two marks, and events of two threads", setup_two_owners,

@@ -68,14 +68,14 @@ MUTATIONS = [
     ),
     (
         "queue.c",
-        "    if (bridge_queue_len(q) == 0) {",
-        "    if (bridge_queue_len(q) <= 1) {",
+        "    wake = q->kicked || bridge_queue_len(q);",
+        "    wake = q->kicked || bridge_queue_len(q) > 1;",
         "push, two pollers",
     ),
     (
         "queue.c",
-        "lock(&q->lock);\n    armed = disarm(q);",
-        "lock(&q->lock);\n    armed = disarm(q) && 0;",
+        "    write = wake && (disarm(q) ||",
+        "    write = wake && ((disarm(q) && 0) ||",
         "loop, push and close",
     ),
     (
@@ -220,6 +220,18 @@ MUTATIONS = [
         "        s->full = true;\n",
         "",
         "a mark, and its event by an eventfd",
+    ),
+    (
+        "queue.c",
+        "    wake = q->kicked || bridge_queue_len(q);",
+        "    wake = bridge_queue_len(q);",
+        "a mark, and its event by a poll that is put off",
+    ),
+    (
+        "queue.c",
+        "    wake = q->kicked || bridge_queue_len(q);",
+        "    wake = bridge_queue_len(q);",
+        "a mark, and its event by an eventfd that is put off",
     ),
     (
         "stream.c",

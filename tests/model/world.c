@@ -206,6 +206,11 @@ world_drain(void)
         }
     }
 
+    if (world.put_off) {
+        world.put_off = false;
+        bridge_queue_wake(world.q);
+    }
+
     MODEL_ASSERT(!world.most_lines
                  || world.nlines - before <= world.most_lines);
 }

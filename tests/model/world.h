@@ -42,6 +42,7 @@ typedef struct {
     unsigned         orphans;
     unsigned         parts[TASKS];      /* that have come up */
     unsigned         rooms;
+    bool             put_off;           /* a wake of the first queue */
     unsigned         event;             /* for world_tell */
 } world_t;
 
