@@ -78,6 +78,8 @@ struct ngx_ffi_lua_stream_s {
     unsigned                input:1;    /* the request goes on in parts */
     unsigned                written:1;  /* by Lua, not the client's body */
     unsigned                finished:1; /* the request is complete */
+    unsigned                moved:1;    /* the request may have grown since
+                                           the reader began to wait */
 };
 
 

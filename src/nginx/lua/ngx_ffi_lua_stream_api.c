@@ -183,7 +183,7 @@ ngx_ffi_lua_core_stream_read(lua_State *L)
         return ngx_ffi_lua_stop(L, s, woken.ended);
     }
 
-    if (woken.late) {
+    if (woken.late && !s->moved) {
         return ngx_ffi_lua_too_late(L, s);
     }
 
@@ -289,6 +289,9 @@ ngx_ffi_lua_read_wait(lua_State *L, ngx_ffi_lua_stream_t *s,
 
     len = sizeof(err);
 
+    /* a body that is on its way takes the time that its client takes */
+    s->moved = s->input && !s->written && !s->finished;
+
     s->reader = ngx_ffi_lua_sema_wait(L, r, ms, err, &len);
 
     lua_pushboolean(L, s->reader == NULL);
@@ -344,6 +347,7 @@ ngx_ffi_lua_core_stream_write(lua_State *L)
     switch (bridge_stream_write(bridge_host(), s->task, chunk, len)) {
 
     case 0:
+        s->moved = 1;
         lua_pushboolean(L, 1);
         lua_pushboolean(L, 1);
         return 2;
@@ -468,6 +472,7 @@ ngx_ffi_lua_core_stream_finish(lua_State *L)
 
     bridge_stream_finish(bridge_host(), s->task);
     s->finished = 1;
+    s->moved = 1;
 
     lua_pushboolean(L, 1);
 
