@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -333,6 +334,33 @@ def test_a_request_that_grows_is_no_silence(nginx: Nginx) -> None:
     late = [True, None, "timeout"]
     assert grow("wait", "first_timeout = 150", "true") == late
     assert grow("wait", "first_timeout = 150", "false") == late
+
+
+def test_a_client_that_is_slow_is_no_silence(new_nginx: NewNginx) -> None:
+    server = """
+    location = /slow {
+        content_by_lua_block {
+            local ffi = require "resty.ffi"
+            local rt = require("streams").load()
+            local opts = { body = true, first_timeout = 150 }
+            local s = assert(ffi.stream(rt, ngx.var.arg_method, nil, opts))
+            local chunk, err = s:read()
+            ngx.print(chunk or err)
+        }
+    }
+    """
+    with new_nginx(server=server) as nginx:
+        for method, answer in ("count", b"10 "), ("wait", b"timeout"):
+            with nginx.connect() as sock:
+                sock.sendall(
+                    f"POST /slow?method={method} HTTP/1.0\r\n".encode()
+                    + b"Content-Length: 10\r\n\r\n"
+                )
+                for _ in range(10):
+                    sock.sendall(b"x")
+                    time.sleep(0.04)
+                response = b"".join(iter(lambda: sock.recv(4096), b""))
+            assert response.partition(b"\r\n\r\n")[2].startswith(answer)
 
 
 @pytest.mark.valgrind
