@@ -26,6 +26,7 @@ static void ngx_ffi_lua_pipe_put_handlers(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_send(ngx_ffi_lua_pipe_t *p);
 static ngx_int_t ngx_ffi_lua_pipe_fetch(ngx_ffi_lua_pipe_t *p);
 static ngx_int_t ngx_ffi_lua_pipe_end(ngx_ffi_lua_pipe_t *p);
+static void ngx_ffi_lua_pipe_resume(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_leave(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_close(ngx_ffi_lua_pipe_t *p, const char *why);
 static void ngx_ffi_lua_pipe_break(ngx_ffi_lua_pipe_t *p);
@@ -107,14 +108,12 @@ ngx_ffi_lua_pipe_forget(ngx_ffi_lua_pipe_t *p)
 }
 
 
-void
-ngx_ffi_lua_pipe_run(ngx_ffi_lua_pipe_t *p, ngx_ffi_lua_stream_t *s,
-    ngx_ffi_lua_sema_t *sema)
+ngx_uint_t
+ngx_ffi_lua_pipe_run(ngx_ffi_lua_pipe_t *p, ngx_ffi_lua_stream_t *s)
 {
     int64_t  left;
 
     p->stream = s;
-    p->sema = sema;
     p->failed = NULL;
     p->read_timeout = s->read_timeout;
     p->deadline = 0;
@@ -131,7 +130,9 @@ ngx_ffi_lua_pipe_run(ngx_ffi_lua_pipe_t *p, ngx_ffi_lua_stream_t *s,
     s->arrived = ngx_ffi_lua_pipe_arrived;
     s->arrived_data = p;
 
-    ngx_ffi_lua_pipe_post(p);
+    ngx_ffi_lua_pipe_send(p);
+
+    return p->running;
 }
 
 
@@ -301,7 +302,7 @@ ngx_ffi_lua_pipe_send(ngx_ffi_lua_pipe_t *p)
         /* the rest goes out with the last buffer, or what comes before it */
 
         ngx_ffi_lua_pipe_leave(p);
-        (void) ngx_ffi_lua_sema_resume(p->sema);
+        ngx_ffi_lua_pipe_resume(p);
         return;
     }
 
@@ -376,7 +377,7 @@ ngx_ffi_lua_pipe_end(ngx_ffi_lua_pipe_t *p)
 ngx_uint_t
 ngx_ffi_lua_pipe_runs(ngx_ffi_lua_pipe_t *p)
 {
-    if (p->running && ngx_ffi_lua_sema_left(p->sema)) {
+    if (p->running && p->sema && ngx_ffi_lua_sema_left(p->sema)) {
 
         /* killed */
 
@@ -400,8 +401,16 @@ ngx_ffi_lua_pipe_fail(ngx_ffi_lua_pipe_t *p, const char *why)
     }
 
     ngx_ffi_lua_pipe_close(p, why);
+    ngx_ffi_lua_pipe_resume(p);
+}
 
-    (void) ngx_ffi_lua_sema_resume(p->sema);
+
+static void
+ngx_ffi_lua_pipe_resume(ngx_ffi_lua_pipe_t *p)
+{
+    if (p->sema) {
+        (void) ngx_ffi_lua_sema_resume(p->sema);
+    }
 }
 
 

@@ -30,8 +30,7 @@
 typedef struct {
     ngx_ffi_lua_outlet_t        outlet;
     ngx_ffi_lua_stream_t       *stream;     /* NULL: it has ended */
-    ngx_ffi_lua_sema_t         *sema;       /* who waits for the run's end;
-                                               NULL: no run */
+    ngx_ffi_lua_sema_t         *sema;       /* who waits for the run's end */
     bridge_task_t              *error;      /* the answer, with a status */
     const char                 *failed;     /* why there is no end; static */
     ngx_http_event_handler_pt   handler;    /* write_event_handler, to be put
@@ -56,9 +55,13 @@ typedef struct {
 ngx_ffi_lua_pipe_t *ngx_ffi_lua_get_pipe(ngx_http_request_t *r,
     ngx_uint_t create);
 
-/* Starts a run, at whose end sema is resumed, and forget is to be called. */
-void ngx_ffi_lua_pipe_run(ngx_ffi_lua_pipe_t *p, ngx_ffi_lua_stream_t *s,
-    ngx_ffi_lua_sema_t *sema);
+/*
+ * Starts a run, which sends what is there.  Whether it goes on: then p->sema
+ * is to be set, which is resumed at its end.  At the end forget is to be
+ * called.
+ */
+ngx_uint_t ngx_ffi_lua_pipe_run(ngx_ffi_lua_pipe_t *p,
+    ngx_ffi_lua_stream_t *s);
 
 /*
  * Ends a run before its end, and closes its stream; why is static.  What has

@@ -26,7 +26,6 @@ static int ngx_ffi_lua_pipe_refused(lua_State *L, const char *why);
 int
 ngx_ffi_lua_core_stream_pipe(lua_State *L)
 {
-    int                    n;
     ngx_http_request_t    *r;
     ngx_ffi_lua_pipe_t    *p;
     ngx_ffi_lua_stream_t  *s;
@@ -49,11 +48,7 @@ ngx_ffi_lua_core_stream_pipe(lua_State *L)
         ngx_ffi_lua_pipe_fail(p, p->sema->ended ? p->sema->ended : "timeout");
     }
 
-    n = ngx_ffi_lua_pipe_result(L, p);
-
-    ngx_ffi_lua_pipe_forget(p);
-
-    return n;
+    return ngx_ffi_lua_pipe_result(L, p);
 }
 
 
@@ -65,7 +60,6 @@ ngx_ffi_lua_pipe_begin(lua_State *L, ngx_ffi_lua_stream_t *s,
     u_char               err[NGX_HTTP_FFI_ERR_LEN];
     const char          *why;
     ngx_ffi_lua_pipe_t  *p;
-    ngx_ffi_lua_sema_t  *sema;
 
     why = ngx_ffi_lua_stream_may_read(s, r);
     if (why) {
@@ -88,18 +82,24 @@ ngx_ffi_lua_pipe_begin(lua_State *L, ngx_ffi_lua_stream_t *s,
 
     len = sizeof(err);
 
-    sema = ngx_ffi_lua_sema_wait(L, r, 0, err, &len);
-
-    if (sema == NULL) {
+    if (ngx_ffi_lua_can_wait(L, r, err, &len) != NGX_OK) {
         lua_pushboolean(L, 1);
         return 1 + ngx_ffi_lua_fail(L, err, len);
     }
 
-    ngx_ffi_lua_pipe_run(p, s, sema);
+    if (ngx_ffi_lua_pipe_run(p, s)) {
 
-    lua_pushboolean(L, 0);
+        p->sema = ngx_ffi_lua_sema_wait(L, r, 0, err, &len);
 
-    return 1;
+        if (p->sema) {
+            lua_pushboolean(L, 0);
+            return 1;
+        }
+
+        ngx_ffi_lua_pipe_fail(p, "shutting down");
+    }
+
+    return ngx_ffi_lua_pipe_result(L, p);
 }
 
 
@@ -148,6 +148,11 @@ static int
 ngx_ffi_lua_pipe_result(lua_State *L, ngx_ffi_lua_pipe_t *p)
 {
     int  n;
+
+    if (p->sema) {
+        ngx_ffi_lua_sema_put(p->sema);
+        p->sema = NULL;
+    }
 
     lua_pushboolean(L, 1);
 
