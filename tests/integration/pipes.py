@@ -58,6 +58,10 @@ location = /ssi {
     ssi_types text/plain;
     content_by_lua_block { require("pipes").run() }
 }
+location = /tight {
+    ffi_stream_buffer 1;
+    content_by_lua_block { require("pipes").run() }
+}
 location = /limited {
     limit_rate 200k;
     content_by_lua_block { require("pipes").run() }

@@ -150,6 +150,25 @@ def test_pipe_of_what_was_read_in_part(nginx: Nginx) -> None:
     assert take(nginx, 3) == [[4], [0], []]
 
 
+@pytest.mark.parametrize("uri", ["/run", "/gzip"])
+def test_a_million_parts_of_one_byte(whole: Nginx, uri: str) -> None:
+    """They cost no memory each."""
+    code = 'pipe("send", "parts=1000000 size=1 copy=1")'
+    take_all = 'pipe("send", "parts=10000 size=1 copy=1")'
+    assert whole.get(url(uri, take_all)).body == letters(10_000, 1)
+    before = whole.resident()
+    assert whole.get(url(uri, code)).body == letters(1_000_000, 1)
+    assert whole.resident() - before < 1000
+    assert take(whole, 2) == [[10_000], [1_000_000]]
+
+
+def test_a_buffer_of_a_few_bytes(whole: Nginx) -> None:
+    """One part at a time."""
+    answer = whole.get(url("/tight", 'pipe("send", "parts=200 size=3")'))
+    assert answer.body == letters(200, 3)
+    assert take(whole) == [600]
+
+
 # ---- errors
 
 
@@ -210,6 +229,44 @@ def test_a_second_pipe_after_an_error(nginx: Nginx) -> None:
     with pytest.raises(http.client.IncompleteRead):
         answer_of(ask(nginx, "/run", code)).read()
     assert take(nginx, 2)[1] == [None, "the response is broken"]
+
+
+GENERATORS = """
+from resty_ffi import serve
+
+@serve
+def plain(request: bytes):
+    for i in range(3):
+        yield request + b"%d" % i
+    if request == b"wrong":
+        raise ValueError("after three")
+
+@serve
+async def awaited(request: bytes):
+    for i in range(3):
+        yield memoryview(request * 100_000)
+"""
+
+
+@pytest.mark.valgrind
+def test_generators_of_python(nginx: Nginx) -> None:
+    nginx.write_python("generators.py", GENERATORS)
+    load = 'rt = assert(ngx.load_ffi("ffi_python3", "generators,{}")) '
+    plain = load.format("plain")
+    right = nginx.get(url("/run", plain + 'pipe(nil, "right")'))
+    assert right.text == "right0right1right2"
+    awaited = nginx.get(
+        url("/run", load.format("awaited") + 'pipe(nil, "right")')
+    )
+    assert awaited.body == b"right" * 300_000
+    wrong = ask(nginx, "/run", plain + 'pipe(nil, "wrong")')
+    with pytest.raises(http.client.IncompleteRead) as raised:
+        answer_of(wrong).read()
+    assert raised.value.partial == b"wrong0wrong1wrong2"
+    *ok, failed = take(nginx, 3)
+    assert ok == [[18], [1_500_000]]
+    assert failed[:2] == [None, "failed"]
+    assert "after three" in failed[3]
 
 
 # ---- deadlines
