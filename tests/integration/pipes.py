@@ -62,6 +62,10 @@ location = /tight {
     ffi_stream_buffer 1;
     content_by_lua_block { require("pipes").run() }
 }
+location = /unchunked {
+    chunked_transfer_encoding off;
+    content_by_lua_block { require("pipes").run() }
+}
 location = /limited {
     limit_rate 200k;
     content_by_lua_block { require("pipes").run() }

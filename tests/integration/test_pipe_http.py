@@ -9,6 +9,7 @@ import socket
 import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from h2.errors import ErrorCodes
@@ -150,16 +151,24 @@ def tcp(new_nginx: NewNginx) -> Iterator[tuple[Nginx, int]]:
 
 
 @pytest.mark.valgrind
-def test_an_error_in_http_1_0_resets_the_connection(
-    tcp: tuple[Nginx, int],
+@pytest.mark.parametrize(
+    ("uri", "version"), [("/run", "1.0"), ("/unchunked", "1.1")]
+)
+def test_an_error_where_the_end_is_that_of_the_connection(
+    tcp: tuple[Nginx, int], uri: str, version: str
 ) -> None:
-    """Where the end of the connection would be that of the body."""
+    """It is reset."""
     nginx, port = tcp
-    code = 'pipe("send", "parts=3 size=10 sleep=20 rc=1")'
-    with socket.create_connection(("127.0.0.1", port)) as sock:
-        sock.sendall(f"GET {url('/run', code)} HTTP/1.0\r\n\r\n".encode())
-        assert rest_of(sock).endswith(b"RESET")
-    assert take(nginx) == [None, "failed", 1]
+    code = 'pipe("send", "parts=3 size=10 sleep=20 rc={}")'
+    for rc in (0, 1):
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            sock.sendall(
+                f"GET {url(uri, code.format(rc))} HTTP/{version}\r\n"
+                "Host: here\r\n\r\n".encode()
+            )
+            data = rest_of(sock)
+            assert data.endswith(b"RESET") == (rc == 1)
+    assert take(nginx, 2) == [[30], [None, "failed", 1]]
     settle(nginx)
 
 
@@ -443,3 +452,41 @@ def test_phases_in_which_nothing_can_be_sent(nginx: Nginx) -> None:
     ok, err = take(nginx)
     assert ok is False
     assert "API disabled" in err
+
+
+# ---- bodies
+
+ECHO = """
+local s = assert(ffi.stream(rt, "echo", nil, { body = true }))
+note(s:pipe())
+"""
+BODY = bytes(range(256)) * 20_000
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_upload_that_is_sent_back(whole: Nginx, chunked: bool) -> None:
+    """While it comes; and the connection is kept."""
+    sock = whole.connect()
+    for _ in range(2):
+        connection = http.client.HTTPConnection("here")
+        connection.sock = sock
+        with ThreadPoolExecutor(1) as pool:
+            sent = pool.submit(
+                connection.request,
+                "POST",
+                url("/run", ECHO),
+                (BODY[i : i + 70_000] for i in range(0, len(BODY), 70_000))
+                if chunked
+                else BODY,
+                encode_chunked=chunked,
+                headers=(
+                    {"Transfer-Encoding": "chunked"}
+                    if chunked
+                    else {"Content-Length": str(len(BODY))}
+                ),
+            )
+            answer = answer_of(sock)
+            assert answer.read() == BODY
+            sent.result()
+    assert take(whole, 2) == [[len(BODY)]] * 2

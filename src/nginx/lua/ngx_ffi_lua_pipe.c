@@ -24,6 +24,7 @@ static void ngx_ffi_lua_pipe_read_handler(ngx_http_request_t *r);
 static void ngx_ffi_lua_pipe_take_handlers(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_put_handlers(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_send(ngx_ffi_lua_pipe_t *p);
+static void ngx_ffi_lua_pipe_no_delay(ngx_ffi_lua_pipe_t *p);
 static ngx_int_t ngx_ffi_lua_pipe_fetch(ngx_ffi_lua_pipe_t *p);
 static ngx_int_t ngx_ffi_lua_pipe_end(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_resume(ngx_ffi_lua_pipe_t *p);
@@ -289,6 +290,10 @@ ngx_ffi_lua_pipe_send(ngx_ffi_lua_pipe_t *p)
         return;
     }
 
+    if (!p->complete) {
+        ngx_ffi_lua_pipe_no_delay(p);
+    }
+
     rc = ngx_ffi_lua_outlet_write(&p->outlet, !p->complete);
 
     if (rc != NGX_OK) {
@@ -308,6 +313,22 @@ ngx_ffi_lua_pipe_send(ngx_ffi_lua_pipe_t *p)
 
     if (ngx_ffi_lua_pipe_wait(p) != NGX_OK) {
         ngx_ffi_lua_pipe_fail(p, "the client has gone");
+    }
+}
+
+
+/* what is flushed is not to wait in the kernel for what comes next */
+static void
+ngx_ffi_lua_pipe_no_delay(ngx_ffi_lua_pipe_t *p)
+{
+    ngx_http_request_t        *r;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    r = p->outlet.request;
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (clcf->tcp_nodelay && ngx_ffi_lua_outlet_active(&p->outlet)) {
+        (void) ngx_tcp_nodelay(r->connection);
     }
 }
 
@@ -472,7 +493,8 @@ ngx_ffi_lua_pipe_break(ngx_ffi_lua_pipe_t *p)
 
     r->keepalive = 0;
 
-    if (r->http_version < NGX_HTTP_VERSION_11
+    if (r->http_version <= NGX_HTTP_VERSION_11
+        && !r->chunked
         && r->headers_out.content_length_n < 0)
     {
         ngx_ffi_lua_reset_connection(r->connection);
