@@ -25,15 +25,15 @@ def numbers(number: int) -> str:
     return "".join(f"{n}," for n in range(number))
 
 
-def noted(nginx: Nginx, kind: str, text: str) -> None:
-    """Wait for the text to be noted."""
+def noted(nginx: Nginx, kind: str, text: str, times: int = 1) -> None:
+    """Wait for the text to be noted so many times."""
     told: list[str] = []
 
     def look() -> bool:
         ok, body = call(nginx, f"streams,{kind}", method="note")
         assert ok
         told.append(body)
-        return text in " ".join(told)
+        return " ".join(told).count(text) >= times
 
     eventually(look)
 
