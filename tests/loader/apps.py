@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 import threading
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from cffi import FFI
 
-from resty_ffi import current, serve
+from resty_ffi import AsyncBodyReader, BodyReader, current, serve
 
 ffi = FFI()
 ffi.cdef(
@@ -61,6 +63,57 @@ class Pooled:
 @serve
 def fails(request: bytes) -> bytes:
     raise ValueError(request)
+
+
+def pieces(request: bytes) -> Iterator[Any]:
+    """Small ones, which are copied, and large ones of each kind."""
+    kinds = [bytes, bytearray, memoryview]
+    begin = 0
+    for number in itertools.count():
+        size = 1 + number * 997 % 9000
+        if begin >= len(request):
+            break
+        yield kinds[number % 3](request[begin : begin + size])
+        begin += size
+
+
+class Streams:
+    def plain(self, request: bytes) -> Iterator[Any]:
+        current().on_delivered(note)
+        yield from pieces(request)
+
+    def sends(self, request: bytes) -> None:
+        for piece in pieces(request):
+            current().send(piece)
+
+    def read(self, body: BodyReader) -> Iterator[bytes]:
+        yield from body
+
+    def endless(self, request: bytes) -> Iterator[bytes]:
+        while True:
+            yield b"x" * 2000
+
+
+class Loop(Streams):
+    async def loop(self, request: bytes) -> AsyncIterator[Any]:
+        for number, piece in enumerate(pieces(request)):
+            yield piece
+            if number % 3 == 0:
+                await asyncio.sleep(0)
+
+    async def loop_read(self, body: AsyncBodyReader) -> AsyncIterator[bytes]:
+        async for part in body:
+            yield part
+
+    async def endless_loop(self, request: bytes) -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 2000
+
+
+StreamThreads = serve(threads=3)(type("StreamThreads", (Streams,), {}))
+StreamLoop = serve(type("StreamLoop", (Loop,), {}))
+StreamPool = serve(threads=2)(type("StreamPool", (Loop,), {}))
+serve(Streams)
 
 
 def poll(tq: int) -> None:

@@ -24,6 +24,7 @@
 #include "events.h"
 #include "log.h"
 #include "queue.h"
+#include "stream.h"
 #include "task.h"
 #include "threads.h"
 
@@ -41,6 +42,7 @@ typedef struct {
     const char      *cfg;
     const char      *method;
     int              wanted;    /* status of an answer */
+    bool             parts;     /* the request comes in parts */
     bridge_queue_t  *queue;
     bool             started;
     int              rc;        /* of the start */
@@ -52,7 +54,10 @@ typedef struct {
     served_t  *served;      /* NULL: the start of started */
     served_t  *started;
     size_t     len;
+    size_t     got;         /* in parts */
     bool       cancelled;
+    bool       feeding;     /* request bytes are still to be written */
+    size_t     fed;
 } wait_t;
 
 
@@ -71,6 +76,20 @@ notify(void *arg)
 }
 
 
+/* whether bytes are those of the answer that come next */
+static bool
+is_next(wait_t *w, const char *bytes, size_t len)
+{
+    bool  right;
+
+    right = len <= w->len - w->got
+            && memcmp(bytes, pattern + w->got, len) == 0;
+    w->got += len;
+
+    return right;
+}
+
+
 static void
 end_call(bridge_task_t *t, wait_t *w)
 {
@@ -81,12 +100,12 @@ end_call(bridge_task_t *t, wait_t *w)
     wrong = !w->cancelled && w->served->wanted != WHATEVER
             && (t->rc != w->served->wanted
                 || (t->rc == 0
-                    && (t->rsp_len != w->len
-                        || (w->len && memcmp(t->rsp, pattern, w->len)))));
+                    && ((t->rsp_len && !is_next(w, t->rsp, t->rsp_len))
+                        || w->got != w->len)));
 
     if (wrong) {
         fail_msg("%s: status %d, %zu bytes of %zu", w->served->cfg, t->rc,
-                 t->rsp_len, w->len);
+                 w->got, w->len);
     }
 
     bridge_task_free(bridge_host(), t, !w->cancelled);
@@ -113,6 +132,58 @@ take_answer(bridge_task_t *t)
 }
 
 
+/* writes what there is room for; in odd pieces */
+static void
+feed(bridge_task_t *t)
+{
+    int      rc;
+    size_t   len;
+    wait_t  *w;
+
+    w = t->data;
+
+    while (w->feeding) {
+        len = 1 + w->fed * 7 % 4000;
+        len = len < w->len - w->fed ? len : w->len - w->fed;
+
+        rc = bridge_stream_write(bridge_host(), t, pattern + w->fed, len);
+
+        if (rc == EAGAIN) {
+            return;
+        }
+
+        w->fed += len;
+
+        if (rc == EPIPE || w->fed == w->len) {
+            w->feeding = false;
+            bridge_stream_finish(bridge_host(), t);
+        }
+    }
+}
+
+
+static void
+take_part(bridge_part_t *p)
+{
+    wait_t         *w;
+    bridge_task_t  *t;
+
+    t = bridge_task_find(bridge_host(), p->task);
+
+    if (t) {
+        w = t->data;
+
+        if (w->served->wanted != WHATEVER && !w->cancelled
+            && !is_next(w, p->bytes, p->len))
+        {
+            fail_msg("%s: a part that is wrong", w->served->cfg);
+        }
+    }
+
+    bridge_part_free(bridge_host(), p, t != NULL);
+}
+
+
 static void
 drain(void)
 {
@@ -123,6 +194,12 @@ drain(void)
 
         if (n->kind == BRIDGE_NODE_ANSWER) {
             take_answer((bridge_task_t *) n);
+
+        } else if (n->kind == BRIDGE_NODE_PART) {
+            take_part((bridge_part_t *) n);
+
+        } else if (n->kind == BRIDGE_NODE_ROOM) {
+            feed(bridge_stream_of_room(n));
 
         } else if (n->kind == BRIDGE_NODE_LINE) {
             nlines++;
@@ -225,14 +302,21 @@ call(served_t *s)
     w = wait_new(s, NULL);
     w->len = lengths[s->sent % (sizeof(lengths) / sizeof(lengths[0]))];
 
-    t = bridge_task_new(bridge_host(), pattern, w->len, s->method,
-                        strlen(s->method));
+    t = bridge_task_new(bridge_host(), pattern, s->parts ? 0 : w->len,
+                        s->method, strlen(s->method));
     assert_non_null(t);
     t->data = w;
+
+    if (s->parts) {
+        w->feeding = true;
+        bridge_stream_open(t, 5000, true);
+    }
 
     assert_true(bridge_push(s->queue, t));
     s->sent++;
     s->open++;
+
+    feed(t);
 
     /* its caller has gone, as soon as it came */
 
@@ -313,6 +397,16 @@ test_all_kinds_at_once(void **state)
         { .cfg = "apps,Pooled,again", .method = "note" },
         { .cfg = "apps,poll_loops", .method = "x" },
         { .cfg = "apps,fails", .method = "x", .wanted = 1 },
+        { .cfg = "apps,Streams", .method = "plain" },
+        { .cfg = "apps,Streams,again", .method = "read", .parts = true },
+        { .cfg = "apps,StreamThreads", .method = "plain" },
+        { .cfg = "apps,StreamThreads,again", .method = "sends" },
+        { .cfg = "apps,StreamLoop", .method = "loop", .parts = true },
+        { .cfg = "apps,StreamLoop,again", .method = "plain", .parts = true },
+        { .cfg = "apps,StreamPool", .method = "plain" },
+        { .cfg = "apps,StreamPool,again", .method = "read", .parts = true },
+        { .cfg = "apps,StreamPool,more", .method = "loop_read",
+          .parts = true },
     };
 
     (void) state;
@@ -324,29 +418,34 @@ test_all_kinds_at_once(void **state)
 static void
 test_one_stays_while_others_come_and_go(void **state)
 {
-    unsigned  i, j;
+    unsigned  i, j, n;
     static served_t  stays = { .cfg = "apps,threads,stays", .method = "note" };
     static served_t  list[] = {
         { .cfg = "apps?,plain,fresh", .method = "note" },
         { .cfg = "apps,loop,again", .method = "note" },
         { .cfg = "apps,poll_loops,again", .method = "" },
+        { .cfg = "apps,Streams,go", .method = "plain" },
+        { .cfg = "apps,StreamThreads,go", .method = "plain" },
+        { .cfg = "apps,StreamLoop,go", .method = "loop" },
+        { .cfg = "apps,StreamPool,go", .method = "plain" },
     };
 
     (void) state;
 
+    n = sizeof(list) / sizeof(list[0]);
     load(&stays);
 
     for (i = 0; i < 6; i++) {
-        for (j = 0; j < 3; j++) {
+        for (j = 0; j < n; j++) {
             load(&list[j]);
         }
 
-        for (j = 0; j < WINDOW; j++) {
+        for (j = 0; j < WINDOW * 2; j++) {
             call(&stays);
-            call(&list[j % 3]);
+            call(&list[j % n]);
         }
 
-        for (j = 0; j < 3; j++) {
+        for (j = 0; j < n; j++) {
             resty_ffi_report(queue_of(&list[j]));
             unload(&list[j]);
         }
@@ -475,7 +574,7 @@ test_without_uvloop(void **state)
 static void
 test_the_end(void **state)
 {
-    unsigned  i, j;
+    unsigned  i, j, n;
     static served_t  list[] = {
         { .cfg = "apps,plain", .method = "note",
           .wanted = WHATEVER },
@@ -483,23 +582,30 @@ test_the_end(void **state)
           .wanted = WHATEVER },
         { .cfg = "apps,Pooled", .method = "plain",
           .wanted = WHATEVER },
+        { .cfg = "apps,Streams", .method = "endless", .wanted = WHATEVER },
+        { .cfg = "apps,StreamLoop", .method = "endless_loop",
+          .wanted = WHATEVER },
+        { .cfg = "apps,StreamPool", .method = "endless",
+          .wanted = WHATEVER },
     };
 
     (void) state;
 
-    for (i = 0; i < 3; i++) {
+    n = sizeof(list) / sizeof(list[0]);
+
+    for (i = 0; i < n; i++) {
         load(&list[i]);
     }
 
     for (j = 0; j < WINDOW; j++) {
-        for (i = 0; i < 3; i++) {
+        for (i = 0; i < n; i++) {
             call(&list[i]);
         }
     }
 
     atomic_store(&bridge_host()->exiting, true);
 
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < n; i++) {
         bridge_queue_close(list[i].queue);
         resty_ffi_report(queue_of(&list[i]));
     }
