@@ -224,6 +224,24 @@ STREAMS = """
     end, "counted" },
     faults.unload(),
 """
+BODY = """
+location /body {
+    client_body_buffer_size 16k;
+    content_by_lua_block {
+        require "faults"
+        local C = require("ffi").C
+        local rt = assert(ngx.load_ffi("streams", "body"))
+        C.faults_arm(tonumber(ngx.var.args))
+        local s, err = require("resty.ffi").stream(rt, "count", nil,
+                                                   { body = true })
+        local text
+        if s then
+            text, err = s:read()
+        end
+        ngx.print(C.faults_disarm(), " ", text and text:match("^%d+") or err)
+    }
+}
+"""
 PLAIN = """
     faults.load("ffi_python3", "short,Plain"),
     faults.call("upper", "x", "X"),
@@ -316,7 +334,8 @@ def environ(libs: Path, sites: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def server(new_nginx: NewNginx, environ: dict[str, str]) -> Iterator[Nginx]:
-    with new_nginx(environ=environ, http="ffi_exit_timeout 300ms;") as nginx:
+    settings = "ffi_exit_timeout 300ms;"
+    with new_nginx(environ=environ, http=settings, server=BODY) as nginx:
         nginx.write_python("short.py", APP)
         yield nginx
 
@@ -361,6 +380,23 @@ def test_each_allocation(nginx: Nginx, steps: str) -> None:
         pass
     # no thread and no turn of a loop has ended halfway
     assert nginx.count_log("Exception in", since) == 0
+
+
+@pytest.mark.valgrind
+def test_each_allocation_of_a_body(nginx: Nginx) -> None:
+    """Of one that is read as it arrives."""
+    whole, failed = "300000", "no memory"
+    assert nginx.post("/body?0", bytes(300_000)).text == f"0 {whole}"
+    n = 1
+    while True:
+        failures, _, text = nginx.post(
+            f"/body?{n}", bytes(300_000)
+        ).text.partition(" ")
+        assert text == (failed if int(failures) else whole)
+        if failures == "0":
+            break
+        n += 1
+    assert n > 10
 
 
 def test_each_allocation_of_the_first_load(

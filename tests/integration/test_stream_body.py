@@ -45,6 +45,15 @@ SERVER = """
         content_by_lua_block { require("bodies").pass("echo") }
     }
 
+    location /pipe {
+        content_by_lua_block {
+            local s = assert(require("bodies").open("echo"))
+            ngx.send_headers()
+            local bytes, err = s:pipe()
+            ngx.log(ngx.NOTICE, "pipe: ", bytes, " ", err)
+        }
+    }
+
     location /ignore {
         content_by_lua_block {
             require("bodies").answer("ignore", ngx.var.args)
@@ -524,11 +533,15 @@ def test_arguments(nginx: Nginx) -> None:
 # -- as it arrives --------------------------------------------------------
 
 
+BOTH_WAYS = pytest.mark.parametrize("uri", ["/echo", "/pipe"])
+
+
 @pytest.mark.valgrind
-def test_both_ways(nginx: Nginx) -> None:
+@BOTH_WAYS
+def test_both_ways(nginx: Nginx, uri: str) -> None:
     """What comes back of a body that has not ended."""
     parts = [bytes([i]) * size for i, size in enumerate(SIZES[:5])]
-    with Upload(nginx, "/echo") as upload:
+    with Upload(nginx, uri) as upload:
         upload.send(parts[0])
         answer = upload.begin_answer()
         assert answer.read(len(parts[0])) == parts[0]
@@ -540,10 +553,11 @@ def test_both_ways(nginx: Nginx) -> None:
 
 
 @pytest.mark.valgrind
-def test_both_ways_http2(nginx: Nginx) -> None:
+@BOTH_WAYS
+def test_both_ways_http2(nginx: Nginx, uri: str) -> None:
     whole = b""
     with http2(nginx) as client:
-        client.request("POST", "/echo", None)
+        client.request("POST", uri, None)
         for i, size in enumerate(SIZES[:5]):
             part = bytes([i]) * size
             whole += part
@@ -553,16 +567,46 @@ def test_both_ways_http2(nginx: Nginx) -> None:
         assert client.answer() == (200, whole)
 
 
-def test_both_ways_at_once(nginx: Nginx) -> None:
+@BOTH_WAYS
+def test_both_ways_at_once(nginx: Nginx, uri: str) -> None:
     """The client sends and receives 20 MB at the same time."""
     body = body_of(20_000_000)
-    with Upload(nginx, "/echo", len(body)) as upload:
+    with Upload(nginx, uri, len(body)) as upload:
         sender = threading.Thread(target=upload.send, args=(body,))
         sender.start()
         answer = upload.answer()
         sender.join()
     assert answer.status == 200
     assert zlib.adler32(answer.body) == zlib.adler32(body)
+
+
+@pytest.mark.valgrind
+@BOTH_WAYS
+def test_back_pressure_both_ways(nginx: Nginx, uri: str) -> None:
+    """A client that reads nothing can send no more at last."""
+    size = 3_000_000
+    with Upload(nginx, uri, size) as upload:
+        sent = upload.fill(0.3)
+        assert sent < size
+        sender = threading.Thread(
+            target=upload.send, args=(bytes(size - sent),)
+        )
+        sender.start()
+        assert upload.answer().body == bytes(size)
+        sender.join()
+
+
+@pytest.mark.valgrind
+def test_pipe_of_client_gone(nginx: Nginx) -> None:
+    for length in 10**6, None:
+        since = len(nginx.log())
+        with one_gone(nginx), Upload(nginx, "/pipe", length) as upload:
+            upload.send(b"hello")
+            answer = upload.begin_answer()
+            assert answer.read(5) == b"hello"
+            answer.close()
+            upload.sock.close()
+            nginx.wait_log("pipe: nil the client has gone", since)
 
 
 @pytest.mark.valgrind
