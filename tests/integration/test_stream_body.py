@@ -110,6 +110,23 @@ SERVER = """
         }
     }
 
+    location /impatient {
+        content_by_lua_block {
+            local s = assert(require("bodies").open(
+                ngx.var.arg_method, nil,
+                { first_timeout = 200, read_timeout = 200 }))
+            local text, err
+            if ngx.var.arg_pipe then
+                ngx.send_headers()
+                text, err = s:pipe()
+            else
+                text, err = s:read()
+            end
+            ngx.log(ngx.NOTICE, "impatient: ", text, " ", err)
+            ngx.print(text or err)
+        }
+    }
+
     # other code that wants the body
     location /other {
         client_body_timeout 2s;
@@ -782,6 +799,24 @@ def test_no_timeout_while_held(nginx: Nginx) -> None:
         client.request("POST", "/hasty?sleep=100", len(body))
         client.send(body, end=True)
         assert client.answer() == (200, sum_of(body).encode())
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("pipe", ["", "&pipe=1"])
+def test_deadlines(nginx: Nginx, pipe: str) -> None:
+    """The client may take its time, but not the runtime."""
+    body = body_of(3000)
+    uri = "/impatient?method="
+    with Upload(nginx, f"{uri}sum{pipe}", len(body)) as upload:
+        for at in range(0, 3000, 1000):
+            time.sleep(0.3)
+            upload.send(body[at : at + 1000])
+        assert sum_of(body).strip() in upload.answer().text
+    since = len(nginx.log())
+    with one_gone(nginx), Upload(nginx, f"{uri}wait{pipe}", 10**9) as upload:
+        with contextlib.suppress(OSError):
+            upload.fill(1)
+        nginx.wait_log("impatient: nil timeout", since)
 
 
 @pytest.mark.valgrind

@@ -393,9 +393,13 @@ ngx_ffi_lua_body_write(ngx_ffi_lua_body_t *b, const char **why)
     {
     case 0:
         b->offset += (off_t) len;
+        b->stream->held = 0;
+        b->stream->moved = 1;
         return NGX_OK;
 
     case EAGAIN:
+        b->stream->held = 1;
+
         if (b->unbuffered) {
             ngx_ffi_lua_unbuffered_hold(b->unbuffered);
         }

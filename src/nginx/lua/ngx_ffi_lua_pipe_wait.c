@@ -165,6 +165,13 @@ ngx_ffi_lua_pipe_expire(ngx_ffi_lua_pipe_t *p)
     }
 
     if (p->waits_for == NGX_FFI_LUA_WAITS_PART) {
+
+        if (p->stream && ngx_ffi_lua_stream_grows(p->stream)) {
+            p->limit = ngx_current_msec + p->read_timeout;
+            ngx_ffi_lua_pipe_set_timer(p);
+            return;
+        }
+
         ngx_ffi_lua_pipe_fail(p, "timeout");
         return;
     }

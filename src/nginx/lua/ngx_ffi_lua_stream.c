@@ -285,6 +285,20 @@ ngx_ffi_lua_stream_bound(ngx_ffi_lua_stream_t *s, ngx_msec_t *ms)
 }
 
 
+ngx_uint_t
+ngx_ffi_lua_stream_grows(ngx_ffi_lua_stream_t *s)
+{
+    ngx_uint_t  grows;
+
+    grows = s->moved
+            || (s->input && !s->written && !s->finished && !s->held);
+
+    s->moved = 0;
+
+    return grows;
+}
+
+
 void
 ngx_ffi_lua_stream_close(ngx_ffi_lua_stream_t *s, const char *why)
 {

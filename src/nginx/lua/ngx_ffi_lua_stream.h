@@ -78,8 +78,10 @@ struct ngx_ffi_lua_stream_s {
     unsigned                input:1;    /* the request goes on in parts */
     unsigned                written:1;  /* by Lua, not the client's body */
     unsigned                finished:1; /* the request is complete */
-    unsigned                moved:1;    /* the request may have grown since
-                                           the reader began to wait */
+    unsigned                moved:1;    /* the request has grown since grows
+                                           was asked */
+    unsigned                held:1;     /* the body waits for room, and not
+                                           for its client */
 };
 
 
@@ -132,6 +134,12 @@ bridge_task_t *ngx_ffi_lua_stream_answer(ngx_ffi_lua_stream_t *s);
  * time at which somebody begins to wait.
  */
 ngx_int_t ngx_ffi_lua_stream_bound(ngx_ffi_lua_stream_t *s, ngx_msec_t *ms);
+
+/*
+ * Whether the request has grown since this was asked, or its client takes its
+ * time with the body: then what has not come is not late.
+ */
+ngx_uint_t ngx_ffi_lua_stream_grows(ngx_ffi_lua_stream_t *s);
 
 /*
  * Cancels the task if it has no answer, and gives all parts back.  why: for

@@ -183,7 +183,7 @@ ngx_ffi_lua_core_stream_read(lua_State *L)
         return ngx_ffi_lua_stop(L, s, woken.ended);
     }
 
-    if (woken.late && !s->moved) {
+    if (woken.late && !ngx_ffi_lua_stream_grows(s)) {
         return ngx_ffi_lua_too_late(L, s);
     }
 
@@ -289,8 +289,7 @@ ngx_ffi_lua_read_wait(lua_State *L, ngx_ffi_lua_stream_t *s,
 
     len = sizeof(err);
 
-    /* a body that is on its way takes the time that its client takes */
-    s->moved = s->input && !s->written && !s->finished;
+    s->moved = 0;
 
     s->reader = ngx_ffi_lua_sema_wait(L, r, ms, err, &len);
 
