@@ -9,6 +9,7 @@ from ..cells import Row
 
 LUA = """
         client_max_body_size 0;
+        client_body_buffer_size 64k;
         location / {
             content_by_lua_block { require("bench_streams").events() }
         }

@@ -53,7 +53,7 @@ def test_events(server: Nginx) -> None:
     *events, end = answer.text.removesuffix("\n\n").split("\n\n")
     words = [json.loads(event.removeprefix("data: ")) for event in events]
     assert "".join(words) == "write to [address], or do not"
-    assert end == "event: end\ndata: 7"
+    assert end == "event: end\ndata: 6"
 
 
 def test_nothing_to_say(server: Nginx) -> None:

@@ -40,10 +40,7 @@ def test_a_short_one(tmp_path: Path, name: str, hup_s: float) -> None:
         ("return VERSION", "return b'00000000'"),
         ("inverted[begin : begin + step]", "inverted[begin : begin + 5]"),
         ("step = 16", "step = 8"),
-        (
-            "async for part in body:",
-            "async for part in body:\n   part += b'x'",
-        ),
+        ("yield part.translate(INVERTED)", "yield part[::-1]"),
     ],
 )
 def test_wrong_answers_are_seen(tmp_path: Path, edit: tuple[str, str]) -> None:
