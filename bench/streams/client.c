@@ -181,8 +181,9 @@ take(stream_t *s, const char *p, const char *end)
         c = *p++;
 
         if (s->state == HEAD) {
-            if (s->filled < sizeof(ok) - 1 && c != ok[s->filled++]) {
-                wrong++;
+            if (s->filled < sizeof(ok) - 1) {
+                wrong += c != ok[s->filled];
+                s->filled++;
             }
 
             s->matched = c == "\r\n\r\n"[s->matched] ? s->matched + 1
@@ -288,6 +289,7 @@ main(int argc, char **argv)
                 printf("{\"events\": %lu, \"wrong\": %lu, \"ended\": %lu, "
                        "\"p50\": %lu, \"p99\": %lu}\n", events, wrong, ended,
                        percentile(50), percentile(99));
+                free(streams);
                 return 0;
             }
 
@@ -295,6 +297,7 @@ main(int argc, char **argv)
         }
 
         if (!said && (ended || wrong)) {
+            free(streams);
             return 1;
         }
 
