@@ -55,6 +55,11 @@ class Call(Protocol):
         must not block. To be called before the handler returns; several
         callbacks may be given. TypeError where it is not callable,
         RuntimeError where the call has been answered.
+
+        Where the answer has parts it is the fate of the next one that is not
+        empty, yielded or sent: True when Lua has read it, or its bytes have
+        been handed to the client's connection; False where it could not be
+        sent, or nobody has taken it. Behind the last part it is the answer's.
         """
 
 

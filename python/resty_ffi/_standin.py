@@ -19,7 +19,7 @@ from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
 from ._answers import Answers
-from ._standin_call import Call, logger
+from ._standin_call import Call, Callbacks, logger, tell
 from ._standin_streams import Gathering, PlainGenerator, Streams
 
 LOG_ERR = 4
@@ -138,7 +138,6 @@ class Runtime:
     iterate: Callable[[Call, object, Call], None] | None = None
     submit: Callable[[Call], object] | None = None
     loop_thread = 0
-    outstanding = False
 
     def __init__(
         self,
@@ -156,6 +155,9 @@ class Runtime:
     ) -> None:
         self.tasks: dict[Call, Any] = {}
         self.answers = answers
+        # Parts whose fate callbacks are to be told; and what it was.
+        self._on_way: set[int] = set()
+        self._back: deque[tuple[Callbacks, bool]] = deque()
         self._queue = tq
         self._handler = handler
         self._methods = methods
@@ -177,6 +179,7 @@ class Runtime:
             calls = self._queue.poll(1, wait=not streams.ready)
             if calls is None:
                 break
+            self.collect()
             for call in calls:
                 self.answer(call, streams)
             for call in self._queue.events(me):
@@ -190,6 +193,7 @@ class Runtime:
         calls = self._queue.poll(limit, wait=False)
         if calls is None:
             return -1
+        self.collect()
         for call in calls:
             self._start(call, streams)
         more = streams.run() or len(calls) == limit
@@ -222,8 +226,28 @@ class Runtime:
     def notify(self) -> None:
         self._queue.notify()
 
+    @property
+    def outstanding(self) -> bool:
+        return bool(self._on_way)
+
+    def expect(self, callbacks: Callbacks) -> None:
+        """They are to be told of a part's fate, by `settle`."""
+        self._on_way.add(id(callbacks))
+
+    def settle(
+        self, call: Call, callbacks: Callbacks, delivered: bool
+    ) -> None:
+        """Have them told, on a thread of the runtime."""
+        self._back.append((callbacks, delivered))
+        self._queue.tell(call)
+
     def collect(self) -> bool:
-        return False
+        with suppress(IndexError):
+            while True:
+                callbacks, delivered = self._back.popleft()
+                tell(callbacks, delivered)
+                self._on_way.discard(id(callbacks))
+        return self.outstanding
 
     def _find(self, call: Call) -> Callable[..., Any] | None:
         call.runtime = self

@@ -28,6 +28,8 @@ LOW = HIGH // 4
 # What a part counts for besides its bytes.
 PART_COST = 72
 
+Callbacks = list[tuple[Callable[[bool], object], Context]]
+
 # What a call returns in Lua; see testing.Runtime.
 Answer = tuple[Any, ...]
 
@@ -55,8 +57,8 @@ class Call:
         self._result: Answer | None = None
         self._answered = False
         self._ended = False
-        self._callbacks: list[tuple[Callable[[bool], object], Context]] = []
-        self._parts: deque[bytes] = deque()
+        self._callbacks: Callbacks = []
+        self._parts: deque[tuple[bytes, Callbacks]] = deque()
         self._unreleased = 0
         self._full = False
         self._input: deque[bytes] = deque()
@@ -86,11 +88,7 @@ class Call:
             if delivered:
                 self._result = answer
         self._answered = True
-        for callback, context in self._callbacks:
-            try:
-                context.run(callback, delivered)
-            except BaseException:
-                logger.exception("on_delivered: %r", callback)
+        tell(self._callbacks, delivered)
         with self._changed:
             self._ended = True
             self._changed.notify_all()
@@ -118,15 +116,20 @@ class Call:
         try:
             body = body_of(part) or b""
         except TypeError:
+            self._unsent()
             raise self.runtime.answers.wrong_part(part) from None
         with self._changed:
             if self.cancelled:
+                self._unsent()
                 return errno.EPIPE
             if body and self._unreleased >= HIGH:
                 self._full = True
                 return errno.EAGAIN
             if body:
-                self._parts.append(body)
+                if self._callbacks:
+                    self.runtime.expect(self._callbacks)
+                self._parts.append((body, self._callbacks))
+                self._callbacks = []
                 self._unreleased += len(body) + PART_COST
                 self._changed.notify_all()
             return 0
@@ -141,6 +144,12 @@ class Call:
             with self._changed:
                 while self._full and not self.cancelled:
                     self._changed.wait()
+
+    def _unsent(self) -> None:
+        callbacks, self._callbacks = self._callbacks, []
+        if callbacks:
+            self.runtime.expect(callbacks)
+            self.runtime.settle(self, callbacks, False)
 
     def _first(self) -> bytes:
         return self.request
@@ -192,12 +201,14 @@ class Call:
                 self._changed.wait(left)
             if not self._parts:
                 return None
-            part = self._parts.popleft()
+            part, callbacks = self._parts.popleft()
             self._unreleased -= len(part) + PART_COST
             writable = self._full and self._unreleased <= LOW
             if writable:
                 self._full = False
                 self._changed.notify_all()
+        if callbacks:
+            self.runtime.settle(self, callbacks, True)
         if writable:
             self.queue.tell(self)
         return part
@@ -231,9 +242,20 @@ class Call:
         """The answer; where there is none so far, nobody wants it now."""
         with self._changed:
             self.cancelled = self._result is None
+            for _, callbacks in self._parts:
+                if callbacks:
+                    self.runtime.settle(self, callbacks, False)
             self._parts.clear()
             self._changed.notify_all()
             return self._result
+
+
+def tell(callbacks: Callbacks, delivered: bool) -> None:
+    for callback, context in callbacks:
+        try:
+            context.run(callback, delivered)
+        except BaseException:
+            logger.exception("on_delivered: %r", callback)
 
 
 def _gone() -> BrokenPipeError:

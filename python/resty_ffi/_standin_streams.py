@@ -121,6 +121,7 @@ class PlainGenerator:
         except BaseException as error:
             self._parts.close()
             raise error
+        self.call._unsent()
         self._parts.close()
         return ENDED, None
 

@@ -102,8 +102,12 @@ async def _send_later(
     call: native.Call, part: Any, error: int, waits: Waits
 ) -> None:
     """Send a part that has been refused with an error."""
-    while error:
-        if error != errno.EAGAIN:
-            raise asyncio.CancelledError
-        await waits.wait(call._number)
-        error = call._send(part)
+    try:
+        while error:
+            if error != errno.EAGAIN:
+                raise asyncio.CancelledError
+            await waits.wait(call._number)
+            error = call._send(part)
+    except BaseException:
+        call._unsent()
+        raise

@@ -2,6 +2,7 @@
 
 #include "call.h"
 
+#include <errno.h>
 #include <structmember.h>
 
 #include "resty_ffi.h"
@@ -65,6 +66,57 @@ call_end(call_t *call)
     call->answered = 1;
 
     return callbacks;
+}
+
+
+static void
+tell_unsent(call_t *call)
+{
+    PyObject  *callbacks;
+
+    callbacks = call->callbacks;
+
+    if (callbacks) {
+        call->callbacks = NULL;
+        reply_unsent(call->runtime->replies, callbacks);
+    }
+}
+
+
+static int
+send_now(call_t *call, PyObject *part)
+{
+    int  rc;
+
+    rc = parts_send_now(call->runtime, call->task, part, &call->callbacks);
+
+    if (rc != 0 && rc != EAGAIN) {
+        tell_unsent(call);
+    }
+
+    return rc;
+}
+
+
+int
+call_send(PyObject *part)
+{
+    PyObject  *none = NULL;
+
+    if (current.call) {
+        return send_now(current.call, part);
+    }
+
+    return parts_send_now(current.runtime, current.task, part, &none);
+}
+
+
+void
+call_unsent(void)
+{
+    if (current.call) {
+        tell_unsent(current.call);
+    }
 }
 
 
@@ -249,9 +301,12 @@ may_send(const call_t *self)
 static PyObject *
 send_part(call_t *self, PyObject *part)
 {
-    if (may_send(self) == -1
-        || parts_send(self->runtime, self->task, part) == -1)
-    {
+    if (may_send(self) == -1) {
+        return NULL;
+    }
+
+    if (parts_send(self->runtime, self->task, part, &self->callbacks) == -1) {
+        tell_unsent(self);
         return NULL;
     }
 
@@ -260,7 +315,7 @@ send_part(call_t *self, PyObject *part)
 
 
 static PyObject *
-send_now(call_t *self, PyObject *part)
+try_to_send(call_t *self, PyObject *part)
 {
     int  rc;
 
@@ -268,9 +323,20 @@ send_now(call_t *self, PyObject *part)
         return NULL;
     }
 
-    rc = parts_send_now(self->runtime, self->task, part);
+    rc = send_now(self, part);
 
     return rc == -1 ? NULL : PyLong_FromLong(rc);
+}
+
+
+static PyObject *
+unsent(call_t *self, PyObject *unused)
+{
+    (void) unused;
+
+    tell_unsent(self);
+
+    Py_RETURN_NONE;
 }
 
 
@@ -352,12 +418,14 @@ static PyGetSetDef  getset[] = {
 static PyMethodDef  methods[] = {
     { "on_delivered", (PyCFunction) on_delivered, METH_O,
       "on_delivered(callback, /) -> None\n\nHave callback(delivered: bool) "
-      "called once the answer's fate is known." },
+      "called once the fate of the next part, or the answer, is known." },
     { "send", (PyCFunction) send_part, METH_O,
       "send(part, /) -> None\n\nSend a part of the answer; waits until the "
       "caller wants it." },
-    { "_send", (PyCFunction) send_now, METH_O,
+    { "_send", (PyCFunction) try_to_send, METH_O,
       "Send a part: 0, or the number of the error for which it was not." },
+    { "_unsent", (PyCFunction) unsent, METH_NOARGS,
+      "A part will not be sent: tell the callbacks that it was to go with." },
     { "_first", (PyCFunction) first, METH_NOARGS,
       "What of the request has come with the call." },
     { "_read_now", (PyCFunction) read_now, METH_NOARGS,

@@ -47,6 +47,16 @@ call_t *call_leave(void);
  */
 PyObject *call_end(call_t *call);
 
+/*
+ * GIL held, between call_enter and call_leave.  As parts_send_now, with the
+ * callbacks that the running thread's call has been given since its last part.
+ * They are told where it is not sent, but not at EAGAIN.
+ */
+int call_send(PyObject *part);
+
+/* The same.  What was EAGAIN will not be sent: its callbacks are told so. */
+void call_unsent(void);
+
 /* The method `_resty_ffi.current`. */
 PyObject *call_current(PyObject *module, PyObject *unused);
 

@@ -8,7 +8,6 @@
 #include "resty_ffi.h"
 
 #include "clock.h"
-#include "parts.h"
 #include "thread.h"
 
 
@@ -33,12 +32,12 @@ typedef enum {
 
 /* takes part; READY where it was sent */
 static end_t
-send_part(runtime_t *runtime, generator_t *g, PyObject *part)
+send_part(generator_t *g, PyObject *part)
 {
     int    rc;
     end_t  end;
 
-    rc = parts_send_now(runtime, g->stream.task, part);
+    rc = call_send(part);
 
     switch (rc) {
 
@@ -66,7 +65,7 @@ send_part(runtime_t *runtime, generator_t *g, PyObject *part)
 
 /* in its context */
 static end_t
-run(runtime_t *runtime, generator_t *g, PyObject **result)
+run(generator_t *g, PyObject **result)
 {
     end_t      end;
     int64_t    until;
@@ -88,7 +87,7 @@ run(runtime_t *runtime, generator_t *g, PyObject **result)
             }
         }
 
-        end = send_part(runtime, g, part);
+        end = send_part(g, part);
         part = NULL;
 
     } while (end == READY && clock_ns() < until);
@@ -138,9 +137,10 @@ run_in_context(runtime_t *runtime, generator_t *g, bool gone,
 
     call_enter(runtime, g->stream.task, g->call);
 
-    end = gone ? GONE : run(runtime, g, result);
+    end = gone ? GONE : run(g, result);
 
     if (end == GONE || end == REFUSED) {
+        call_unsent();
         end = close_generator(g, end);
     }
 

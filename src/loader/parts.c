@@ -67,12 +67,13 @@ wait_for(const runtime_t *runtime, void *task, int event)
 
 
 int
-parts_send_now(runtime_t *runtime, void *task, PyObject *part)
+parts_send_now(runtime_t *runtime, void *task, PyObject *part,
+    PyObject **callbacks)
 {
     int        rc;
     PyObject  *error;
 
-    rc = reply_send_part(runtime->replies, task, part);
+    rc = reply_send_part(runtime->replies, task, part, callbacks);
 
     if (rc == -1 && PyErr_ExceptionMatches(PyExc_TypeError)) {
         PyErr_Clear();
@@ -90,7 +91,8 @@ parts_send_now(runtime_t *runtime, void *task, PyObject *part)
 
 
 int
-parts_send(runtime_t *runtime, void *task, PyObject *part)
+parts_send(runtime_t *runtime, void *task, PyObject *part,
+    PyObject **callbacks)
 {
     int  rc;
 
@@ -99,7 +101,7 @@ parts_send(runtime_t *runtime, void *task, PyObject *part)
     }
 
     for ( ;; ) {
-        rc = parts_send_now(runtime, task, part);
+        rc = parts_send_now(runtime, task, part, callbacks);
 
         if (rc == EPIPE) {
             set_gone();

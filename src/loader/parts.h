@@ -12,16 +12,18 @@
 
 /*
  * Sends a part if there is room: 0, or EAGAIN or EPIPE as of resty_ffi_send;
- * -1 with an exception set.
+ * -1 with an exception set.  callbacks: as of reply_send_part.
  */
-int parts_send_now(runtime_t *runtime, void *task, PyObject *part);
+int parts_send_now(runtime_t *runtime, void *task, PyObject *part,
+    PyObject **callbacks);
 
 /*
  * The same, but gives up the GIL and waits for room: 0, or -1 with an
  * exception set: RuntimeError on the thread of an event loop, BrokenPipeError
  * where nobody waits for the answer any more.
  */
-int parts_send(runtime_t *runtime, void *task, PyObject *part);
+int parts_send(runtime_t *runtime, void *task, PyObject *part,
+    PyObject **callbacks);
 
 /*
  * The next part of the request: bytes, b"" at the end; None where it has not

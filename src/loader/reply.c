@@ -361,7 +361,8 @@ reply_send(replies_t *replies, void *task, int rc, PyObject *value,
 
 
 int
-reply_send_part(replies_t *replies, void *task, PyObject *part)
+reply_send_part(replies_t *replies, void *task, PyObject *part,
+    PyObject **callbacks)
 {
     int          rc;
     reply_t     *reply;
@@ -373,7 +374,7 @@ reply_send_part(replies_t *replies, void *task, PyObject *part)
         return -1;
     }
 
-    if (len < COPY_PART_BELOW) {
+    if (len == 0 || (len < COPY_PART_BELOW && *callbacks == NULL)) {
         rc = resty_ffi_send_copy(task, bytes, (size_t) len);
         look_away(&view);
 
@@ -385,7 +386,8 @@ reply_send_part(replies_t *replies, void *task, PyObject *part)
         }
 
         keep(reply, part, &view);
-        reply->eager = len >= EAGER_FROM;
+        reply->callbacks = *callbacks;
+        reply->eager = *callbacks != NULL || len >= EAGER_FROM;
 
         rc = resty_ffi_send(task, bytes, (size_t) len, release, reply);
 
@@ -393,6 +395,9 @@ reply_send_part(replies_t *replies, void *task, PyObject *part)
             Py_XDECREF(reply->object);
             look_away(&view);
             put_back(replies, reply);
+
+        } else {
+            *callbacks = NULL;
         }
     }
 
@@ -402,4 +407,31 @@ reply_send_part(replies_t *replies, void *task, PyObject *part)
     }
 
     return rc;
+}
+
+
+void
+reply_unsent(replies_t *replies, PyObject *callbacks)
+{
+    reply_t   *reply;
+    PyObject  *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+
+    reply = reply_new(replies);
+
+    if (reply) {
+        reply->callbacks = callbacks;
+        reply->eager = true;
+
+        release(reply, 0);
+
+    } else {
+        PyErr_Clear();
+
+        reply_tell(callbacks, false);
+        Py_DECREF(callbacks);
+    }
+
+    PyErr_Restore(type, value, traceback);
 }

@@ -47,10 +47,18 @@ int reply_send(replies_t *replies, void *task, int rc, PyObject *value,
 
 /*
  * GIL held.  Sends value as a part of the answer, of the same types; one of no
- * bytes is sent nowhere.  0, EAGAIN or EPIPE, as of resty_ffi_send; or -1 as
- * of reply_send.  Nothing is kept but where it returns 0.
+ * bytes is sent nowhere.  *callbacks: as of reply_send; taken over, and NULL
+ * then, where the part is sent.  0, EAGAIN or EPIPE, as of resty_ffi_send; or
+ * -1 as of reply_send.  Nothing is kept but where it returns 0.
  */
-int reply_send_part(replies_t *replies, void *task, PyObject *part);
+int reply_send_part(replies_t *replies, void *task, PyObject *part,
+    PyObject **callbacks);
+
+/*
+ * GIL held.  Has callbacks, which it takes over, told soon that nothing was
+ * delivered.  An exception that is set stays.
+ */
+void reply_unsent(replies_t *replies, PyObject *callbacks);
 
 /*
  * GIL held.  Tells callbacks, a list of (callback, context), of an answer's
