@@ -79,7 +79,8 @@ def check_places(request: wire.Object) -> None:
 
 
 def check_timeout(request: wire.Object) -> None:
-    assert 0.001 <= wire.parse_timeout(request, 1.0) <= config.LONGEST_MS
+    seconds = wire.parse_ms(request, "timeout", 1.0)
+    assert 0.001 <= seconds <= config.LONGEST_MS
 
 
 def check_max(request: wire.Object) -> None:

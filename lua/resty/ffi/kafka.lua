@@ -4,11 +4,13 @@
 -- strings here; what is not ASCII crosses JSON as base64.
 
 local json = require("cjson.safe").new()
+local ffi = require "resty.ffi"
 
 local ngx = ngx
 local null = ngx.null
 local encode_base64 = ngx.encode_base64
 local decode_base64 = ngx.decode_base64
+local exiting = ngx.worker.exiting
 local type = type
 local error = error
 local next = next
@@ -25,8 +27,20 @@ local sort = table.sort
 local _M = {}
 local mt = { __index = _M }
 
+local stream = {}
+local stream_mt = { __index = stream }
+
 -- ms that a call waits longer than ffi.kafka has been told to
 local GRACE = 5000
+
+-- ms without a message, then a stream says so
+local QUIET = 2000
+
+-- what it says for Lua
+local SILENCE = "\n"
+
+-- s between looks whether the worker quits
+local LOOK = 1
 
 -- the status of what Kafka refused
 local FAILED = 2
@@ -385,6 +399,118 @@ function _M.consume(self, opts)
     end
 
     return res
+end
+
+
+-- s, err, rc = k:stream(opts)
+--
+-- The group's messages as they come.
+--
+-- opts: format ("sse": s:pipe() gives a client server-sent events), quiet (ms
+--       without a message, then a client gets a comment), timeout (ms that
+--       Kafka may be away), report (as consume's).
+function _M.stream(self, opts)
+    opts = opts or NONE
+
+    local quiet = opts.quiet or QUIET
+
+    local request, err = json.encode({
+        type = "stream",
+        format = opts.format,
+        quiet = quiet,
+        timeout = opts.timeout,
+        report = opts.report,
+    })
+    if not request then
+        return nil, err
+    end
+
+    local patience = type(quiet) == "number" and quiet + GRACE or nil
+
+    local parts
+    parts, err = ffi.stream(self.rt, nil, request, {
+        first_timeout = patience,
+        read_timeout = patience,
+    })
+    if not parts then
+        return nil, err
+    end
+
+    return setmetatable({
+        kafka = self,
+        parts = parts,
+        is_text = opts.format == "sse",
+    }, stream_mt)
+end
+
+
+-- Of what a stream returns: the first; or nil, what went wrong, and the
+-- status where ffi.kafka gave one.
+local function of_stream(res, err, rc, body)
+    if err == "failed" then
+        return nil, body or "status " .. rc, rc
+    end
+
+    return res, err
+end
+
+
+-- Streams must not keep a worker that quits: all of them end.
+local function end_all(self)
+    if not self.is_ending then
+        self.is_ending = ask(self.kafka, '{"type":"end"}')
+    end
+
+    return self.is_ending
+end
+
+
+-- msg, err, rc = s:read()
+--
+-- The next message, or nil at the end: of the runtime, or of the worker.
+function stream.read(self)
+    local chunk, err, rc
+
+    repeat
+        if exiting() then
+            end_all(self)
+        end
+
+        chunk, err, rc = of_stream(self.parts:read())
+    until chunk ~= SILENCE
+
+    if not chunk or self.is_text then
+        return chunk, err, rc
+    end
+
+    local msg
+    msg, err = json.decode(chunk)
+
+    return msg and decode_message(msg), err
+end
+
+
+-- bytes, err, rc = s:pipe()
+--
+-- Sends all that comes to the client, until the end.
+function stream.pipe(self)
+    local watch = ngx.thread.spawn(function()
+        while not (exiting() and end_all(self)) do
+            ngx.sleep(LOOK)
+        end
+    end)
+
+    local bytes, err, rc = of_stream(self.parts:pipe())
+
+    ngx.thread.kill(watch)
+
+    return bytes, err, rc
+end
+
+
+-- Nothing more is wanted: what was not read comes to another consumer.
+function stream.close(self)
+    return self.parts:close()
 end
 
 

@@ -9,7 +9,7 @@ import itertools
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from confluent_kafka import Message
@@ -41,13 +41,16 @@ class ConsumeError(Exception):
 
 
 class Waiting:
-    """A call that waits for 1 to limit messages."""
+    """A call, or a stream, that waits for 1 to limit messages."""
 
-    __slots__ = ("future", "limit", "timer")
+    __slots__ = ("future", "is_stream", "limit", "timer")
 
-    def __init__(self, future: asyncio.Future[Entries], limit: int) -> None:
+    def __init__(
+        self, future: asyncio.Future[Entries], limit: int, is_stream: bool
+    ) -> None:
         self.future = future
         self.limit = limit
+        self.is_stream = is_stream
         self.timer: asyncio.TimerHandle | None = None
 
     def fail(self, fault: str) -> None:
@@ -94,6 +97,10 @@ class Receiver:
         self._settled = asyncio.Event()
         self._closed = False
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     def start(self) -> None:
         self._member.start()
 
@@ -110,18 +117,42 @@ class Receiver:
         They are the caller's until it tells of their fate: see `settle`.
         ConsumeError where Kafka is at fault.
         """
+        return await self._receive(limit, seconds)
+
+    async def receive_each(
+        self, limit: int, seconds: float, *, look: bool
+    ) -> Entries:
+        """As receive, for a stream: each message in an entry of its own.
+
+        look: whether to find out if Kafka is at fault where none came.
+        """
+        return await self._receive(limit, seconds, is_stream=True, look=look)
+
+    async def _receive(
+        self,
+        limit: int,
+        seconds: float,
+        *,
+        is_stream: bool = False,
+        look: bool = True,
+    ) -> Entries:
         if self._closed:
             return []
-        if not self._waiting and (entries := self.ledger.take(limit)):
+        if not self._waiting and (
+            entries := self.ledger.take(limit, apart=is_stream)
+        ):
             return entries
         future: asyncio.Future[Entries] = self._loop.create_future()
-        waiting = Waiting(future, limit)
+        waiting = Waiting(future, limit, is_stream)
         self._waiting[waiting] = None
         self._wanted += limit
-        ahead = min(PROBE_AHEAD, seconds * 0.75)
-        waiting.timer = self._loop.call_later(
-            seconds - ahead, self._probe, waiting, ahead
-        )
+        if look:
+            ahead = min(PROBE_AHEAD, seconds * 0.75)
+            waiting.timer = self._loop.call_later(
+                seconds - ahead, self._probe, waiting, ahead
+            )
+        else:
+            waiting.timer = self._loop.call_later(seconds, waiting.end, [])
         self._ask()
         try:
             return await future
@@ -135,7 +166,9 @@ class Receiver:
                 self._remove(waiting)
                 self._ask()
 
-    def settle(self, entries: Entries, delivered: bool) -> None:
+    def settle(
+        self, entries: Iterable[Entry[Message]], delivered: bool
+    ) -> None:
         """Whether they have reached a consumer."""
         if delivered:
             self.ledger.delivered(entries, time.monotonic())
@@ -167,10 +200,20 @@ class Receiver:
         for waiting in self._waiting:
             waiting.end([])
 
-    async def close(self, seconds: float) -> None:
-        """Commits and leaves the group, as far as there is time."""
+    def end_streams(self) -> None:
+        """Streams that wait get nothing."""
+        for waiting in self._waiting:
+            if waiting.is_stream:
+                waiting.end([])
+
+    def leave(self) -> None:
+        """Commits and leaves the group."""
         self._member.store(self.ledger.positions())
         self._member.close()
+
+    async def close(self, seconds: float) -> None:
+        """As leave, as far as there is time."""
+        self.leave()
         await self._member.wait(seconds)
 
     # ---- what the member tells
@@ -258,7 +301,9 @@ class Receiver:
         while self._waiting and self.ledger.ready:
             waiting = next(iter(self._waiting))
             if not waiting.future.done():
-                entries = self.ledger.take(waiting.limit)
+                entries = self.ledger.take(
+                    waiting.limit, apart=waiting.is_stream
+                )
                 if not entries:
                     break
                 waiting.end(entries)

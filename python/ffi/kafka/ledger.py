@@ -196,8 +196,11 @@ class Ledger(Generic[M]):
             for offset, message in zip(offsets, messages, strict=True):
                 self._add(partition, [offset], [message])
 
-    def take(self, limit: int) -> list[Entry[M]]:
-        """Up to so many that are READY, the earliest first; HANDED now."""
+    def take(self, limit: int, *, apart: bool = False) -> list[Entry[M]]:
+        """Up to so many that are READY, the earliest first; HANDED now.
+
+        apart: each in an entry of its own.
+        """
         if self._manual:
             limit = min(limit, self.room)
         taken: list[Entry[M]] = []
@@ -207,8 +210,9 @@ class Ledger(Generic[M]):
             # It may have been acknowledged or revoked while it waited.
             if entry.state != READY:
                 continue
-            if len(entry) > left:
-                entry = self._split(entry, left)
+            most = 1 if apart else left
+            if len(entry) > most:
+                entry = self._split(entry, most)
             entry.state = HANDED
             entry.count += 1
             left -= len(entry)

@@ -7,7 +7,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 from confluent_kafka import KafkaException, Message
@@ -21,6 +21,7 @@ from .instance import Claim
 from .journal import Journal
 from .ledger import Entry, RevokedError
 from .producer import CLOSE, FullError, Outcome, Sender
+from .stream import Options, Stream
 from .topics import Topics
 from .wire import BAD_REQUEST, FAILED, FULL, REVOKED
 
@@ -53,7 +54,9 @@ class Service:
             "ack": self._ack,
             "nack": self._nack,
             "stats": self._stats,
+            "end": self._end,
         }
+        self._streams: set[Stream] = set()
         self._funerals: set[asyncio.Task[None]] = set()
         self._dead_letters = 0
         self._skipped = 0
@@ -83,7 +86,9 @@ class Service:
         if self._receiver:
             self._receiver.start()
 
-    def __call__(self, raw: bytes) -> asyncio.Future[Any]:
+    def __call__(
+        self, raw: bytes
+    ) -> asyncio.Future[Any] | AsyncGenerator[bytes, None]:
         call = current()
         try:
             if call.method == PRODUCE_BYTES:
@@ -95,6 +100,8 @@ class Service:
                 return self._produce(request)
             if kind == "consume":
                 return self._answer(self._consume(call, request))
+            if kind == "stream":
+                return self._stream(call, request)
             handler = self._handlers.get(kind) if type(kind) is str else None
             if handler is None:
                 raise wire.RequestError(f"unknown type: {shown(kind)}")
@@ -189,7 +196,7 @@ class Service:
 
     async def _consume(self, call: Call, request: wire.Object) -> bytes | None:
         receiver = self._consumer()
-        seconds = wire.parse_timeout(request, self._config.timeout)
+        seconds = wire.parse_ms(request, "timeout", self._config.timeout)
         most = wire.parse_max(request)
         offset = wire.parse_flag(request, "report")
         if call.deadline is not None:
@@ -215,6 +222,20 @@ class Service:
             receiver.settle(entries, False)
             raise
         return body
+
+    def _stream(
+        self, call: Call, request: wire.Object
+    ) -> AsyncGenerator[bytes, None]:
+        receiver = self._consumer()
+        options = Options.parse(request, self._config.timeout)
+        manual = self._config.manual
+        stream = Stream(receiver, call, options, manual=manual)
+        return stream.parts(self._streams)
+
+    async def _end(self, request: wire.Object) -> None:
+        for stream in self._streams:
+            stream.end()
+        self._consumer().end_streams()
 
     async def _ack(self, request: wire.Object) -> None:
         self._manual().ack(wire.parse_places(request))
@@ -271,6 +292,11 @@ class Service:
 
     def _give_up(self) -> None:
         self._sender.purge(in_flight=True)
+        for stream in self._streams:
+            stream.cancel()
+        if self._receiver:
+            # What is on its way still goes to the next owner, too.
+            self._receiver.leave()
 
     def _dead(self, entry: Entry[Message]) -> None:
         task = self._loop.create_task(self._bury(entry))

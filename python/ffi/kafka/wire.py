@@ -100,14 +100,14 @@ def parse_flag(request: Object, name: str) -> bool:
     return bool(value)
 
 
-def parse_timeout(request: Object, otherwise: float) -> float:
-    """In seconds."""
-    value = request.get("timeout")
+def parse_ms(request: Object, name: str, otherwise: float) -> float:
+    """In seconds; otherwise: in ms, as in the request."""
+    value = request.get(name)
     if value is None:
         value = otherwise
     elif not is_number(value, 1, LONGEST_MS):
         raise RequestError(
-            f"timeout must be a number (ms) from 1 to {LONGEST_MS}"
+            f"{name} must be a number (ms) from 1 to {LONGEST_MS}"
         )
     return float(value) / 1000
 
