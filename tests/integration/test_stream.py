@@ -497,23 +497,34 @@ def test_a_killed_reader(nginx: Nginx) -> None:
 
 
 def test_a_killed_reader_whose_part_has_come(nginx: Nginx) -> None:
+    """In the turn that would have resumed it: the part is still there."""
     assert nginx.lua(
         STREAMS
         + """
-        for i = 1, 20 do
+        local reads, killed = 0, 0
+        for i = 1, 10 do
             local s = assert(ffi.stream(rt, "send",
-                                        "parts=2 size=3 sleep=3"))
-            local thread = ngx.thread.spawn(function()
-                ngx.thread.spawn(function() s:read() end)
-                ngx.sleep(0.0005 * i)
+                                        "parts=1 size=3 sleep=10 last=1"))
+            local reader = ngx.thread.spawn(function()
+                s:read()
+                reads = reads + 1
             end)
-            ngx.thread.wait(thread)
-            s:close()
+            ngx.thread.spawn(function()
+                ngx.sleep(0)
+                local begin = os.clock()
+                while os.clock() - begin < 0.03 do end  -- both come
+            end)
+            rt:plain("at once")
+            if ngx.thread.kill(reader) then
+                killed = killed + 1
+                assert(s:read() == "aaa")
+            end
+            assert(s:read() == "." and not s:read())
         end
         streams.settle()
-        return "well"
+        return reads + killed, killed > 0
         """
-    ) == ["well"]
+    ) == [10, True]
 
 
 def test_a_killed_writer(nginx: Nginx) -> None:

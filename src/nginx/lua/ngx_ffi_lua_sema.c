@@ -365,7 +365,10 @@ ngx_ffi_lua_abort_waits(ngx_event_t *ev)
     {
         s = ngx_queue_data(q, ngx_ffi_lua_sema_t, queue);
 
-        if (!s->bounded && ngx_ffi_lua_has_no_client(s->request)) {
+        if (!s->posted
+            && !s->bounded
+            && ngx_ffi_lua_has_no_client(s->request))
+        {
             ngx_ffi_lua_end_wait(s, "aborted");
         }
     }

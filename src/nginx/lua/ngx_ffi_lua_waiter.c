@@ -173,13 +173,16 @@ ngx_ffi_lua_waiter_end(ngx_ffi_lua_owned_t *o)
 
     bridge_task_cancel(bridge_host(), w->task);
 
-    ngx_ffi_lua_sweep_later(w);
+    /* not in the request's queue any more */
+    ngx_queue_init(&o->queue);
+
+    ngx_ffi_lua_waiter_free(w);
 }
 
 
 /*
- * Sweeps w, which is in no queue, behind the semaphores posted so far,
- * unless it is freed before.
+ * Sweeps w, which has its answer and is in no queue, behind the semaphores
+ * posted so far, unless it is freed before.
  */
 static void
 ngx_ffi_lua_sweep_later(ngx_ffi_lua_waiter_t *w)
@@ -209,7 +212,6 @@ ngx_ffi_lua_sweep(ngx_event_t *ev)
 {
     ngx_queue_t           *q;
     bridge_task_t         *t;
-    ngx_uint_t             answered;
     ngx_ffi_lua_waiter_t  *w;
 
     (void) ev;
@@ -219,13 +221,9 @@ ngx_ffi_lua_sweep(ngx_event_t *ev)
 
         w = ngx_queue_data(q, ngx_ffi_lua_waiter_t, owned.queue);
         t = w->task;
-        answered = w->answered;
 
         ngx_ffi_lua_waiter_free(w);
-
-        if (answered) {
-            bridge_task_free(bridge_host(), t, 0);
-        }
+        bridge_task_free(bridge_host(), t, 0);
     }
 }
 

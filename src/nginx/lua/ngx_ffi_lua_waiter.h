@@ -9,8 +9,8 @@
  * Parts of an answer are copied here and given back as they come, so that the
  * runtime goes on.
  *
- * A waiter whose coroutine was resumed but did not take its answer, and one
- * whose request has ended, are swept after the posted events of that turn.
+ * A waiter whose coroutine was resumed but did not take its answer is swept
+ * after the posted events of that turn.
  */
 
 #include <ngx_config.h>
