@@ -243,6 +243,13 @@ def test_a_static_build_with_lua_has_each_source_once(tmp_path: Path) -> None:
         "ngx_http_lua_ffi_module",
         "ngx_http_ffi_module",
     ]
+    # filters are put before those that were there
+    ours = "ngx_http_lua_ffi_filter_module"
+    order = re.findall(
+        r"&(\w+),", makefile.with_name("ngx_modules.c").read_text()
+    )
+    assert order.index("ngx_http_write_filter_module") < order.index(ours)
+    assert order.index(ours) < order.index("ngx_http_copy_filter_module")
 
 
 def test_a_static_build_without_lua(tmp_path: Path) -> None:
