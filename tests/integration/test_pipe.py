@@ -322,9 +322,12 @@ def test_a_client_that_reads_nothing(nginx: Nginx) -> None:
     sock.close()
 
 
-def test_a_client_that_reads_slowly(nginx: Nginx) -> None:
+@pytest.mark.parametrize(
+    "request_", ['"send", "parts=30 size=100000"', '"lent", "size=3000000"']
+)
+def test_a_client_that_reads_slowly(nginx: Nginx, request_: str) -> None:
     """Each read of it is progress."""
-    code = 'pipe("send", "parts=30 size=65536", { read_timeout = 50 })'
+    code = f"pipe({request_}, {{ read_timeout = 50 }})"
     sock = ask(nginx, "/impatient", code)
     data = b""
     while not data.endswith(b"0\r\n\r\n"):
@@ -332,7 +335,7 @@ def test_a_client_that_reads_slowly(nginx: Nginx) -> None:
         assert chunk
         data += chunk
         time.sleep(0.02)
-    assert take(nginx) == [30 * 65536]
+    assert take(nginx) == [3_000_000]
 
 
 # ---- other light threads
