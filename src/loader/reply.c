@@ -13,7 +13,7 @@
 #define COPY_BELOW    160
 
 /* the same of a part, which is one node either way */
-#define COPY_PART_BELOW  1024
+#define COPY_PART_BELOW  512
 
 /* from here on a reference is worth a wake-up to give it back at once */
 #define EAGER_FROM    65536
