@@ -278,13 +278,14 @@ class Loop(Runtime):
                 self._cancel(_overdue(runtime))
                 if exits is None and native.exiting():
                     self._cancel(list(runtime.tasks))
-                    self._streams.end()
+                    self._loop.call_soon(self._streams.end)
                     exits = time.monotonic()
             except MemoryError as error:
                 self._log(error)
             self._loop.call_soon(runtime.collect)
-            streaming = self._ask_streams()
+            self._loop.call_soon(self._ask_streams)
             if self._is_hoped_for(exits):
+                streaming = self._waits or self._streams.open
                 self._ending.run_loop(
                     STREAM_TURN_S if streaming else FINISH_TURN_S
                 )
@@ -294,14 +295,13 @@ class Loop(Runtime):
                 break
             self._reap()
 
-    def _ask_streams(self) -> bool:
-        """Whether there are any: after the unload they hear of nothing."""
+    def _ask_streams(self) -> None:
+        """Have them look for themselves: after the unload nothing is told."""
         self._waits.tell_all()
         self._streams.wake(None)
         self._streams.run()
         if self._pool is not None:
             self._pool.wake(None)
-        return bool(self._waits) or self._streams.open
 
     def _is_hoped_for(self, exits: float | None) -> bool:
         """Whether a call may still end that has not; exits: of the worker."""

@@ -289,6 +289,8 @@ on_delivered(call_t *self, PyObject *callback)
 static int
 may_send(const call_t *self)
 {
+    thread_end_child();
+
     if (self->answered) {
         PyErr_SetString(PyExc_RuntimeError, "the call has been answered");
         return -1;
