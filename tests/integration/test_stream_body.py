@@ -1126,3 +1126,69 @@ def test_quit_too_late(alone: Nginx, held: bool) -> None:
         wait_taken(nginx)
         nginx.reload()
         nginx.wait_gone(old)
+
+
+URIS = (
+    *(
+        "/sum",
+        "/sum?sleep=3",
+        "/echo",
+        "/pipe",
+        "/ignore",
+        "/close",
+        "/phases",
+    ),
+    *("/small", "/beside", "/abort", "/exit?404", "/exit?444", "/exec"),
+)
+
+
+@pytest.mark.valgrind
+def test_anything(nginx: Nginx) -> None:
+    """Clients that do anything, at any time, beside each other."""
+    wait_idle(nginx)
+    threads = [
+        threading.Thread(target=do_anything, args=(nginx, seed))
+        for seed in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wait_idle(nginx)
+    assert count(nginx, "faults") == 0
+    body = body_of(200_000)
+    assert nginx.post("/sum", body).text == sum_of(body)
+
+
+def do_anything(nginx: Nginx, seed: int) -> None:
+    rand = random.Random(seed)
+    for _ in range(15):
+        uri = rand.choice(URIS)
+        size = rand.choice([0, 1, 5000, 17000, 150_000, 600_000])
+        sent = size if rand.random() < 0.5 else rand.randrange(size + 1)
+        length = rand.choice([size, None])
+        with contextlib.suppress(
+            OSError, ClosedError, http.client.HTTPException
+        ):
+            if rand.random() < 0.3:
+                with http2(nginx) as client:
+                    client.request("POST", uri, length)
+                    client.send(bytes(sent), end=sent == size)
+                    if rand.random() < 0.5:
+                        client.cancel()
+                    client.receive_for(rand.random() / 10)
+                continue
+            tls = rand.random() < 0.3
+            with Upload(nginx, uri, length, tls=tls) as upload:
+                upload.sock.settimeout(2)
+                while sent:
+                    part = min(sent, rand.choice([1, 300, 20000, 100_000]))
+                    upload.send(bytes(part))
+                    sent -= part
+                    if rand.random() < 0.1:
+                        time.sleep(0.01)
+                if rand.random() < 0.8:
+                    upload.finish()
+                upload.sock.settimeout(rand.random() / 10)
+                if rand.random() < 0.7:
+                    upload.answer()
