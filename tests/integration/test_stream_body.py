@@ -54,6 +54,16 @@ SERVER = """
         }
     }
 
+    location /python {
+        content_by_lua_block {
+            local rt = assert(ngx.load_ffi("ffi_python3",
+                                           "uploads," .. ngx.var.args))
+            local s = assert(require("resty.ffi").stream(rt, nil, nil,
+                                                         { body = true }))
+            ngx.print(require("bodies").all(s))
+        }
+    }
+
     location /ignore {
         content_by_lua_block {
             require("bodies").answer("ignore", ngx.var.args)
@@ -281,6 +291,35 @@ SERVER = """
     }
 """
 
+UPLOADS = """
+import zlib
+from resty_ffi import AsyncBodyReader, BodyReader, serve
+
+@serve
+def plain(body: BodyReader) -> str:
+    size, adler = 0, 1
+    for part in body:
+        size += len(part)
+        adler = zlib.adler32(part, adler)
+    return f"{size} {adler}\\n"
+
+@serve
+async def loop(body: AsyncBodyReader) -> str:
+    size, adler = 0, 1
+    async for part in body:
+        size += len(part)
+        adler = zlib.adler32(part, adler)
+    return f"{size} {adler}\\n"
+
+@serve
+def whole(body: bytes) -> str:
+    return f"{len(body)} {zlib.adler32(body)}\\n"
+
+@serve
+def tokens(body: BodyReader):
+    for part in body:
+        yield part.upper()
+"""
 SIZES = [1, 100, 16384, 16385, 100_000, 5_000_000]
 GONE = "client closed the connection"
 
@@ -702,6 +741,24 @@ def test_gibibyte(nginx: Nginx, chunked: bool) -> None:
         sender.join()
         assert upload.answer().text == f"{pieces << 20} {adler}\n"
     assert nginx.resident() - before < 2048
+
+
+@pytest.mark.parametrize("name", ["plain", "loop", "whole"])
+@pytest.mark.parametrize("size", [0, *SIZES])
+def test_python(nginx: Nginx, name: str, size: int) -> None:
+    nginx.write_python("uploads.py", UPLOADS)
+    body = body_of(size)
+    assert nginx.post(f"/python?{name}", body).text == sum_of(body)
+    with http2(nginx) as client:
+        client.request("POST", f"/python?{name}", None)
+        client.send(body, end=True)
+        assert client.answer() == (200, sum_of(body).encode())
+
+
+def test_python_generator(nginx: Nginx) -> None:
+    nginx.write_python("uploads.py", UPLOADS)
+    body = b"abc" * 100_000
+    assert nginx.post("/python?tokens", body).body == body.upper()
 
 
 # -- clients that do what they should not ---------------------------------
