@@ -1001,11 +1001,10 @@ def test_others_are_refused(nginx: Nginx) -> None:
 
 
 @pytest.mark.valgrind
-@pytest.mark.parametrize("what", ["read", "set"])
-def test_others_in_the_middle(nginx: Nginx, what: str) -> None:
+def test_others_read_in_the_middle(nginx: Nginx) -> None:
     """The stream fails, whatever becomes of the body."""
     used = "nil the request body was used by other code"
-    with one_gone(nginx), Upload(nginx, f"/other?{what}", 10**6) as upload:
+    with one_gone(nginx), Upload(nginx, "/other?read", 10**6) as upload:
         upload.send(bytes(1000))
         answer = upload.begin_answer()
         for _ in range(5):
@@ -1013,13 +1012,35 @@ def test_others_in_the_middle(nginx: Nginx, what: str) -> None:
         upload.send(bytes(1000))
         assert answer.readline().decode().strip() == used
         answer.read()
-    if what == "read":
-        with one_gone(nginx), http2(nginx) as client:
-            client.request("POST", "/other?read", 3000)
-            client.send(bytes(1000))
-            client.receive_until(30)
-            client.send(bytes(2000), end=True)
-            assert used in client.answer()[1].decode()
+    with one_gone(nginx), http2(nginx) as client:
+        client.request("POST", "/other?read", 3000)
+        client.send(bytes(1000))
+        client.receive_until(30)
+        client.send(bytes(2000), end=True)
+        assert used in client.answer()[1].decode()
+
+
+@pytest.mark.valgrind
+def test_others_set_in_the_middle(nginx: Nginx) -> None:
+    """They get an error, and the stream goes on."""
+    refused = "the request body is on its way to a stream"
+    whole = sum_of(bytes(3000)).strip()
+    with Upload(nginx, "/other?set", 3000) as upload:
+        upload.send(bytes(1000))
+        answer = upload.begin_answer()
+        lines = [answer.readline().decode() for _ in range(5)]
+        assert refused in lines[4]
+        upload.send(bytes(2000))
+        assert whole in answer.readline().decode()
+        answer.read()
+    with http2(nginx) as client:
+        client.request("POST", "/other?set", 3000)
+        client.send(bytes(1000))
+        client.receive_until(30)
+        client.send(bytes(2000), end=True)
+        text = client.answer()[1].decode()
+        assert refused in text
+        assert whole in text
 
 
 @pytest.mark.valgrind

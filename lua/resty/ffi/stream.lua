@@ -20,6 +20,7 @@ local write = core.stream_write
 local finish = core.stream_finish
 local send = core.stream_pipe
 local close = core.stream_close
+local body_arrives = core.body_arrives
 
 
 local stream = core.stream_methods()
@@ -143,6 +144,25 @@ end
 function stream.close(self)
     return close(self)
 end
+
+
+-- nginx reads on into what these replace, and over HTTP/2 would crash
+local function guard(name)
+    local set = ngx.req[name]
+
+    ngx.req[name] = function(...)
+        if body_arrives() then
+            error("the request body is on its way to a stream", 2)
+        end
+
+        return set(...)
+    end
+end
+
+
+guard("set_body_data")
+guard("set_body_file")
+guard("init_body")
 
 
 local function bad_arg(n, expected, value)

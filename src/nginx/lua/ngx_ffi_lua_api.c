@@ -47,6 +47,7 @@ static const luaL_Reg  ngx_ffi_lua_core[] = {
     { "stream_pipe",     ngx_ffi_lua_core_stream_pipe },
     { "stream_close",    ngx_ffi_lua_core_stream_close },
     { "stream_methods",  ngx_ffi_lua_core_stream_methods },
+    { "body_arrives",    ngx_ffi_lua_core_body_arrives },
     { NULL, NULL }
 };
 

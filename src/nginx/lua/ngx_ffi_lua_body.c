@@ -99,6 +99,19 @@ ngx_ffi_lua_body_feed(ngx_ffi_lua_stream_t *s, ngx_http_request_t *r)
 }
 
 
+ngx_uint_t
+ngx_ffi_lua_body_arrives(ngx_http_request_t *r)
+{
+    ngx_ffi_lua_unbuffered_t  *u;
+
+    u = ngx_ffi_lua_unbuffered_of(r->main);
+
+    return u
+           && ngx_ffi_lua_unbuffered_has(u, r->request_body)
+           && ngx_ffi_lua_unbuffered_reads_on(u);
+}
+
+
 static const char *
 ngx_ffi_lua_body_refuse(ngx_http_request_t *r)
 {

@@ -30,6 +30,9 @@
 const char *ngx_ffi_lua_body_feed(ngx_ffi_lua_stream_t *s,
     ngx_http_request_t *r);
 
+/* Whether the body of r is on its way to a stream. */
+ngx_uint_t ngx_ffi_lua_body_arrives(ngx_http_request_t *r);
+
 #pragma GCC visibility pop
 
 

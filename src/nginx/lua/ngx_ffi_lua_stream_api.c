@@ -491,6 +491,19 @@ ngx_ffi_lua_core_stream_close(lua_State *L)
 
 
 int
+ngx_ffi_lua_core_body_arrives(lua_State *L)
+{
+    ngx_http_request_t  *r;
+
+    r = ngx_http_lua_get_request(L);
+
+    lua_pushboolean(L, r && ngx_ffi_lua_body_arrives(r));
+
+    return 1;
+}
+
+
+int
 ngx_ffi_lua_core_stream_methods(lua_State *L)
 {
     ngx_ffi_lua_stream_methods(L);

@@ -38,6 +38,9 @@ int ngx_ffi_lua_core_stream_finish(lua_State *L);
 /* stream_close(stream) */
 int ngx_ffi_lua_core_stream_close(lua_State *L);
 
+/* body_arrives(): whether the client's body is on its way to a stream */
+int ngx_ffi_lua_core_body_arrives(lua_State *L);
+
 /*
  * stream_methods(): the table of the methods of all streams, which Lua fills.
  */

@@ -56,6 +56,13 @@ ngx_ffi_lua_unbuffered_has(ngx_ffi_lua_unbuffered_t *u,
 }
 
 
+ngx_uint_t
+ngx_ffi_lua_unbuffered_reads_on(ngx_ffi_lua_unbuffered_t *u)
+{
+    return !u->ended;
+}
+
+
 ngx_ffi_lua_unbuffered_t *
 ngx_ffi_lua_unbuffered_begin(ngx_http_request_t *r,
     ngx_ffi_lua_arrived_pt arrived, void *data, const char **why)

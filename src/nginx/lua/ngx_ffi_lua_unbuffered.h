@@ -38,6 +38,9 @@ ngx_ffi_lua_unbuffered_t *ngx_ffi_lua_unbuffered_of(ngx_http_request_t *r);
 ngx_uint_t ngx_ffi_lua_unbuffered_has(ngx_ffi_lua_unbuffered_t *u,
     ngx_http_request_body_t *rb);
 
+/* Whether u reads still: nothing of its body may be replaced. */
+ngx_uint_t ngx_ffi_lua_unbuffered_reads_on(ngx_ffi_lua_unbuffered_t *u);
+
 /*
  * Begins to read the body of a main request, which has one that nobody has
  * begun to read.  NULL and *why where that fails.
