@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -29,6 +32,24 @@ READ = """
         return values
     end
 """
+
+
+PAGES = """
+location = /piped {
+    lua_check_client_abort on;
+    lua_http10_buffering off;
+    content_by_lua_block {
+        ngx.req.read_body()
+        assert(loadstring(ngx.req.get_body_data()))()
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Nginx]:
+    with Nginx(server=PAGES) as nginx:
+        yield nginx
 
 
 @pytest.fixture
@@ -76,6 +97,16 @@ def stats(kafka: LuaKafka) -> dict[str, Any]:
 
 def wait_stats(kafka: LuaKafka, **expected: int) -> None:
     eventually(lambda: expected.items() <= stats(kafka).items(), f"{expected}")
+
+
+def wait_still(kafka: LuaKafka) -> dict[str, Any]:
+    """Until nothing moves though there are messages."""
+    before: dict[str, Any] = {}
+    while not before.get("outstanding"):
+        now = stats(kafka)
+        time.sleep(0.5)
+        before = now if now == stats(kafka) else {}
+    return before
 
 
 def test_messages_as_they_come(kafka: LuaKafka, topic: str) -> None:
@@ -341,6 +372,7 @@ def test_unload_with_a_slow_reader(kafka: LuaKafka) -> None:
     started, last = kafka.run("""
         slow = assert(k:stream())
         slow:read()
+        repeat ngx.sleep(0.01) until k:stats().outstanding >= 8
         local closer = ngx.thread.spawn(k.close, k)
         ngx.sleep(4)
         local n, err, rc = 1
@@ -369,6 +401,114 @@ def test_kafka_is_away(nginx: Nginx, topic: str) -> None:
     """)
     assert (nothing, status) == (None, 2)
     assert "Connection refused" in error
+
+
+class Client:
+    """One that has a stream piped to it."""
+
+    def __init__(self, kafka: LuaKafka, opts: dict[str, Any]) -> None:
+        code = f"""
+            local k = assert(require("resty.ffi.kafka").new(
+                {lua(kafka.config)}))
+            local bytes, err, rc = assert(k:stream({lua(opts)})):pipe()
+            ngx.log(ngx.NOTICE, "piped: ", bytes, " ", err, " ", rc)
+        """.encode()
+        self._socket = kafka.nginx.connect()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.sendall(
+            b"POST /piped HTTP/1.0\r\nContent-Length: %d\r\n\r\n%b"
+            % (len(code), code)
+        )
+        self._file = self._socket.makefile("rb")
+        head = self._file.readline()
+        assert b" 200 " in head, head
+        while self._file.readline() != b"\r\n":
+            pass
+
+    def lines(self, number: int) -> list[str]:
+        """So many that are not empty, without comments."""
+        lines: list[str] = []
+        while len(lines) < number:
+            line = self._file.readline().decode()
+            assert line, lines
+            if line != "\n" and not line.startswith(":"):
+                lines.append(line.removesuffix("\n"))
+        return lines
+
+    def rest(self) -> bytes:
+        return self._file.read()
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+
+SSE = {"format": "sse", "quiet": 100}
+
+
+def test_pipe(manual: LuaKafka) -> None:
+    """What the client's connection has is acknowledged."""
+    client = Client(manual, SSE)
+    wait_stats(manual, waiting=1)
+    for number in range(10):
+        produce(manual, [str(number)])
+        assert client.lines(2) == [f"id: 0/{number}", f"data: {number}"]
+    wait_stats(manual, acked=10, outstanding=0, delivered=10)
+    client.close()
+    wait_stats(manual, waiting=0)
+    assert manual.run("return (k:consume({timeout = 500}))") == [None]
+
+
+def test_pipe_lines(kafka: LuaKafka) -> None:
+    """Of JSON."""
+    produce(kafka, numbers(0, 300))
+    client = Client(kafka, {"quiet": 100})
+    lines = client.lines(300)
+    assert [json.loads(line)["value"] for line in lines] == numbers(0, 300)
+    wait_stats(kafka, delivered=300, outstanding=0)
+    client.close()
+
+
+def test_a_client_that_does_not_read(manual: LuaKafka) -> None:
+    """It holds no more than its buffers do, and others get that, too."""
+    produce_large(manual, 400)
+    client = Client(manual, SSE)
+    before = wait_still(manual)
+    assert before["outstanding"] + before["ready"] < 30
+    assert before["acked"] < 399
+    client.close()
+    wait_stats(manual, outstanding=0)
+    acked = stats(manual)["acked"]
+    # Bytes that the sockets had are lost; nothing else is.
+    other = Client(manual, SSE)
+    ids = other.lines(2 * (400 - acked))[::2]
+    assert ids == [f"id: 0/{n}" for n in range(acked, 400)]
+    other.close()
+    wait_stats(manual, acked=400, outstanding=0, redelivered=0)
+
+
+def test_pipe_and_unload(manual: LuaKafka) -> None:
+    """The client sees a clean end."""
+    produce(manual, ["last"])
+    client = Client(manual, SSE)
+    assert client.lines(2) == ["id: 0/0", "data: last"]
+    assert manual.run("return k:close()") == [True]
+    assert client.rest().replace(b": nothing new\n\n", b"") in (b"\n", b"")
+    client.close()
+    manual.nginx.wait_log("piped: [0-9]+ nil nil")
+
+
+def test_pipe_and_a_late_fault(
+    kafka: LuaKafka, nginx: Nginx, topic: str
+) -> None:
+    """An error to Lua, behind what has been sent."""
+    (port,) = free_ports(1)
+    since = len(nginx.log())
+    nobody = LuaKafka(nginx, f"127.0.0.1:{port}", topic, timeout=1000)
+    client = Client(nobody, SSE)
+    assert client.rest().startswith(b": messages follow\n\n")
+    client.close()
+    nginx.wait_log("piped: nil .*Connection refused.* 2", since)
 
 
 def test_no_group(nginx: Nginx, broker: KafkaBroker, topic: str) -> None:
