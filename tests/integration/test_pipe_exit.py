@@ -34,7 +34,7 @@ def test_a_worker_that_leaves_sends_the_rest(nginx: Nginx, how: str) -> None:
     getattr(nginx, how)()
     assert answer.read() == WHOLE
     if how == "reload":
-        assert nginx.worker() != old
+        nginx.wait_gone(old)
         assert answer_of(ask(nginx, "/run", SOME)).read() == WHOLE
         assert take(nginx) == [len(WHOLE)]
     else:

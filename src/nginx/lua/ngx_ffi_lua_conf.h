@@ -27,5 +27,8 @@ typedef struct {
 
 extern ngx_module_t  ngx_http_lua_ffi_module;
 
+/* a request's context is its pipe */
+extern ngx_module_t  ngx_http_lua_ffi_filter_module;
+
 
 #endif /* _NGX_FFI_LUA_CONF_H_INCLUDED_ */

@@ -4,8 +4,15 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_ffi_lua_filter.h"
+#include "ngx_ffi_lua_conf.h"
 #include "ngx_ffi_lua_pipe.h"
+
+
+/*
+ * A body filter before all others, a module of its own: what is not the
+ * pipe's cannot be sent while a pipe runs, and what a pipe has broken does
+ * not end cleanly.
+ */
 
 
 static ngx_int_t ngx_ffi_lua_filter_init(ngx_conf_t *cf);
@@ -74,7 +81,7 @@ ngx_ffi_lua_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return ngx_ffi_lua_next_body_filter(r, in);
     }
 
-    if (in && (ngx_ffi_lua_pipe_runs(p) || p->broken)) {
+    if (in && (ngx_ffi_lua_pipe_runs(p) || p->outlet.broken)) {
 
         if (!ngx_ffi_lua_is_last(in)) {
             rc = ngx_ffi_lua_refuse(r, in);

@@ -6,7 +6,6 @@
 
 #include "abi.h"
 #include "end.h"
-#include "ngx_ffi_lua_filter.h"
 #include "ngx_ffi_lua_outlet.h"
 
 
@@ -21,8 +20,10 @@ typedef struct {
 static void ngx_ffi_lua_outlet_cleanup(void *data);
 static ngx_ffi_lua_lent_t *ngx_ffi_lua_outlet_add(ngx_ffi_lua_outlet_t *o,
     const char *bytes, size_t len);
+static void ngx_ffi_lua_outlet_no_delay(ngx_ffi_lua_outlet_t *o);
 static void ngx_ffi_lua_outlet_give_back(ngx_ffi_lua_outlet_t *o,
     ngx_chain_t *cl, ngx_uint_t delivered);
+static void ngx_ffi_lua_reset_connection(ngx_connection_t *c);
 
 
 ngx_int_t
@@ -129,7 +130,7 @@ ngx_ffi_lua_outlet_add(ngx_ffi_lua_outlet_t *o, const char *bytes,
     b->pos = b->start;
     b->last = b->end;
     b->memory = 1;
-    b->tag = (ngx_buf_tag_t) &ngx_http_lua_ffi_filter_module;
+    b->tag = (ngx_buf_tag_t) &ngx_ffi_lua_outlet_init;
 
     cl->buf = b;
     cl->next = NULL;
@@ -160,6 +161,8 @@ ngx_ffi_lua_outlet_write(ngx_ffi_lua_outlet_t *o, ngx_uint_t flush)
         for (cl = out; cl->next; cl = cl->next) { /* void */ }
 
         cl->buf->flush = 1;
+
+        ngx_ffi_lua_outlet_no_delay(o);
     }
 
     ngx_log_debug4(NGX_LOG_DEBUG_HTTP, o->request->connection->log, 0,
@@ -186,6 +189,20 @@ ngx_ffi_lua_outlet_write(ngx_ffi_lua_outlet_t *o, ngx_uint_t flush)
     }
 
     return NGX_OK;
+}
+
+
+/* what is flushed is not to wait in the kernel for what comes next */
+static void
+ngx_ffi_lua_outlet_no_delay(ngx_ffi_lua_outlet_t *o)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(o->request, ngx_http_core_module);
+
+    if (clcf->tcp_nodelay && ngx_ffi_lua_outlet_active(o)) {
+        (void) ngx_tcp_nodelay(o->request->connection);
+    }
 }
 
 
@@ -269,4 +286,49 @@ ngx_ffi_lua_outlet_blocked(ngx_ffi_lua_outlet_t *o)
     return o->busy
            || (o->request->connection->buffered
                && ngx_ffi_lua_outlet_active(o));
+}
+
+
+void
+ngx_ffi_lua_outlet_break(ngx_ffi_lua_outlet_t *o)
+{
+    ngx_http_request_t  *r;
+
+    r = o->request;
+
+    o->broken = 1;
+
+    if (r != r->main) {
+        return;
+    }
+
+    r->keepalive = 0;
+
+    if (r->http_version <= NGX_HTTP_VERSION_11
+        && !r->chunked
+        && r->headers_out.content_length_n < 0)
+    {
+        ngx_ffi_lua_reset_connection(r->connection);
+    }
+}
+
+
+/* its end would be taken for the response's */
+static void
+ngx_ffi_lua_reset_connection(ngx_connection_t *c)
+{
+    struct linger  linger;
+
+    linger.l_onoff = 1;
+    linger.l_linger = 0;
+
+    if (setsockopt(c->fd, SOL_SOCKET, SO_LINGER, (const void *) &linger,
+                   sizeof(struct linger))
+        == -1)
+    {
+        ngx_connection_error(c, ngx_socket_errno,
+                             "setsockopt(SO_LINGER) failed");
+    }
+
+    c->error = 1;
 }

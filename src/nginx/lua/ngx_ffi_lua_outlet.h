@@ -30,6 +30,7 @@ typedef struct {
     off_t                 held;       /* bytes of both */
     off_t                 bytes;      /* that were added; the user's to reset */
     unsigned              writing:1;  /* what comes to the filters is ours */
+    unsigned              broken:1;   /* the response */
 } ngx_ffi_lua_outlet_t;
 
 
@@ -58,6 +59,12 @@ void ngx_ffi_lua_outlet_release(ngx_ffi_lua_outlet_t *o);
 
 /* Gives back what was not handed to the filters. */
 void ngx_ffi_lua_outlet_drop(ngx_ffi_lua_outlet_t *o);
+
+/*
+ * The response will not be whole, and must not end cleanly: with this, and if
+ * it gets no last buffer.
+ */
+void ngx_ffi_lua_outlet_break(ngx_ffi_lua_outlet_t *o);
 
 /* The bytes that were added and not sent. */
 off_t ngx_ffi_lua_outlet_unsent(ngx_ffi_lua_outlet_t *o);

@@ -7,10 +7,10 @@
 
 #include "abi.h"
 #include "end.h"
+#include "ngx_ffi_lua_conf.h"
 #include "ngx_ffi_lua_deadline.h"
-#include "ngx_ffi_lua_filter.h"
 #include "ngx_ffi_lua_pipe.h"
-#include "ngx_ffi_lua_pipe_wait.h"
+#include "ngx_http_ffi_event.h"
 
 
 static ngx_ffi_lua_pipe_t *ngx_ffi_lua_new_pipe(ngx_http_request_t *r);
@@ -24,14 +24,13 @@ static void ngx_ffi_lua_pipe_read_handler(ngx_http_request_t *r);
 static void ngx_ffi_lua_pipe_take_handlers(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_put_handlers(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_send(ngx_ffi_lua_pipe_t *p);
-static void ngx_ffi_lua_pipe_no_delay(ngx_ffi_lua_pipe_t *p);
 static ngx_int_t ngx_ffi_lua_pipe_fetch(ngx_ffi_lua_pipe_t *p);
 static ngx_int_t ngx_ffi_lua_pipe_end(ngx_ffi_lua_pipe_t *p);
+static ngx_int_t ngx_ffi_lua_pipe_wait(ngx_ffi_lua_pipe_t *p);
+static void ngx_ffi_lua_pipe_timer(ngx_event_t *ev);
 static void ngx_ffi_lua_pipe_resume(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_leave(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_close(ngx_ffi_lua_pipe_t *p, const char *why);
-static void ngx_ffi_lua_pipe_break(ngx_ffi_lua_pipe_t *p);
-static void ngx_ffi_lua_reset_connection(ngx_connection_t *c);
 
 
 ngx_ffi_lua_pipe_t *
@@ -69,9 +68,10 @@ ngx_ffi_lua_new_pipe(ngx_http_request_t *r)
     p->event.handler = ngx_ffi_lua_pipe_event;
     p->event.log = r->connection->log;
 
-    p->timer.data = p;
-    p->timer.handler = ngx_ffi_lua_pipe_timer;
-    p->timer.log = r->connection->log;
+    p->bounds.outlet = &p->outlet;
+    p->bounds.timer.data = p;
+    p->bounds.timer.handler = ngx_ffi_lua_pipe_timer;
+    p->bounds.timer.log = r->connection->log;
 
     cln->handler = ngx_ffi_lua_pipe_cleanup;
     cln->data = p;
@@ -116,8 +116,8 @@ ngx_ffi_lua_pipe_run(ngx_ffi_lua_pipe_t *p, ngx_ffi_lua_stream_t *s)
 
     p->stream = s;
     p->failed = NULL;
-    p->read_timeout = s->read_timeout;
-    p->deadline = 0;
+    p->bounds.read_timeout = s->read_timeout;
+    p->bounds.deadline = 0;
     p->running = 1;
     p->complete = 0;
 
@@ -125,7 +125,8 @@ ngx_ffi_lua_pipe_run(ngx_ffi_lua_pipe_t *p, ngx_ffi_lua_stream_t *s)
 
     if (s->task && s->task->deadline) {
         left = s->task->deadline - ngx_ffi_lua_now();
-        p->deadline = ngx_current_msec + (ngx_msec_t) ngx_max(left, 0);
+        p->bounds.deadline = ngx_current_msec
+                             + (ngx_msec_t) ngx_max(left, 0);
     }
 
     s->arrived = ngx_ffi_lua_pipe_arrived;
@@ -290,10 +291,6 @@ ngx_ffi_lua_pipe_send(ngx_ffi_lua_pipe_t *p)
         return;
     }
 
-    if (!p->complete) {
-        ngx_ffi_lua_pipe_no_delay(p);
-    }
-
     rc = ngx_ffi_lua_outlet_write(&p->outlet, !p->complete);
 
     if (rc != NGX_OK) {
@@ -317,9 +314,8 @@ ngx_ffi_lua_pipe_send(ngx_ffi_lua_pipe_t *p)
 }
 
 
-/* what is flushed is not to wait in the kernel for what comes next */
-static void
-ngx_ffi_lua_pipe_no_delay(ngx_ffi_lua_pipe_t *p)
+static ngx_int_t
+ngx_ffi_lua_pipe_wait(ngx_ffi_lua_pipe_t *p)
 {
     ngx_http_request_t        *r;
     ngx_http_core_loc_conf_t  *clcf;
@@ -327,9 +323,44 @@ ngx_ffi_lua_pipe_no_delay(ngx_ffi_lua_pipe_t *p)
     r = p->outlet.request;
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
-    if (clcf->tcp_nodelay && ngx_ffi_lua_outlet_active(&p->outlet)) {
-        (void) ngx_tcp_nodelay(r->connection);
+    if (ngx_ffi_lua_outlet_active(&p->outlet)
+        && ngx_handle_write_event(r->connection->write, clcf->send_lowat)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
     }
+
+    ngx_ffi_lua_bounds_set(&p->bounds);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_ffi_lua_pipe_timer(ngx_event_t *ev)
+{
+    const char          *why;
+    ngx_connection_t    *c;
+    ngx_ffi_lua_pipe_t  *p;
+
+    p = ev->data;
+    c = p->outlet.request->connection;
+
+    ngx_http_set_log_request(c->log, p->outlet.request);
+
+    /* what is there wins against the deadline */
+
+    ngx_http_ffi_event_drain();
+
+    if (ngx_ffi_lua_pipe_runs(p) && !p->event.posted) {
+        why = ngx_ffi_lua_bounds_passed(&p->bounds);
+
+        if (why) {
+            ngx_ffi_lua_pipe_fail(p, why);
+        }
+    }
+
+    ngx_http_run_posted_requests(c);
 }
 
 
@@ -357,7 +388,7 @@ ngx_ffi_lua_pipe_fetch(ngx_ffi_lua_pipe_t *p)
             return NGX_ERROR;
         }
 
-        p->arrived = 1;
+        p->bounds.arrived = 1;
     }
 
     return p->stream->answered ? ngx_ffi_lua_pipe_end(p) : NGX_OK;
@@ -452,7 +483,7 @@ ngx_ffi_lua_pipe_close(ngx_ffi_lua_pipe_t *p, const char *why)
 
     ngx_ffi_lua_pipe_leave(p);
     ngx_ffi_lua_outlet_drop(&p->outlet);
-    ngx_ffi_lua_pipe_break(p);
+    ngx_ffi_lua_outlet_break(&p->outlet);
 
     s = p->stream;
 
@@ -468,58 +499,13 @@ ngx_ffi_lua_pipe_leave(ngx_ffi_lua_pipe_t *p)
 {
     p->running = 0;
 
-    ngx_ffi_lua_pipe_wait_no_more(p);
+    ngx_ffi_lua_bounds_clear(&p->bounds);
 
     if (p->event.posted) {
         ngx_delete_posted_event((&p->event));
     }
 
     ngx_ffi_lua_pipe_put_handlers(p);
-}
-
-
-static void
-ngx_ffi_lua_pipe_break(ngx_ffi_lua_pipe_t *p)
-{
-    ngx_http_request_t  *r;
-
-    r = p->outlet.request;
-
-    p->broken = 1;
-
-    if (r != r->main) {
-        return;
-    }
-
-    r->keepalive = 0;
-
-    if (r->http_version <= NGX_HTTP_VERSION_11
-        && !r->chunked
-        && r->headers_out.content_length_n < 0)
-    {
-        ngx_ffi_lua_reset_connection(r->connection);
-    }
-}
-
-
-/* its end would be taken for the response's */
-static void
-ngx_ffi_lua_reset_connection(ngx_connection_t *c)
-{
-    struct linger  linger;
-
-    linger.l_onoff = 1;
-    linger.l_linger = 0;
-
-    if (setsockopt(c->fd, SOL_SOCKET, SO_LINGER, (const void *) &linger,
-                   sizeof(struct linger))
-        == -1)
-    {
-        ngx_connection_error(c, ngx_socket_errno,
-                             "setsockopt(SO_LINGER) failed");
-    }
-
-    c->error = 1;
 }
 
 

@@ -20,6 +20,7 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
+#include "ngx_ffi_lua_bounds.h"
 #include "ngx_ffi_lua_outlet.h"
 #include "ngx_ffi_lua_sema.h"
 #include "ngx_ffi_lua_stream.h"
@@ -29,6 +30,7 @@
 
 typedef struct {
     ngx_ffi_lua_outlet_t        outlet;
+    ngx_ffi_lua_bounds_t        bounds;
     ngx_ffi_lua_stream_t       *stream;     /* NULL: it has ended */
     ngx_ffi_lua_sema_t         *sema;       /* who waits for the run's end */
     bridge_task_t              *error;      /* the answer, with a status */
@@ -37,17 +39,9 @@ typedef struct {
                                                back */
 
     ngx_event_t                 event;      /* sends what has come */
-    ngx_event_t                 timer;
-    ngx_msec_t                  read_timeout;
-    ngx_msec_t                  deadline;   /* for all; 0: none */
-    ngx_msec_t                  limit;      /* for what it waits for */
-    ngx_uint_t                  waits_for;
-    off_t                       progress;
 
     unsigned                    running:1;
     unsigned                    complete:1; /* no more comes */
-    unsigned                    arrived:1;  /* a part, since it last sent */
-    unsigned                    broken:1;   /* the response */
 } ngx_ffi_lua_pipe_t;
 
 

@@ -114,7 +114,7 @@ ngx_ffi_lua_may_pipe(ngx_ffi_lua_pipe_t *p)
         return "busy piping";
     }
 
-    if (p->broken) {
+    if (p->outlet.broken) {
         return "the response is broken";
     }
 

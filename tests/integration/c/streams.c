@@ -465,19 +465,22 @@ unmap(void *arg, int delivered)
 static void
 send_mapped(void *task, const char *req)
 {
-    size_t  *mapping = malloc(2 * sizeof(size_t));
     size_t   size = (size_t) number(req, "size=");
-    void    *bytes = mmap(NULL, size, PROT_READ,
+    size_t  *mapping = malloc(2 * sizeof(size_t));
+    void    *bytes = mmap(NULL, size ? size : 1, PROT_READ,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (bytes == MAP_FAILED) {
+        abort();
+    }
 
     mapping[0] = (size_t) bytes;
     mapping[1] = size;
     sent++;
 
-    if (bytes == MAP_FAILED
-        || resty_ffi_send(task, bytes, size, unmap, mapping) != 0)
-    {
+    if (resty_ffi_send(task, bytes, size, unmap, mapping) != 0) {
         faults++;
+        unmap(mapping, 0);
     }
 
     end(task, req);
