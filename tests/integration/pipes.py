@@ -68,6 +68,7 @@ location = /unchunked {
 }
 location = /limited {
     limit_rate 200k;
+    send_timeout 200ms;
     content_by_lua_block { require("pipes").run() }
 }
 location = /proxied {
