@@ -102,8 +102,9 @@ location = /part-wrong {
 }
 location = /part-exit {
     content_by_lua_block {
-        ngx.thread.spawn(require("pipes").pipe, "endless", "size=10 sleep=20")
-        ngx.sleep(0.05)
+        local pipes = require("pipes")
+        ngx.thread.spawn(pipes.pipe, "endless", "size=10 sleep=20")
+        pipes.await_header()
         ngx.exit(200)
     }
 }

@@ -343,9 +343,9 @@ def test_a_client_that_reads_slowly(nginx: Nginx, request_: str) -> None:
 
 MEANWHILE = """
 local thread = ngx.thread.spawn(function()
-    pipe("send", "parts=10 size=10 sleep=20")
+    pipe("send", "parts=10 size=10 sleep=50")
 end)
-ngx.sleep(0.1)
+await_header()
 """
 
 
@@ -393,9 +393,9 @@ def test_others_end_it(
         nginx,
         "/run",
         f"""
-        local s = ffi.stream(rt, "send", "parts=10 size=10 sleep=20")
+        local s = ffi.stream(rt, "send", "parts=10 size=10 sleep=50")
         local thread = ngx.thread.spawn(function() note(s:pipe()) end)
-        ngx.sleep(0.1)
+        await_header()
         {code}
         """,
     )

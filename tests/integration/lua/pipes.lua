@@ -27,7 +27,16 @@ function env.pipe(method, req, opts)
 end
 
 
+-- until another light thread pipes
+function env.await_header()
+    while not ngx.headers_sent do
+        ngx.sleep(0.005)
+    end
+end
+
+
 _M.note = env.note
+_M.await_header = env.await_header
 
 
 function _M.pipe(...)
