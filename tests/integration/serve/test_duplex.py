@@ -9,7 +9,7 @@ from ..client import eventually
 from ..conftest import NewNginx
 from ..nginx import Nginx
 from .calls import SETTINGS, call, loaded
-from .test_streams import each, each_kind, noted, numbers
+from .test_streams import EACH, each, each_kind, noted, numbers
 
 # Parts of 1000 bytes that are on their way at most: 64 KiB of them.
 AHEAD = 64
@@ -246,6 +246,54 @@ def test_an_unload_of_stalled_streams(nginx: Nginx, kind: str, a: str) -> None:
     text = numbers(100_000)
     assert nginx.lua(code) == [len(text), text[-6:], "123456789", True]
     noted(nginx, kind, f"{a}endless")
+
+
+UPLOADS = """
+    client_max_body_size 200m;
+    client_body_buffer_size 16k;
+
+    location /upload/ {
+        content_by_lua_block {
+            local ffi = require "resty.ffi"
+            local kind, method = ngx.var.uri:match("^/upload/(%w+)/(.+)$")
+            local rt = assert(ngx.load_ffi("ffi_python3", "streams," .. kind))
+            local s = assert(ffi.stream(rt, method, nil, { body = true }))
+            repeat
+                local part, err, status, text = s:read()
+                ngx.print(part or text or err or "")
+            until not part
+        }
+    }
+"""
+
+
+@pytest.mark.once
+def test_uploads(new_nginx: NewNginx) -> None:
+    """Of any length, whole, to each kind of handler; some are left half."""
+    settings = {**SETTINGS, "server": SETTINGS["server"] + UPLOADS}
+    with new_nginx(**settings) as nginx:
+        for kind, a in EACH:
+            for size in (0, 1, 100_000, 3_000_000):
+                body = (b"%d," % size * (size // 2 + 1))[:size]
+                uri = f"/upload/{kind}/{a}"
+                end = "b''" if a else "b'end'"
+                count = nginx.post(f"{uri}count", body).text
+                assert count == f"{size} True {end}"
+                echo = nginx.post(f"{uri}echo", body).body
+                assert echo == body
+                upper = nginx.post(f"{uri}iterates", body).body
+                assert upper == body
+            for method in ("count", "echo", "iterates"):
+                with nginx.connect() as client:
+                    client.sendall(
+                        f"POST /upload/{kind}/{a}{method} HTTP/1.1\r\n"
+                        "Host: x\r\nContent-Length: 1000000\r\n\r\n"
+                        f"{'x' * 100_000}".encode()
+                    )
+            assert call(nginx, f"streams,{kind}", "x", method="echo") == [
+                True,
+                "x",
+            ]
 
 
 @each_kind

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import pytest
 
+from ..checker import SLOWNESS
 from ..client import eventually
 from ..nginx import Nginx
 from .calls import call, load, loaded
+
+MANY = 200_000 // SLOWNESS
+MILLION = 1_000_000 if SLOWNESS == 1 else 20_000
 
 KINDS = ["one", "Threads", "Mixed", "Pooled"]
 LOOPS = ["Mixed", "Pooled"]
@@ -15,9 +19,15 @@ EACH = [(kind, "") for kind in KINDS] + [(kind, "a_") for kind in LOOPS]
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 each_loop = pytest.mark.parametrize("kind", LOOPS)
+# One of each way that streams take.
+CHECKED = [("one", ""), ("Mixed", "a_"), ("Pooled", "")]
+
 each = pytest.mark.parametrize(
     ("kind", "a"),
-    [pytest.param(*one, marks=pytest.mark.valgrind) for one in EACH],
+    [
+        pytest.param(*one, marks=[pytest.mark.valgrind] * (one in CHECKED))
+        for one in EACH
+    ],
 )
 
 
@@ -219,12 +229,13 @@ def test_others_meanwhile(nginx: Nginx, kind: str, a: str) -> None:
 def test_many_small_parts(nginx: Nginx, kind: str, a: str) -> None:
     code = f"""
         local rt = {loaded(f"streams,{kind}")}
-        local ok, res = rt:{a}one_by_one("200000")
-        return ok, res == ("x"):rep(200000)
+        local ok, res = rt:{a}one_by_one("{MILLION}")
+        return ok, res == ("x"):rep({MILLION})
     """
     assert nginx.lua(code) == [True, True]
 
 
+@pytest.mark.valgrind
 @each_kind
 def test_large_parts_are_given_back(nginx: Nginx, kind: str) -> None:
     cfg = f"streams,{kind}"
@@ -241,6 +252,7 @@ def test_large_parts_are_given_back(nginx: Nginx, kind: str) -> None:
     eventually(lambda: call(nginx, cfg, method="counts") == [True, before])
 
 
+@pytest.mark.valgrind
 @pytest.mark.parametrize("kind", ["one", "Threads", "Pooled"])
 def test_send(nginx: Nginx, kind: str) -> None:
     cfg = f"streams,{kind}"
@@ -324,7 +336,7 @@ def test_an_unload_in_the_middle(nginx: Nginx, kind: str, a: str) -> None:
     code = f"""
             local rt = {loaded(cfg)}
             local slow = ngx.thread.spawn(rt.{a}slow, rt, "100")
-            local fast = ngx.thread.spawn(rt.{a}numbers, rt, "300000")
+            local fast = ngx.thread.spawn(rt.{a}numbers, rt, "{MANY}")
             ngx.sleep(0.1)
             local done = rt:__unload()
             local _, ok, res = ngx.thread.wait(slow)
@@ -336,5 +348,5 @@ def test_an_unload_in_the_middle(nginx: Nginx, kind: str, a: str) -> None:
         True,
         numbers(100),
         True,
-        len(numbers(300_000)),
+        len(numbers(MANY)),
     ]
