@@ -132,6 +132,7 @@ class Loop(Runtime):
             self._runtime.iterate = self._iterate
         self._unloaded = False
         self._keeps_house = False
+        self._steps = False
         # the runtime has none any more once it has been told of the unload
         self._fileno = self._runtime.fileno()
         self._loop.add_reader(self._fileno, self._accept)
@@ -299,9 +300,15 @@ class Loop(Runtime):
         """Have them look for themselves: after the unload nothing is told."""
         self._waits.tell_all()
         self._streams.wake(None)
-        self._streams.run()
+        if not self._steps:
+            self._step_streams()
         if self._pool is not None:
             self._pool.wake(None)
+
+    def _step_streams(self) -> None:
+        self._steps = self._streams.run()
+        if self._steps:
+            self._loop.call_soon(self._step_streams)
 
     def _is_hoped_for(self, exits: float | None) -> bool:
         """Whether a call may still end that has not; exits: of the worker."""
