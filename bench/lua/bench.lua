@@ -52,11 +52,9 @@ function _M.pipe()
 
     ngx.header.content_length = tonumber(path:sub(2))
 
-    ngx.send_headers()
-
-    local ok, reason = s:pipe()
-    if not ok then
-        ngx.log(ngx.ERR, reason)
+    local bytes, reason = s:pipe()
+    if not bytes and not ngx.headers_sent then
+        send(nil, reason)
     end
 end
 

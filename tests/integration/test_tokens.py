@@ -21,6 +21,8 @@ import tokens as example
 from tokens import tokens
 
 async def spied(prompt, model=example.model):
+    if prompt == "nothing but this":
+        raise ValueError(prompt)
     try:
         async for token in model(prompt):
             yield token
@@ -58,6 +60,12 @@ def test_events(server: Nginx) -> None:
 
 def test_nothing_to_say(server: Nginx) -> None:
     assert server.get("/tokens").text == "event: end\ndata: 0\n\n"
+
+
+def test_a_model_that_fails(server: Nginx) -> None:
+    """Before its first token, so that no 200 has gone out."""
+    assert server.post("/spied", "nothing but this").status == 502
+    server.wait_log("ValueError: nothing but this")
 
 
 def test_the_model_ends_with_its_client(server: Nginx) -> None:
