@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaException, Producer
 with atheris.instrument_imports(include=["ffi.kafka", "json"]):
     from ffi.kafka import config, wire
     from ffi.kafka.journal import Journal
+    from ffi.kafka.stream import Options
 
     from . import ledger
 
@@ -83,6 +84,12 @@ def check_timeout(request: wire.Object) -> None:
     assert 0.001 <= seconds <= config.LONGEST_MS
 
 
+def check_stream(request: wire.Object) -> None:
+    options = Options.parse(request, 1.0)
+    assert 0.001 <= options.quiet <= config.LONGEST_MS
+    assert 0.001 <= options.patience <= config.LONGEST_MS
+
+
 def check_max(request: wire.Object) -> None:
     most = wire.parse_max(request)
     assert most is None or 1 <= most <= config.INT32_MAX
@@ -100,6 +107,7 @@ def check_report(request: wire.Object) -> None:
 REQUEST = (
     *("type", "msg", "key", "headers", "encoding", "topic", "partition"),
     *("timestamp", "offset", "messages", "report", "timeout", "max"),
+    *("format", "quiet"),
 )
 
 
@@ -116,6 +124,7 @@ def requests(data: bytes) -> None:
         check_produce,
         check_places,
         check_timeout,
+        check_stream,
         check_max,
         check_report,
     ):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tests.integration.client import eventually
 from tests.integration.nginx import Nginx
 
 from .broker import KafkaBroker, free_ports
+from .calls import REBALANCE
 from .cluster import Cluster
 from .test_lua import LuaKafka, lua
 
@@ -181,6 +183,147 @@ def test_close_in_the_middle(kafka: LuaKafka) -> None:
     """)
     assert values == numbers(0, 1000)
     wait_stats(kafka, outstanding=0, delivered=1000, redelivered=0, waiting=0)
+
+
+MANY = int(os.environ.get("KAFKA_MESSAGES", "20000"))
+
+# Streams that end in all places; each message is had once.
+RESTLESS = """
+    local had, doubled, count = {{}}, 0, 0
+    local function have(msg)
+        doubled = doubled + (had[msg.value] and 1 or 0)
+        had[msg.value] = true
+        count = count + 1
+        if msg.offset then
+            assert(k:ack(msg))
+        end
+    end
+
+    local function restless(seed)
+        local opts = {{quiet = 200}}
+        while count < {many} do
+            seed = (seed * 75 + 74) % 65537
+            local s = assert(k:stream(opts))
+            for _ = 1, seed % 300 do
+                local msg, err = s:read()
+                if not msg then
+                    return err
+                end
+                have(msg)
+                if count >= {many} then
+                    break
+                end
+            end
+            if seed % 3 == 0 then
+                ngx.sleep(0.005)
+            end
+            s:close()
+        end
+        k:close()
+    end
+
+    local threads = {{}}
+    for i = 1, 6 do
+        threads[i] = ngx.thread.spawn(restless, i * 7919)
+    end
+    for i = 1, 6 do
+        local ok, err = ngx.thread.wait(threads[i])
+        assert(ok and not err, err)
+    end
+    return count, doubled
+"""
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("ack", ["auto", "manual"])
+def test_nothing_is_lost(kafka: LuaKafka, cluster: Cluster, ack: str) -> None:
+    kafka.config["ack"] = ack
+    many = MANY // 4
+    topic = kafka.config["topic"]
+    cluster.produce(topic, (b"%d" % n for n in range(many)))
+    assert kafka.run(RESTLESS.format(many=many)) == [many, 0]
+    eventually(
+        lambda: cluster.committed(topic, topic) == {0: many}, "all committed"
+    )
+
+
+@pytest.mark.parametrize("ack", ["auto", "manual"])
+def test_the_last_commit(kafka: LuaKafka, cluster: Cluster, ack: str) -> None:
+    """Nothing that is older is committed behind it."""
+    kafka.config["ack"] = ack
+    topic = kafka.config["topic"]
+    cluster.produce(topic, (b"%d" % n for n in range(2000)))
+    assert (
+        kafka.run(
+            """
+        local s = assert(k:stream({report = true}))
+        for i = 1, 2000 do
+            local msg = assert(s:read())
+            if k.is_manual then
+                assert(k:ack(msg))
+            end
+            if i == 1000 then
+                ngx.sleep(0.5)
+            end
+        end
+        s:close()
+        k:close()
+    """.replace("k.is_manual", str(ack == "manual").lower())
+        )
+        == []
+    )
+    eventually(lambda: cluster.members(topic) == {}, "it has left")
+    assert cluster.committed(topic, topic) == {0: 2000}
+
+
+def test_a_rebalance(kafka: LuaKafka, cluster: Cluster, topic: str) -> None:
+    """A second member takes half; each message is had by one of them."""
+    topic = f"{topic}-two"
+    cluster.create(topic, 2)
+    kafka.config |= {"topic": topic, "group_id": topic}
+    with Nginx() as second, ThreadPoolExecutor() as pool:
+        other = LuaKafka(second, "", "")
+        other.config = kafka.config
+        produce(kafka, numbers(0, 100))
+        values: list[str] = []
+
+        def read(which: LuaKafka) -> None:
+            (had,) = which.run("""
+                local s, values = assert(k:stream({quiet = 200})), {}
+                repeat
+                    local msg, err = s:read()
+                    assert(not err, err)
+                    values[#values + 1] = msg and msg.value
+                until not msg
+                return values
+            """)
+            values.extend(had)
+            assert had
+
+        first = pool.submit(read, kafka)
+        wait_stats(kafka, delivered=100)
+        late = pool.submit(read, other)
+        eventually(
+            lambda: (
+                len(cluster.members(topic)) == 2
+                and all(cluster.members(topic).values())
+            ),
+            "both have partitions",
+            REBALANCE,
+        )
+        for start in range(100, 500, 100):
+            produce(kafka, numbers(start, start + 100))
+        eventually(
+            lambda: (
+                stats(kafka)["delivered"] + stats(other)["delivered"] == 500
+            ),
+            "all delivered",
+        )
+        for each in (kafka, other):
+            assert each.run("return k:close()") == [True]
+        first.result()
+        late.result()
+        assert sorted(values, key=int) == numbers(0, 500)
 
 
 def test_forgotten(kafka: LuaKafka) -> None:
@@ -509,6 +652,37 @@ def test_pipe_and_a_late_fault(
     assert client.rest().startswith(b": messages follow\n\n")
     client.close()
     nginx.wait_log("piped: nil .*Connection refused.* 2", since)
+
+
+def test_the_broker_goes(nginx: Nginx, frail: KafkaBroker, topic: str) -> None:
+    """A stream outlives what ends in time, and says what does not."""
+    Cluster(frail.address).create(topic)
+    kafka = LuaKafka(nginx, frail.address, topic, timeout=60_000)
+    produce(kafka, ["before"])
+    with ThreadPoolExecutor() as pool:
+        reader = pool.submit(
+            kafka.run,
+            """
+                local s = assert(k:stream({timeout = 60000, quiet = 500}))
+                return s:read().value, s:read().value
+            """,
+        )
+        wait_stats(kafka, delivered=1, waiting=1)
+        frail.kill()
+        frail.start()
+        eventually(
+            lambda: kafka.run('return (k:produce("after"))') == [True],
+            "the broker is back",
+            60,
+        )
+        assert reader.result() == ["before", "after"]
+        frail.pause()
+        nothing, error, status = kafka.run("""
+            local s = assert(k:stream({timeout = 3000, quiet = 500}))
+            return s:read()
+        """)
+    assert (nothing, status) == (None, 2)
+    assert frail.address in error
 
 
 def test_no_group(nginx: Nginx, broker: KafkaBroker, topic: str) -> None:

@@ -385,7 +385,11 @@ class Member(Worker):
             positions = self._ask(self._listener.revoked, keys)
             self._drop(keys)
             if positions and self._topics.ready.is_set():
-                client.commit(offsets=places(positions), asynchronous=False)
+                offsets = places(positions)
+                # It commits what it has stored behind this, be it older.
+                with unless_lost():
+                    client.store_offsets(offsets=offsets)
+                client.commit(offsets=offsets, asynchronous=False)
         except Exception as exc:
             text = self._journal.describe(exc)
             log.warning("ffi.kafka: the last commit failed: %s", text)
