@@ -116,6 +116,20 @@ def test_what_is_printed_around_pipes_stays_in_order(whole: Nginx) -> None:
 
 
 @pytest.mark.valgrind
+def test_what_is_sent_after_a_pipe_is_given_back(whole: Nginx) -> None:
+    """By who has sent it, not only when the request ends."""
+    code = """
+        pipe("send", "parts=3 size=2")
+        note(streams.sent() - streams.released())
+        ngx.print(".")
+        ngx.flush(true)
+        note(streams.sent() - streams.released())
+        """
+    assert whole.get(url("/run", code)).text == "aabbcc."
+    assert take(whole, 3)[2] == [0]
+
+
+@pytest.mark.valgrind
 def test_the_header_is_luas(nginx: Nginx) -> None:
     answer = nginx.get(
         url(
