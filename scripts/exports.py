@@ -20,6 +20,14 @@ RUNTIME = {
 }
 # in the place of CPython's, see src/loader/pending.h
 LOADER = {*RUNTIME, "Py_AddPendingCall"}
+MODULES = {
+    "ngx_http_ffi_module": {"ngx_http_ffi_module"},
+    "ngx_http_lua_ffi_module": {
+        "ngx_http_ffi_module",
+        "ngx_http_lua_ffi_module",
+        "ngx_http_lua_ffi_filter_module",
+    },
+}
 MODULE = re.compile(r"ngx_modules|ngx_module_names|ngx_module_order")
 DECLARED = re.compile(r"^RESTY_FFI_API[^;({]*?\b(\w+)(?:\(|;)", re.MULTILINE)
 
@@ -42,8 +50,7 @@ def main() -> None:
         of_nginx = {name for name in found if MODULE.fullmatch(name)}
         if of_nginx:
             wanted = of_nginx | (declared - RUNTIME)
-            wanted.add("ngx_http_ffi_module")
-            wanted |= {Path(path).stem}
+            wanted |= MODULES[Path(path).stem]
         else:
             wanted = LOADER
         faults += [f"{path} must not export {n}" for n in found - wanted]

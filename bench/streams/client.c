@@ -4,10 +4,10 @@
  * usage: client PORT|SOCKET STREAMS
  *
  * Asks for so many event streams and checks each event.  Says "ready" when
- * all have begun, and fails if one does not.  A line on stdin begins the count; another one ends it, and
- * the program with a line of JSON: events, wrong ones (those before the count
- * included), streams that have ended, and µs from when an event was due until
- * it was read.
+ * all have begun, and fails if one does not.  A line on stdin begins the
+ * count; another one ends it, and the program with a line of JSON: events,
+ * wrong ones (those before the count included), streams that have ended, and
+ * µs from when an event was due until it was read.
  */
 
 #include <arpa/inet.h>
