@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import socket
+import time
+
 import pytest
 
 from ..client import eventually
@@ -147,5 +150,58 @@ def test_parts_that_are_sent(nginx: Nginx, kind: str) -> None:
         _, text = call(nginx, f"fates,{kind}", method="fates")
         read, unread, once = text.split()
         return (read, once) == ("1001", "True") and int(unread) > 5
+
+    eventually(is_told)
+
+
+def piped(nginx: Nginx, kind: str, method: str, request: str) -> socket.socket:
+    """A client that has the head of the response."""
+    code = (
+        f"{opened(kind, method, request)} ngx.send_headers() s:pipe()".encode()
+    )
+    client = nginx.connect()
+    client.sendall(
+        b"POST /raw HTTP/1.0\r\nContent-Length: %d\r\n\r\n%b"
+        % (len(code), code)
+    )
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += client.recv(1)
+    return client
+
+
+@each
+@sizes
+def test_parts_that_are_piped(
+    nginx: Nginx, kind: str, a: str, size: int
+) -> None:
+    with piped(nginx, kind, f"{a}all", f"100 {size}") as client:
+        body = b"".join(iter(lambda: client.recv(65536), b""))
+    assert body == b"".join(b"%d" % n * size for n in range(100))
+    told(nginx, kind, "100 0 True")
+
+
+@each
+def test_a_client_that_goes(nginx: Nginx, kind: str, a: str) -> None:
+    """What the kernel has not taken has not arrived."""
+    cfg = f"fates,{kind}"
+    with piped(nginx, kind, f"{a}all", "100000 3000") as client:
+        client.recv(10)
+        before = [""]
+
+        def stalls() -> bool:
+            before.append(call(nginx, cfg, method="fates")[1])
+            time.sleep(0.1)
+            return before[-1] == before[-2]
+
+        eventually(stalls)
+        told_true, told_false, _ = before[-1].split()
+        assert int(told_true) > 0
+        assert told_false == "0"
+
+    def is_told() -> bool:
+        _, text = call(nginx, cfg, method="fates")
+        arrived, lost, once = text.split()
+        return arrived == told_true and int(lost) > 5 and once == "True"
 
     eventually(is_told)
