@@ -505,6 +505,21 @@ def test_unload(kafka: LuaKafka) -> None:
     """) == [True, [], []]
 
 
+def test_reload(kafka: LuaKafka) -> None:
+    """Streams of the old member end, and others go on where they were."""
+    produce(kafka, ["before"])
+    assert kafka.run("""
+        local s = assert(k:stream())
+        local first = s:read().value
+        local reader = ngx.thread.spawn(s.read, s)
+        repeat ngx.sleep(0.01) until k:stats().waiting == 1
+        assert(k.rt:__reload())
+        local ended = {select(2, ngx.thread.wait(reader))}
+        assert(k:produce("after"))
+        return first, ended, k:stream():read().value
+    """) == ["before", [], "after"]
+
+
 def test_unload_with_a_slow_reader(kafka: LuaKafka) -> None:
     """Others have its messages though it still has some to read."""
     produce_large(kafka, 80)
