@@ -358,8 +358,10 @@ bridge_queue_has_event(const bridge_queue_t *q, int tid)
 {
     bridge_task_t  *t;
 
+    /* one that is answered may be the host's for long, and nobody asks */
+
     for (t = q->first_event; t; t = t->event_next) {
-        if (atomic_load_explicit(&t->tid, memory_order_relaxed) == tid) {
+        if (bridge_task_holder(t) == tid) {
             return true;
         }
     }

@@ -202,7 +202,10 @@ uint32_t bridge_queue_reject(bridge_t *b, bridge_queue_t *q);
  */
 void bridge_kick(bridge_t *b, uint64_t queue);
 
-/* With the lock held.  Whether the thread tid has events of its own. */
+/*
+ * With the lock held.  Whether the thread tid has events of its own, of tasks
+ * that are not answered.
+ */
 bool bridge_queue_has_event(const bridge_queue_t *q, int tid);
 
 /*

@@ -129,7 +129,7 @@ bridge_task_t *bridge_task_find(bridge_t *b, uint64_t id);
 /* Any thread.  The task in a slot, free or not; NULL from b->ntasks on. */
 bridge_task_t *bridge_task_at(bridge_t *b, uint32_t slot);
 
-/* Host thread.  The thread that has the task; 0 where none has. */
+/* Any thread.  The thread that has the task; 0 where none has. */
 int bridge_task_holder(const bridge_task_t *t);
 
 /*

@@ -265,6 +265,29 @@ test_own_events_make_each_poll_return(void **state)
 
 
 static void
+test_own_events_of_answered_tasks_make_none_return(void **state)
+{
+    int             tid;
+    bridge_task_t  *t;
+
+    (void) state;
+
+    t = opened(HIGH, true);
+    tid = bridge_task_holder(t);
+    assert_true(event(true) == 0);
+    check_no_read(t, EAGAIN);
+    assert_int_equal(write_n(t, 1), 0);
+    assert_true(bridge_queue_has_event(q, tid));
+
+    /* the answer may stay up for as long as its client likes */
+
+    assert_true(unit_answer(b, bridge_task_handle(t), 0));
+    assert_false(bridge_queue_has_event(q, tid));
+    assert_int_equal(unit_drain(b), 1);
+}
+
+
+static void
 test_events_are_taken_oldest_first(void **state)
 {
     int             i;
@@ -406,6 +429,7 @@ main(void)
         streams_case(test_who_waits_is_woken),
         streams_case(test_each_thread_is_told_of_its_own),
         streams_case(test_own_events_make_each_poll_return),
+        streams_case(test_own_events_of_answered_tasks_make_none_return),
         streams_case(test_events_are_taken_oldest_first),
         streams_case(test_events_that_are_left_make_a_poll_return),
         streams_case(test_no_events_after_the_unload),

@@ -187,6 +187,50 @@ def test_a_send_that_stalls(nginx: Nginx, kind: str) -> None:
     noted(nginx, kind, "sends: nobody waits for the answer any more")
 
 
+CPU = """
+    local function cpu_s()
+        local file = io.open("/proc/self/stat")
+        local stat = file:read("*a")
+        file:close()
+        local user, system = stat:match("%)" .. (" %S+"):rep(11)
+                                        .. " (%d+) (%d+)")
+        return (user + system) / 100
+    end
+
+    local function is_quiet()
+        local before = cpu_s()
+        ngx.sleep(1)
+        return cpu_s() - before < 0.3
+    end
+"""
+
+
+@pytest.mark.parametrize("kind", ["one", "Threads", "Pooled"])
+def test_an_answer_that_is_not_taken(nginx: Nginx, kind: str) -> None:
+    """What its thread was told of it meanwhile does not keep it awake."""
+    code = f"""
+        {prelude(f"streams,{kind}")}
+        {CPU}
+        rest(assert(ffi.stream(rt, "numbers", "3")))
+        local streams = {{}}
+        for i = 1, 4 do
+            local s = assert(ffi.stream(rt, "sends", "70"))
+            streams[i] = s
+            ngx.sleep(0.1)
+            for _ = 1, 60 do
+                assert(s:read())
+            end
+        end
+        local quiet = is_quiet()
+        for i = 1, 4 do
+            local _, err = rest(streams[i])
+            assert(err == nil)
+        end
+        return quiet
+    """
+    assert nginx.lua(code) == [True]
+
+
 @each
 def test_a_stalled_stream_whose_time_is_over(
     nginx: Nginx, kind: str, a: str
