@@ -127,6 +127,7 @@ gather_start(streams_t *streams, void *task, PyObject *handler,
     }
 
     g->stream.task = task;
+    g->stream.waits_for = RESTY_FFI_READABLE;
     g->stream.turn = turn;
     g->handler = Py_NewRef(handler);
     g->then = then;

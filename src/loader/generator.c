@@ -236,6 +236,7 @@ generator_start(streams_t *streams, void *task, PyObject *generator,
     }
 
     g->stream.task = task;
+    g->stream.waits_for = RESTY_FFI_WRITABLE;
     g->stream.turn = turn;
     g->generator = Py_NewRef(generator);
     g->context = Py_NewRef(context);

@@ -303,10 +303,11 @@ end_all(streams_t *streams)
 }
 
 
-/* has one have its turn of which no event tells, if only it could be one */
+/* waits for any one that is parked, and has all look for themselves */
 static void
 ask(streams_t *streams)
 {
+    int        event;
     size_t     i;
     void      *task;
 
@@ -315,9 +316,10 @@ ask(streams_t *streams)
     }
 
     task = streams->parked[i]->task;
+    event = streams->parked[i]->waits_for;
 
     Py_BEGIN_ALLOW_THREADS
-    (void) resty_ffi_wait(task, RESTY_FFI_WRITABLE, ASK_MS);
+    (void) resty_ffi_wait(task, event, ASK_MS);
     Py_END_ALLOW_THREADS
 
     unpark_all(streams);

@@ -33,10 +33,13 @@ typedef enum {
  * The head of what a stream is.  Its turn takes at most about STREAMS_TURN_NS,
  * where Python lets it.  gone: nobody waits for the answer, so it has to end
  * at once, with an answer all the same.  It leaves no exception set.
+ * waits_for: what does not hold for the task while it is parked, of
+ * resty_ffi_wait.
  */
 struct stream_s {
     stream_t        *next;
     void            *task;
+    int              waits_for;
     stream_state_t (*turn)(streams_t *streams, stream_t *stream, bool gone);
 };
 

@@ -231,6 +231,31 @@ def test_an_answer_that_is_not_taken(nginx: Nginx, kind: str) -> None:
     assert nginx.lua(code) == [True]
 
 
+@each_kind
+@pytest.mark.parametrize("method", ["echo", "endless"])
+def test_an_unload_while_nothing_moves(
+    nginx: Nginx, kind: str, method: str
+) -> None:
+    """Who is asked what no event tells is not asked all the time."""
+    code = f"""
+        {prelude(f"streams,{kind},quiet{method}")}
+        {CPU}
+        local s = assert(ffi.stream(rt, "{method}", nil, {{ input = true }}))
+        assert(s:write("1000"))
+        if "{method}" == "endless" then
+            assert(s:finish())
+            assert(s:read())
+        end
+        local done = ngx.thread.spawn(rt.__unload, rt)
+        ngx.sleep(0.05)
+        local quiet = is_quiet()
+        s:close()
+        local _, ok = ngx.thread.wait(done)
+        return quiet, ok
+    """
+    assert nginx.lua(code) == [True, True]
+
+
 @each
 def test_a_stalled_stream_whose_time_is_over(
     nginx: Nginx, kind: str, a: str
