@@ -53,6 +53,10 @@ location = /body-filter {
     body_filter_by_lua_block { ngx.arg[1] = ngx.arg[1]:upper() }
     content_by_lua_block { require("pipes").run() }
 }
+location = /header-filter {
+    header_filter_by_lua_block { ngx.ctx.at_header() }
+    content_by_lua_block { require("pipes").run() }
+}
 location = /ssi {
     ssi on;
     ssi_types text/plain;

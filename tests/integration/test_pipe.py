@@ -471,3 +471,22 @@ def test_a_flush_that_waits_before_a_pipe(nginx: Nginx) -> None:
     time.sleep(0.1)
     assert len(rest_of_response(sock)) > 2_500_000
     assert sorted(take(nginx, 2)) == [[1], [1_500_000]]
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize(
+    ("method", "result"), [("read", [0]), ("close", [None, "closed"])]
+)
+def test_a_header_filter_that_takes_it(
+    nginx: Nginx, method: str, result: list[Any]
+) -> None:
+    """It runs between the first look at the stream and the pipe."""
+    code = f"""
+    local s = ffi.stream(rt, "send", "parts=0 size=0 last=5")
+    ngx.ctx.at_header = function()
+        s:{method}()
+    end
+    note(s:pipe())
+    """
+    assert nginx.get(url("/header-filter", code)).body == b""
+    assert take(nginx) == result

@@ -66,7 +66,13 @@ ngx_ffi_lua_pipe_begin(lua_State *L, ngx_ffi_lua_stream_t *s,
         return ngx_ffi_lua_pipe_refused(L, why);
     }
 
-    if (r->header_only) {
+    /* a header filter in Lua may have closed it, or read it to its end */
+
+    if (s->task == NULL && s->closed) {
+        return ngx_ffi_lua_pipe_refused(L, s->closed);
+    }
+
+    if (s->task == NULL || r->header_only) {
         ngx_ffi_lua_stream_close(s, "closed");
         lua_pushboolean(L, 1);
         lua_pushinteger(L, 0);
