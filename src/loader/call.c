@@ -286,6 +286,23 @@ on_delivered(call_t *self, PyObject *callback)
 }
 
 
+/*
+ * No call runs here, until current is set to what this returns: who waits for
+ * its caller collects replies, and their callbacks are no part of its call.
+ */
+static current_t
+suspend(void)
+{
+    current_t  running;
+
+    running = current;
+    current.runtime = NULL;
+    current.call = NULL;
+
+    return running;
+}
+
+
 static int
 may_send(const call_t *self)
 {
@@ -303,11 +320,18 @@ may_send(const call_t *self)
 static PyObject *
 send_part(call_t *self, PyObject *part)
 {
+    int        rc;
+    current_t  running;
+
     if (may_send(self) == -1) {
         return NULL;
     }
 
-    if (parts_send(self->runtime, self->task, part, &self->callbacks) == -1) {
+    running = suspend();
+    rc = parts_send(self->runtime, self->task, part, &self->callbacks);
+    current = running;
+
+    if (rc == -1) {
         tell_unsent(self);
         return NULL;
     }
@@ -363,9 +387,16 @@ read_now(call_t *self, PyObject *unused)
 static PyObject *
 read_next(call_t *self, PyObject *unused)
 {
+    PyObject   *part;
+    current_t   running;
+
     (void) unused;
 
-    return parts_read(self->runtime, self->task);
+    running = suspend();
+    part = parts_read(self->runtime, self->task);
+    current = running;
+
+    return part;
 }
 
 

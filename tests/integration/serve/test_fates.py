@@ -205,3 +205,18 @@ def test_a_client_that_goes(nginx: Nginx, kind: str, a: str) -> None:
         return arrived == told_true and int(lost) > 5 and once == "True"
 
     eventually(is_told)
+
+
+def test_no_call_runs_in_a_callback(nginx: Nginx) -> None:
+    """Also where a send that waits is what calls it."""
+    code = f"""
+        {opened("one", "nobody", "")}
+        local part, last
+        ngx.sleep(0.1)
+        repeat
+            part = s:read()
+            last = part or last
+        until not part
+        return last
+    """
+    assert nginx.lua(code) == ["True False True"]

@@ -21,6 +21,14 @@ def watch(name: str) -> None:
     current().on_delivered(lambda delivered: told.append((name, delivered)))
 
 
+def running() -> bool:
+    try:
+        current()
+    except LookupError:
+        return False
+    return True
+
+
 def parts(request: bytes) -> Iterator[bytes]:
     number, size = map(int, request.split())
     for index in range(number):
@@ -35,6 +43,14 @@ class Plain:
     def sends(self, request: bytes) -> None:
         for part in parts(request):
             current().send(part)
+
+    def nobody(self, request: bytes) -> str:
+        """How many callbacks were told while a call ran, as they saw it."""
+        seen: list[Any] = []
+        for part in [b"x" * 30_000] * 10:
+            current().on_delivered(lambda delivered: seen.append(running()))
+            current().send(part)
+        return f"{len(seen) > 0} {any(seen)} {running()}"
 
     def several(self, request: bytes) -> Iterator[Any]:
         """Two for a part, none for an empty one, one for the answer."""
