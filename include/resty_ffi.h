@@ -152,10 +152,12 @@ RESTY_FFI_API int resty_ffi_cancelled(void *tsk);
  * what EAGAIN of send or read promised.  Ask resty_ffi_wait what it is; the
  * task is still to be answered.  From the first call on, polls return 0 when
  * there are new ones, and the eventfd is readable; where a call has left some,
- * the next poll or arm returns 0.  After the unload none come.
+ * the next poll or arm returns 0.  After the unload none come: ask
+ * resty_ffi_wait about each task then, again and again, with a timeout.
  * own: 1: only tasks that the calling thread has taken, as runtimes want
- * whose threads each look after their own calls in polls that block: the
- * eventfd tells of none then; 0: all.  A runtime always says the same.
+ * whose threads each look after their own calls in polls that block: these
+ * return for tasks without an answer, and the eventfd tells of none; 0: all.
+ * A runtime always says the same.
  */
 RESTY_FFI_API int resty_ffi_poll_events(void *tq, void **tasks, int max,
     int own);
@@ -233,13 +235,16 @@ RESTY_FFI_API int resty_ffi_exiting(void);
 /*
  * Sends a part of the answer; respond ends it, with the last part or an
  * error.  len bytes at part stay as they are until release(arg, delivered) is
- * called, as for respond_ref.  Parts arrive in the order in which they are
- * sent.  One of no bytes is released at once, and nothing arrives.
+ * called, as for respond_ref; delivered: 1 if Lua has had them, or the client's
+ * connection, where a pipe sends them.  Parts arrive in the order in which they
+ * are sent.  One of no bytes is released at once, on the calling thread, and
+ * nothing arrives.  Several threads may send.
  * Returns 0, or an error number; nothing is taken then, nor released:
  *   EAGAIN  so many bytes are not released yet that the caller wants no more
  *           (64 KiB, as nginx.conf says; each part counts for some 70 bytes
  *           more than it has).  Below a quarter of that one event comes.
- *   EPIPE   nobody waits for the answer any more, or tsk is no task.
+ *   EPIPE   nobody waits for the answer any more, or tsk is no task, which no
+ *           function of this part logs.
  *   ENOMEM  memory ran out.
  * A part is never refused for its size.
  */

@@ -409,6 +409,12 @@ def test_errors_of_captured_subrequests(nginx: Nginx) -> None:
     assert lines[1].startswith(b"true aaaaaaaaaa")
 
 
+def test_a_page_goes_on_behind_an_include_that_fails(nginx: Nginx) -> None:
+    """As it does where a proxy fails there."""
+    code = """ngx.print('<<!--#include virtual="/part-wrong" -->>')"""
+    assert nginx.get(url("/ssi", code)).body == b"<" + letters(3, 10) + b">"
+
+
 @pytest.mark.valgrind
 def test_subrequests_without_a_body(nginx: Nginx) -> None:
     assert nginx.get("/guarded").text == "guarded"
