@@ -20,7 +20,7 @@ import pytest
 from .checker import CHECKED
 from .client import PATIENCE, Response, eventually
 from .conftest import NewNginx
-from .http2_upload import ClosedError, Http2
+from .http2 import ClosedError, Http2Upload
 from .nginx import LuaError, Nginx
 
 HTTP = """
@@ -452,8 +452,8 @@ class Reader:
         return body
 
 
-def http2(nginx: Nginx) -> Http2:
-    return Http2(nginx.prefix / "h2.sock")
+def http2(nginx: Nginx) -> Http2Upload:
+    return Http2Upload(nginx.prefix / "h2.sock")
 
 
 def count(nginx: Nginx, name: str) -> int:
