@@ -8,17 +8,14 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "clock.h"
 #include "task.h"
 
 
 static inline int64_t
 ngx_ffi_lua_now(void)
 {
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+    return bridge_now_us() / 1000;
 }
 
 
