@@ -50,6 +50,9 @@ class _Buffer:
         self._part, self._offset = part, size
         return part[:size]
 
+    def _put_back(self, parts: list[bytes]) -> None:
+        self._part, self._offset = b"".join(parts) + self._take_part(), 0
+
     def _read_kept(self, size: int) -> bytes | None:
         """So many bytes of what is kept; None where it has not that many."""
         part = self._part
@@ -116,31 +119,43 @@ class AsyncBodyReader(_Buffer, AsyncIterator[bytes]):
         self._wait = wait
 
     async def __anext__(self) -> bytes:
-        part = self._take_part() or await self._next()
+        part = await self._next()
         if not part:
             raise StopAsyncIteration
         return part
 
     async def read(self, size: int = -1) -> bytes:
-        """So many bytes, fewer at the end; without size: all that come."""
+        """So many bytes, fewer at the end; without size: all that come.
+
+        Where it is cancelled, the next one has what this one had read.
+        """
         kept = self._read_kept(size)
         if kept is not None:
             return kept
-        parts = [part := self._take_part()]
-        left = size - len(part)
-        while (size < 0 or left > 0) and (part := await self._next()):
-            if size >= 0 and left < len(part):
-                part = self._cut(part, left)
-            left -= len(part)
-            parts.append(part)
+        parts: list[bytes] = []
+        left = size
+        try:
+            while (size < 0 or left > 0) and (part := await self._next()):
+                if size >= 0 and left < len(part):
+                    part = self._cut(part, left)
+                left -= len(part)
+                parts.append(part)
+        except BaseException:
+            self._put_back(parts)
+            raise
         return b"".join(parts)
 
     async def _next(self) -> bytes:
-        if self._ended:
-            return b""
-        while (part := self._call._read_now()) is None:
+        while True:
+            # another task may have left some meanwhile
+            if part := self._take_part():
+                return part
+            if self._ended:
+                return b""
+            read = self._call._read_now()
+            if read is not None:
+                return self._keep(read)
             await self._wait(self._call._number)
-        return self._keep(part)
 
 
 Reader = type[BodyReader] | type[AsyncBodyReader]

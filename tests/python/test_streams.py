@@ -136,6 +136,26 @@ class Loop:
         rest = await body.read(4), await body.read(), await body.read(1)
         return f"{first} {rest[0]!r} {rest[1]!r} {rest[2]!r}"
 
+    async def a_late(self, body: AsyncBodyReader) -> AsyncIterator[bytes]:
+        """Gives up reads that wait."""
+        while True:
+            try:
+                part = await asyncio.wait_for(body.read(4), 0.02)
+            except asyncio.TimeoutError:
+                yield b"late,"
+                continue
+            if not part:
+                break
+            yield part
+
+    async def a_shared(self, body: AsyncBodyReader) -> str:
+        """Many tasks read at a time."""
+
+        async def read() -> int:
+            return len(await body.read(100))
+
+        return str(sum(await asyncio.gather(*[read() for _ in range(10)])))
+
     async def a_whole(self, request: bytes) -> bytes:
         return request
 
@@ -315,6 +335,27 @@ def test_reads(kind: Any, a: str) -> None:
             # on a loop's thread all of it is there before
             "(b'012', b'34', b'56789abcdefghi') b'' b'' b''",
         ]
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_a_read_that_is_given_up_loses_nothing(kind: Any) -> None:
+    with Runtime(kind) as rt, rt.stream("a_late", input=True) as stream:
+        for part in (b"01", b"2"):
+            stream.write(part)
+            assert next(stream) == b"late,"
+        stream.write(b"345")
+        stream.finish()
+        assert b"".join(stream).replace(b"late,", b"") == b"012345"
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_reads_at_a_time_lose_nothing(kind: Any) -> None:
+    with Runtime(kind) as rt, rt.stream("a_shared", input=True) as stream:
+        time.sleep(0.05)
+        for _ in range(4):
+            stream.write(b"x" * 250)
+        stream.finish()
+        assert list(stream) == [b"1000"]
 
 
 @each
