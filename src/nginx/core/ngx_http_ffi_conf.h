@@ -22,6 +22,14 @@ typedef struct {
     ngx_uint_t  umask;
 } ngx_http_ffi_main_conf_t;
 
+
+/* of those who call runtimes */
+typedef struct {
+    ngx_msec_t  timeout;        /* 0: none; or unset */
+    ngx_msec_t  load_timeout;   /* 0: none */
+    size_t      stream_buffer;  /* high mark of streams; bytes */
+} ngx_http_ffi_loc_conf_t;
+
 #pragma GCC visibility pop
 
 

@@ -21,8 +21,18 @@ static char *ngx_http_ffi_init_main_conf(ngx_conf_t *cf, void *conf);
 static ngx_uint_t ngx_http_ffi_default_umask(void);
 static char *ngx_http_ffi_set_umask(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static void *ngx_http_ffi_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_ffi_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+static char *ngx_http_ffi_check_buffer(ngx_conf_t *cf, void *post,
+    void *data);
 static void ngx_http_ffi_exit_process(ngx_cycle_t *cycle);
 static void ngx_http_ffi_leave(int status, void *data);
+
+
+static ngx_conf_post_t  ngx_http_ffi_buffer_post = {
+    ngx_http_ffi_check_buffer
+};
 
 
 static ngx_command_t  ngx_http_ffi_commands[] = {
@@ -41,6 +51,27 @@ static ngx_command_t  ngx_http_ffi_commands[] = {
       offsetof(ngx_http_ffi_main_conf_t, umask),
       NULL },
 
+    { ngx_string("ffi_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_ffi_loc_conf_t, timeout),
+      NULL },
+
+    { ngx_string("ffi_load_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_ffi_loc_conf_t, load_timeout),
+      NULL },
+
+    { ngx_string("ffi_stream_buffer"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_ffi_loc_conf_t, stream_buffer),
+      &ngx_http_ffi_buffer_post },
+
       ngx_null_command
 };
 
@@ -55,8 +86,8 @@ static ngx_http_module_t  ngx_http_ffi_module_ctx = {
     NULL,                                  /* create server configuration */
     NULL,                                  /* merge server configuration */
 
-    NULL,                                  /* create location configuration */
-    NULL                                   /* merge location configuration */
+    ngx_http_ffi_create_loc_conf,          /* create location configuration */
+    ngx_http_ffi_merge_loc_conf            /* merge location configuration */
 };
 
 
@@ -153,6 +184,58 @@ ngx_http_ffi_set_umask(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return NGX_CONF_OK;
+}
+
+
+static void *
+ngx_http_ffi_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_ffi_loc_conf_t  *flcf;
+
+    flcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_ffi_loc_conf_t));
+    if (flcf == NULL) {
+        return NULL;
+    }
+
+    flcf->timeout = NGX_CONF_UNSET_MSEC;
+    flcf->load_timeout = NGX_CONF_UNSET_MSEC;
+    flcf->stream_buffer = NGX_CONF_UNSET_SIZE;
+
+    return flcf;
+}
+
+
+static char *
+ngx_http_ffi_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_ffi_loc_conf_t  *prev = parent;
+    ngx_http_ffi_loc_conf_t  *conf = child;
+
+    (void) cf;
+
+    /* where nothing is said, it is the runtime's */
+
+    ngx_conf_merge_msec_value(conf->timeout, prev->timeout,
+                              NGX_CONF_UNSET_MSEC);
+    ngx_conf_merge_msec_value(conf->load_timeout, prev->load_timeout, 60000);
+    ngx_conf_merge_size_value(conf->stream_buffer, prev->stream_buffer,
+                              BRIDGE_STREAM_HIGH);
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_ffi_check_buffer(ngx_conf_t *cf, void *post, void *data)
+{
+    size_t  *size;
+
+    (void) cf;
+    (void) post;
+
+    size = data;
+
+    return *size ? NGX_CONF_OK : "must not be 0";
 }
 
 

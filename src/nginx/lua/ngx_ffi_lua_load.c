@@ -12,10 +12,10 @@
 #include "end.h"
 #include "resty_ffi.h"
 #include "ngx_ffi_lua_call.h"
-#include "ngx_ffi_lua_conf.h"
 #include "ngx_ffi_lua_host.h"
 #include "ngx_ffi_lua_load.h"
 #include "ngx_ffi_lua_sema.h"
+#include "ngx_http_ffi_conf.h"
 #include "ngx_http_ffi_load.h"
 
 
@@ -201,19 +201,19 @@ static int
 ngx_ffi_lua_await(lua_State *L, ngx_http_request_t *r,
     ngx_http_ffi_runtime_t *rt)
 {
-    size_t                   len;
-    u_char                   err[NGX_HTTP_FFI_ERR_LEN];
-    ngx_int_t                rc;
-    ngx_msec_t               ms;
-    bridge_task_t           *t;
-    ngx_ffi_lua_loc_conf_t  *flcf;
+    size_t                    len;
+    u_char                    err[NGX_HTTP_FFI_ERR_LEN];
+    ngx_int_t                 rc;
+    ngx_msec_t                ms;
+    bridge_task_t            *t;
+    ngx_http_ffi_loc_conf_t  *flcf;
 
     if (rt->state == NGX_HTTP_FFI_READY) {
         lua_pushnumber(L, (lua_Number) ngx_http_ffi_id(rt));
         return 1;
     }
 
-    flcf = ngx_http_get_module_loc_conf(r, ngx_http_lua_ffi_module);
+    flcf = ngx_http_get_module_loc_conf(r, ngx_http_ffi_module);
     ms = flcf->load_timeout;
     len = sizeof(err);
 

@@ -5,11 +5,11 @@
 #include <ngx_http.h>
 
 #include "abi.h"
-#include "ngx_ffi_lua_conf.h"
 #include "ngx_ffi_lua_host.h"
 #include "ngx_ffi_lua_load.h"
 #include "ngx_ffi_lua_log.h"
 #include "ngx_ffi_lua_task.h"
+#include "ngx_http_ffi_conf.h"
 #include "ngx_http_ffi_health.h"
 #include "ngx_http_ffi_load.h"
 #include "stream.h"
@@ -21,12 +21,12 @@ static bridge_task_t *ngx_ffi_lua_refuse(lua_State *L, const char *why);
 bridge_task_t *
 ngx_ffi_lua_task_new(lua_State *L, ngx_ffi_lua_asked_t *asked)
 {
-    size_t                   len, method_len;
-    const char              *req, *method, *unfit;
-    bridge_task_t           *t;
-    ngx_http_request_t      *r;
-    ngx_http_ffi_runtime_t  *rt;
-    ngx_ffi_lua_loc_conf_t  *flcf;
+    size_t                    len, method_len;
+    const char               *req, *method, *unfit;
+    bridge_task_t            *t;
+    ngx_http_request_t       *r;
+    ngx_http_ffi_runtime_t   *rt;
+    ngx_http_ffi_loc_conf_t  *flcf;
 
     rt = ngx_http_ffi_serving((uint64_t) lua_tonumber(L, 1));
     if (rt == NULL) {
@@ -60,7 +60,7 @@ ngx_ffi_lua_task_new(lua_State *L, ngx_ffi_lua_asked_t *asked)
         return ngx_ffi_lua_refuse(L, unfit);
     }
 
-    flcf = ngx_http_get_module_loc_conf(r, ngx_http_lua_ffi_module);
+    flcf = ngx_http_get_module_loc_conf(r, ngx_http_ffi_module);
 
     asked->high = flcf->stream_buffer == BRIDGE_STREAM_HIGH
                   ? 0 : flcf->stream_buffer;
@@ -103,8 +103,8 @@ ngx_ffi_lua_task_put(ngx_ffi_lua_asked_t *asked, bridge_task_t *t)
 ngx_msec_t
 ngx_ffi_lua_timeout(lua_State *L, int index, ngx_ffi_lua_asked_t *asked)
 {
-    ngx_msec_t               ms;
-    ngx_ffi_lua_loc_conf_t  *flcf;
+    ngx_msec_t                ms;
+    ngx_http_ffi_loc_conf_t  *flcf;
 
     ms = ngx_ffi_lua_msec(L, index);
 
@@ -114,7 +114,7 @@ ngx_ffi_lua_timeout(lua_State *L, int index, ngx_ffi_lua_asked_t *asked)
 
     if (ms == NGX_CONF_UNSET_MSEC) {
         flcf = ngx_http_get_module_loc_conf(asked->request,
-                                            ngx_http_lua_ffi_module);
+                                            ngx_http_ffi_module);
         ms = flcf->timeout;
     }
 
