@@ -19,7 +19,13 @@ ROOMS = {
     "include": (),
     "src/bridge": ("include",),
     "src/nginx/core": ("src/bridge", "include"),
-    "src/nginx/lua": ("src/nginx/core", "src/bridge", "include"),
+    "src/nginx/request": ("src/nginx/core", "src/bridge", "include"),
+    "src/nginx/lua": (
+        "src/nginx/request",
+        "src/nginx/core",
+        "src/bridge",
+        "include",
+    ),
     "src/loader": ("include",),
 }
 NGINX = r"(?:ngx_|nginx).*"
@@ -30,6 +36,7 @@ UNKNOWN = {
     "include": f"{NGINX}|{LUA}|{PYTHON}",
     "src/bridge": f"{NGINX}|{LUA}|{PYTHON}",
     "src/nginx/core": f"{LUA}|{PYTHON}",
+    "src/nginx/request": f"{LUA}|{PYTHON}",
     "src/nginx/lua": PYTHON,
     "src/loader": f"{NGINX}|{LUA}",
 }

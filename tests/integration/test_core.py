@@ -186,7 +186,7 @@ def rules(makefile: Path) -> Counter[str]:
 
 
 def of_ours(objects: Counter[str]) -> set[str]:
-    ours = re.compile(r"addon/(?:bridge|core|lua)/\w+\.o")
+    ours = re.compile(r"addon/(?:bridge|core|request|lua)/\w+\.o")
     return {Path(name).name for name in objects if ours.search(name)}
 
 

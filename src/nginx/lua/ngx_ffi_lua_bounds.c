@@ -16,7 +16,7 @@ enum {
 };
 
 
-static ngx_uint_t ngx_ffi_lua_waits_for(ngx_ffi_lua_outlet_t *o);
+static ngx_uint_t ngx_ffi_lua_waits_for(ngx_http_ffi_outlet_t *o);
 static ngx_msec_t ngx_ffi_lua_bound(ngx_ffi_lua_bounds_t *b);
 static void ngx_ffi_lua_bounds_set_timer(ngx_ffi_lua_bounds_t *b);
 
@@ -24,16 +24,16 @@ static void ngx_ffi_lua_bounds_set_timer(ngx_ffi_lua_bounds_t *b);
 void
 ngx_ffi_lua_bounds_set(ngx_ffi_lua_bounds_t *b)
 {
-    off_t                  progress;
-    ngx_msec_t             ms;
-    ngx_uint_t             waits_for;
-    ngx_ffi_lua_outlet_t  *o;
+    off_t                   progress;
+    ngx_msec_t              ms;
+    ngx_uint_t              waits_for;
+    ngx_http_ffi_outlet_t  *o;
 
     o = b->outlet;
 
     waits_for = ngx_ffi_lua_waits_for(o);
     progress = o->request->connection->sent + o->bytes
-               - ngx_ffi_lua_outlet_unsent(o);
+               - ngx_http_ffi_outlet_unsent(o);
 
     if (waits_for != b->waits_for
         || (waits_for == NGX_FFI_LUA_WAITS_PART ? b->arrived
@@ -53,13 +53,13 @@ ngx_ffi_lua_bounds_set(ngx_ffi_lua_bounds_t *b)
 
 
 static ngx_uint_t
-ngx_ffi_lua_waits_for(ngx_ffi_lua_outlet_t *o)
+ngx_ffi_lua_waits_for(ngx_http_ffi_outlet_t *o)
 {
-    if (!ngx_ffi_lua_outlet_blocked(o)) {
+    if (!ngx_http_ffi_outlet_blocked(o)) {
         return NGX_FFI_LUA_WAITS_PART;
     }
 
-    if (ngx_ffi_lua_outlet_active(o)
+    if (ngx_http_ffi_outlet_active(o)
         && !o->request->connection->write->delayed)
     {
         return NGX_FFI_LUA_WAITS_CLIENT;

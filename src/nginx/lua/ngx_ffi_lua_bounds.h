@@ -14,20 +14,20 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
-#include "ngx_ffi_lua_outlet.h"
+#include "ngx_http_ffi_outlet.h"
 
 #pragma GCC visibility push(hidden)
 
 
 typedef struct {
-    ngx_ffi_lua_outlet_t  *outlet;
-    ngx_event_t            timer;         /* the user's, who asks passed */
-    ngx_msec_t             read_timeout;  /* between parts; 0: none */
-    ngx_msec_t             deadline;      /* for all; 0: none */
-    ngx_msec_t             limit;         /* for what it waits for */
-    ngx_uint_t             waits_for;
-    off_t                  progress;
-    unsigned               arrived:1;     /* a part, since set; the user's */
+    ngx_http_ffi_outlet_t  *outlet;
+    ngx_event_t             timer;         /* the user's, who asks passed */
+    ngx_msec_t              read_timeout;  /* between parts; 0: none */
+    ngx_msec_t              deadline;      /* for all; 0: none */
+    ngx_msec_t              limit;         /* for what it waits for */
+    ngx_uint_t              waits_for;
+    off_t                   progress;
+    unsigned                arrived:1;     /* a part, since set; the user's */
 } ngx_ffi_lua_bounds_t;
 
 

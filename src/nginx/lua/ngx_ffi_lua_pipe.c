@@ -59,7 +59,7 @@ ngx_ffi_lua_new_pipe(ngx_http_request_t *r)
 
     if (p == NULL
         || cln == NULL
-        || ngx_ffi_lua_outlet_init(&p->outlet, r) != NGX_OK)
+        || ngx_http_ffi_outlet_init(&p->outlet, r) != NGX_OK)
     {
         return NULL;
     }
@@ -291,7 +291,7 @@ ngx_ffi_lua_pipe_send(ngx_ffi_lua_pipe_t *p)
         return;
     }
 
-    rc = ngx_ffi_lua_outlet_write(&p->outlet, !p->complete);
+    rc = ngx_http_ffi_outlet_write(&p->outlet, !p->complete);
 
     if (rc != NGX_OK) {
         ngx_ffi_lua_pipe_fail(p, "the client has gone");
@@ -299,7 +299,7 @@ ngx_ffi_lua_pipe_send(ngx_ffi_lua_pipe_t *p)
     }
 
     if (p->complete
-        && ngx_ffi_lua_outlet_unsent(&p->outlet) < BRIDGE_STREAM_HIGH)
+        && ngx_http_ffi_outlet_unsent(&p->outlet) < BRIDGE_STREAM_HIGH)
     {
         /* the rest goes out with the last buffer, or what comes before it */
 
@@ -323,7 +323,7 @@ ngx_ffi_lua_pipe_wait(ngx_ffi_lua_pipe_t *p)
     r = p->outlet.request;
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
-    if (ngx_ffi_lua_outlet_active(&p->outlet)
+    if (ngx_http_ffi_outlet_active(&p->outlet)
         && ngx_handle_write_event(r->connection->write, clcf->send_lowat)
            != NGX_OK)
     {
@@ -383,7 +383,7 @@ ngx_ffi_lua_pipe_fetch(ngx_ffi_lua_pipe_t *p)
 
     while ((part = ngx_ffi_lua_stream_part(p->stream)) != NULL) {
 
-        if (ngx_ffi_lua_outlet_part(&p->outlet, part) != NGX_OK) {
+        if (ngx_http_ffi_outlet_part(&p->outlet, part) != NGX_OK) {
             bridge_part_free(bridge_host(), part, 0);
             return NGX_ERROR;
         }
@@ -417,7 +417,7 @@ ngx_ffi_lua_pipe_end(ngx_ffi_lua_pipe_t *p)
     if (t->rsp == NULL || t->rsp_len == 0) {
         bridge_task_free(bridge_host(), t, 1);
 
-    } else if (ngx_ffi_lua_outlet_answer(&p->outlet, t) != NGX_OK) {
+    } else if (ngx_http_ffi_outlet_answer(&p->outlet, t) != NGX_OK) {
         bridge_task_free(bridge_host(), t, 0);
         return NGX_ERROR;
     }
@@ -449,7 +449,7 @@ ngx_ffi_lua_pipe_fail(ngx_ffi_lua_pipe_t *p, const char *why)
     }
 
     if (!p->outlet.request->connection->error) {
-        (void) ngx_ffi_lua_outlet_write(&p->outlet, 1);
+        (void) ngx_http_ffi_outlet_write(&p->outlet, 1);
     }
 
     ngx_ffi_lua_pipe_close(p, why);
@@ -482,8 +482,8 @@ ngx_ffi_lua_pipe_close(ngx_ffi_lua_pipe_t *p, const char *why)
     p->failed = why;
 
     ngx_ffi_lua_pipe_leave(p);
-    ngx_ffi_lua_outlet_drop(&p->outlet);
-    ngx_ffi_lua_outlet_break(&p->outlet);
+    ngx_http_ffi_outlet_drop(&p->outlet);
+    ngx_http_ffi_outlet_break(&p->outlet);
 
     s = p->stream;
 
@@ -512,7 +512,7 @@ ngx_ffi_lua_pipe_leave(ngx_ffi_lua_pipe_t *p)
 void
 ngx_ffi_lua_pipe_sent(ngx_ffi_lua_pipe_t *p)
 {
-    ngx_ffi_lua_outlet_release(&p->outlet);
+    ngx_http_ffi_outlet_release(&p->outlet);
 
     if (p->running) {
         ngx_ffi_lua_pipe_post(p);

@@ -21,7 +21,7 @@
 #include <ngx_http.h>
 
 #include "ngx_ffi_lua_bounds.h"
-#include "ngx_ffi_lua_outlet.h"
+#include "ngx_http_ffi_outlet.h"
 #include "ngx_ffi_lua_sema.h"
 #include "ngx_ffi_lua_stream.h"
 
@@ -29,7 +29,7 @@
 
 
 typedef struct {
-    ngx_ffi_lua_outlet_t        outlet;
+    ngx_http_ffi_outlet_t       outlet;
     ngx_ffi_lua_bounds_t        bounds;
     ngx_ffi_lua_stream_t       *stream;     /* NULL: it has ended */
     ngx_ffi_lua_sema_t         *sema;       /* who waits for the run's end */
