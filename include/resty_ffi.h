@@ -7,6 +7,9 @@
  * The C interface between nginx's worker and a runtime: a shared library
  * that answers requests of Lua code on threads of its own.
  *
+ * It may also be a web application, to which a location of nginx.conf passes
+ * the requests of clients, without Lua; see "web requests".
+ *
  * A runtime exports libffi_init and finds the functions below in the
  * process that loads it (dlopen(NULL), or plain undefined symbols).
  *
@@ -245,6 +248,7 @@ RESTY_FFI_API int resty_ffi_exiting(void);
  *           more than it has).  Below a quarter of that one event comes.
  *   EPIPE   nobody waits for the answer any more, or tsk is no task, which no
  *           function of this part logs.
+ *   EINVAL  the head of an answer to a web request comes first.
  *   ENOMEM  memory ran out.
  * A part is never refused for its size.
  */
@@ -281,6 +285,85 @@ enum {
  * after the timeout.  After EAGAIN, WRITABLE holds from the event on.
  */
 RESTY_FFI_API int resty_ffi_wait(void *tsk, int events, int timeout_ms);
+
+
+/* ---- web requests ----------------------------------------------------- */
+
+/*
+ * A web request is a task whose request is its head, with all that it has in
+ * one block; the body comes in parts, see read.  It has no method's name and
+ * no deadline.  respond ends the answer with its last part: with status 0
+ * after a head; anything else is an error.  The client then gets 502, or, if
+ * it has the head already, a closed connection, and error.log the text.
+ */
+
+/* len bytes, offset bytes from the head's begin on, and a NUL */
+typedef struct {
+    uint32_t            offset;
+    uint32_t            len;
+} resty_ffi_text_t;
+
+typedef struct {
+    resty_ffi_text_t    name;       /* in lower case */
+    resty_ffi_text_t    value;
+} resty_ffi_field_t;
+
+/* later versions have more members at the end */
+typedef struct {
+    uint32_t            version;    /* 1 */
+    uint32_t            size;       /* bytes of the block */
+    resty_ffi_text_t    method;     /* "GET" */
+    resty_ffi_text_t    path;       /* decoded, as nginx's locations match it;
+                                       any bytes but NUL */
+    resty_ffi_text_t    raw_path;   /* as the client has sent it, without the
+                                       query; if nginx has changed it, path
+                                       escaped */
+    resty_ffi_text_t    query;      /* without the "?" */
+    resty_ffi_text_t    protocol;   /* "1.1", "2" */
+    resty_ffi_text_t    scheme;     /* "http" or "https" */
+    resty_ffi_text_t    client;     /* its address; "unix:" */
+    resty_ffi_text_t    server;     /* the address it has connected to */
+    uint32_t            client_port;    /* 0: there is none */
+    uint32_t            server_port;
+    uint32_t            nfields;
+    uint32_t            fields;     /* offset of as many resty_ffi_field_t, in
+                                       the client's order */
+} resty_ffi_head_t;
+
+#define RESTY_FFI_TEXT(head, text)                                            \
+    ((const char *) (head) + (text).offset)
+#define RESTY_FFI_FIELDS(head)                                                \
+    ((const resty_ffi_field_t *) (const void *)                               \
+     ((const char *) (head) + (head)->fields))
+
+/*
+ * The head of a web request, valid until it is answered; NULL if tsk is any
+ * other task, or none.  It is the request's bytes: take_req has it for keeps.
+ */
+RESTY_FFI_API const resty_ffi_head_t *resty_ffi_head(void *tsk);
+
+/* for the answer */
+typedef struct {
+    const char         *name;
+    size_t              name_len;
+    const char         *value;
+    size_t              value_len;
+} resty_ffi_header_t;
+
+/*
+ * Sends the head of the answer to a web request, before its first part: the
+ * status, 200 to 999, and n headers, which are copied.  nginx's fields
+ * (Content-Length, Content-Type, Location, Date, ...) become nginx's own.
+ * Connection, Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding and
+ * Upgrade are nginx's business, and left out.
+ * Returns 0, or an error number; nothing is sent then:
+ *   EINVAL  tsk is no web request, or has its head; a status out of range; a
+ *           name that is no token; CR, LF or NUL in a value; more than 1 MiB.
+ *   EPIPE   nobody waits for the answer any more, or tsk is no task.
+ *   ENOMEM  memory ran out.
+ */
+RESTY_FFI_API int resty_ffi_send_head(void *tsk, int status,
+    const resty_ffi_header_t *headers, size_t n);
 
 
 /* ---- starting, and error.log ----------------------------------------- */

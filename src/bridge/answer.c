@@ -104,6 +104,22 @@ end:
 }
 
 
+char *
+bridge_task_web(bridge_t *b, uint64_t handle)
+{
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    t = polled_task(b, handle, &state);
+
+    if (t == NULL || !atomic_load_explicit(&t->web, memory_order_relaxed)) {
+        return NULL;
+    }
+
+    return atomic_load_explicit(&t->req, memory_order_relaxed);
+}
+
+
 const char *
 bridge_task_method(bridge_t *b, uint64_t handle, int *len)
 {

@@ -23,6 +23,9 @@ char *bridge_task_req(bridge_t *b, uint64_t handle, int *len, bool *ok);
  */
 char *bridge_task_take_req(bridge_t *b, uint64_t handle, int *len);
 
+/* Any thread.  The same bytes of a web request; NULL for any other. */
+char *bridge_task_web(bridge_t *b, uint64_t handle);
+
 /* Any thread.  The method's name, owned by the task; NULL if stale. */
 const char *bridge_task_method(bridge_t *b, uint64_t handle, int *len);
 

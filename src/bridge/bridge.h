@@ -43,6 +43,7 @@ typedef struct bridge_seen_s   bridge_seen_t;
 /* what comes up to the host; first in what it is part of */
 enum {
     BRIDGE_NODE_ANSWER,     /* bridge_task_t: its answer, or it is rejected */
+    BRIDGE_NODE_HEAD,       /* bridge_head_t: of an answer that is to come */
     BRIDGE_NODE_PART,       /* bridge_part_t: of an answer that is to come */
     BRIDGE_NODE_ROOM,       /* bridge_stream_of_room: may be written to */
     BRIDGE_NODE_LINE,       /* bridge_line_t: for the host's log */

@@ -105,6 +105,7 @@ bridge_stream_open(bridge_task_t *t, size_t high, bool input)
     t->stream.high = high;
     atomic_store(&t->stream.input, input);
     t->stream.last = &t->stream.first;
+    t->stream.headless = atomic_load_explicit(&t->web, memory_order_relaxed);
 
     atomic_fetch_or_explicit(&t->state, BRIDGE_TASK_STREAM,
                              memory_order_relaxed);
@@ -300,6 +301,7 @@ bridge_stream_clear(bridge_task_t *t)
     atomic_store(&s->input, false);
     s->unreleased = 0;
     s->unread = 0;
+    s->headless = false;
     s->finished = false;
     s->full = false;
     s->starved = false;
@@ -340,6 +342,39 @@ new_part(uint64_t handle, const char *bytes, size_t len, bool copy)
 
 
 int
+bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n)
+{
+    int             rc;
+    bool            notify;
+    bridge_task_t  *t;
+
+    t = enter(b, handle);
+    if (t == NULL) {
+        return EPIPE;
+    }
+
+    rc = 0;
+    notify = false;
+
+    if (!t->stream.headless) {
+        rc = EINVAL;
+
+    } else {
+        t->stream.headless = false;
+        notify = bridge_lay_up(b, n);
+    }
+
+    leave(t);
+
+    if (notify) {
+        bridge_notify(b);
+    }
+
+    return rc;
+}
+
+
+int
 bridge_stream_send(bridge_t *b, uint64_t handle, const char *bytes,
     size_t len, bool copy, bridge_release_pt release, void *arg)
 {
@@ -364,7 +399,10 @@ bridge_stream_send(bridge_t *b, uint64_t handle, const char *bytes,
     notify = false;
     s = &t->stream;
 
-    if (p && s->unreleased >= high_mark(s)) {
+    if (s->headless) {
+        rc = EINVAL;
+
+    } else if (p && s->unreleased >= high_mark(s)) {
         s->full = true;
         rc = EAGAIN;
 

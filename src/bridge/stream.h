@@ -88,8 +88,14 @@ void bridge_stream_clear(bridge_task_t *t);
 /* ---- any thread ------------------------------------------------------- */
 
 /*
+ * For head.c.  Brings up the head of an answer.  0; EINVAL: the task is no
+ * web request, or has its head; EPIPE.
+ */
+int bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n);
+
+/*
  * As resty_ffi_send; with a NULL release and copy set, of a copy.  0, EAGAIN,
- * EPIPE or ENOMEM.
+ * EINVAL, EPIPE or ENOMEM.
  */
 int bridge_stream_send(bridge_t *b, uint64_t handle, const char *bytes,
     size_t len, bool copy, bridge_release_pt release, void *arg);

@@ -88,33 +88,26 @@ free_request(bridge_task_t *t)
 }
 
 
-bridge_task_t *
-bridge_task_new(bridge_t *b, const char *req, size_t len,
-    const char *method, size_t method_len)
+/* it stays there; NULL where memory or slots ran out */
+static bridge_task_t *
+first_free(bridge_t *b)
 {
-    char           *r, *m;
-    bridge_task_t  *t;
-
     if (b->free_tasks == NULL) {
         b->free_tasks = add_chunk(b);
-        if (b->free_tasks == NULL) {
-            return NULL;
-        }
     }
+
+    return b->free_tasks;
+}
+
+
+/* takes the first free one; req may be NULL */
+static bridge_task_t *
+take_free(bridge_t *b, char *req, int len, char *method, size_t method_len,
+    bool web)
+{
+    bridge_task_t  *t;
 
     t = b->free_tasks;
-
-    r = bridge_task_text(t->req_buf, BRIDGE_INLINE_REQ, req, req ? len : 0);
-    if (r == NULL) {
-        return NULL;
-    }
-
-    m = bridge_task_text(t->method_buf, BRIDGE_INLINE_METHOD, method,
-                  method ? method_len : 0);
-    if (m == NULL) {
-        free_text(t->req_buf, r);
-        return NULL;
-    }
 
     b->free_tasks = (bridge_task_t *) t->node.next;
     b->live_tasks++;
@@ -129,16 +122,61 @@ bridge_task_new(bridge_t *b, const char *req, size_t len,
     t->rsp_len = 0;
     t->release = NULL;
     atomic_store_explicit(&t->tid, 0, memory_order_relaxed);
-    atomic_store_explicit(&t->req, r, memory_order_relaxed);
-    atomic_store_explicit(&t->req_len, req ? (int) len : -1,
-                          memory_order_relaxed);
-    atomic_store_explicit(&t->method, m, memory_order_relaxed);
-    atomic_store_explicit(&t->method_len, method ? (int) method_len : 0,
+    atomic_store_explicit(&t->web, web, memory_order_relaxed);
+    atomic_store_explicit(&t->req, req, memory_order_relaxed);
+    atomic_store_explicit(&t->req_len, len, memory_order_relaxed);
+    atomic_store_explicit(&t->method, method, memory_order_relaxed);
+    atomic_store_explicit(&t->method_len, (int) method_len,
                           memory_order_relaxed);
     atomic_fetch_or_explicit(&t->state, BRIDGE_TASK_QUEUED,
                              memory_order_release);
 
     return t;
+}
+
+
+bridge_task_t *
+bridge_task_new(bridge_t *b, const char *req, size_t len,
+    const char *method, size_t method_len)
+{
+    char           *r, *m;
+    bridge_task_t  *t;
+
+    t = first_free(b);
+    if (t == NULL) {
+        return NULL;
+    }
+
+    r = bridge_task_text(t->req_buf, BRIDGE_INLINE_REQ, req, req ? len : 0);
+    if (r == NULL) {
+        return NULL;
+    }
+
+    m = bridge_task_text(t->method_buf, BRIDGE_INLINE_METHOD, method,
+                  method ? method_len : 0);
+    if (m == NULL) {
+        free_text(t->req_buf, r);
+        return NULL;
+    }
+
+    return take_free(b, r, req ? (int) len : -1, m, method ? method_len : 0,
+                     false);
+}
+
+
+bridge_task_t *
+bridge_task_new_web(bridge_t *b, char *head, size_t len)
+{
+    bridge_task_t  *t;
+
+    t = first_free(b);
+    if (t == NULL) {
+        return NULL;
+    }
+
+    t->method_buf[0] = '\0';
+
+    return take_free(b, head, (int) len, t->method_buf, 0, true);
 }
 
 

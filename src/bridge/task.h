@@ -58,6 +58,7 @@ typedef struct {
     size_t                unread;
     bridge_input_t       *first;
     bridge_input_t      **last;
+    bool                  headless; /* no part goes before its head */
     bool                  finished; /* no more input will be written */
     bool                  full;     /* a send is to be told to go on */
     bool                  starved;  /* a read is to be told to go on */
@@ -79,6 +80,7 @@ struct bridge_task_s {
     uint32_t              taken;    /* out of that queue by then */
     _Atomic int           tid;      /* the thread that took it; 0: none yet */
 
+    _Atomic bool          web;      /* req is a resty_ffi_head_t */
     _Atomic int           req_len;  /* -1: the request was nil */
     _Atomic int           method_len;
     _Atomic(char *)       req;
@@ -109,6 +111,13 @@ struct bridge_task_s {
  */
 bridge_task_t *bridge_task_new(bridge_t *b, const char *req, size_t len,
     const char *method, size_t method_len);
+
+/*
+ * Host thread.  The same of a web request, whose head, len bytes with a NUL
+ * behind them, is malloc'ed, and taken over if a task is returned.
+ * bridge_stream_open must follow.
+ */
+bridge_task_t *bridge_task_new_web(bridge_t *b, char *head, size_t len);
 
 /*
  * Host thread, for end.c.  Ends a task whose answer has been released, and

@@ -14,6 +14,7 @@
 #include "resty_ffi.h"
 
 #include "abi.h"
+#include "head.h"
 #include "stream.h"
 #include "unit.h"
 
@@ -381,6 +382,41 @@ streams(void)
 }
 
 
+static void
+heads(void)
+{
+    bool                fail;
+    char               *req;
+    uint64_t            h;
+    bridge_task_t      *t;
+    resty_ffi_header_t  header = { "name", 4, "value", 5 };
+
+    req = strdup("the head");
+    t = bridge_task_new_web(b, req, 8);
+    if (t == NULL) {
+        free(req);
+        return;
+    }
+
+    bridge_task_lend(t);
+    bridge_stream_open(t, 0, false);
+    h = bridge_task_handle(t);
+
+    fail = next_fails();
+    assert_int_equal(bridge_head_send(b, h, 200, &header, 1),
+                     fail ? ENOMEM : 0);
+
+    if (fail) {
+        assert_int_equal(bridge_head_send(b, h, 200, &header, 1), 0);
+    }
+
+    bridge_head_free((bridge_head_t *) unit_take(b, BRIDGE_NODE_HEAD));
+
+    assert_true(unit_answer(b, h, 0));
+    assert_int_equal(unit_drain(b), 1);
+}
+
+
 static void *
 look_in(void *arg)
 {
@@ -488,6 +524,7 @@ test_the_rest(void **state)
     bridge_task_free(b, unit_task(b, NULL, 0), false);
     assert_int_equal(each(answers), 3);
     assert_int_equal(each(streams), 4);
+    assert_int_equal(each(heads), 1);
     assert_int_equal(each(lines), 1);
     assert_int_equal(each(event_fds), 1);
 

@@ -18,6 +18,7 @@
 static void ngx_http_ffi_notify_host(void *arg);
 static void ngx_http_ffi_take_answer(bridge_task_t *t);
 static void ngx_http_ffi_take_part(bridge_part_t *p);
+static void ngx_http_ffi_take_head(bridge_head_t *h);
 static void ngx_http_ffi_take_room(bridge_task_t *t);
 
 
@@ -168,6 +169,10 @@ ngx_http_ffi_event_drain(void)
             ngx_http_ffi_take_part((bridge_part_t *) n);
             break;
 
+        case BRIDGE_NODE_HEAD:
+            ngx_http_ffi_take_head((bridge_head_t *) n);
+            break;
+
         case BRIDGE_NODE_ROOM:
             ngx_http_ffi_take_room(bridge_stream_of_room(n));
             break;
@@ -217,6 +222,24 @@ ngx_http_ffi_take_part(bridge_part_t *p)
 
     } else {
         bridge_part_free(bridge_host(), p, 0);
+    }
+}
+
+
+static void
+ngx_http_ffi_take_head(bridge_head_t *h)
+{
+    bridge_task_t          *t;
+    ngx_http_ffi_caller_t  *caller;
+
+    t = bridge_task_find(bridge_host(), h->task);
+    caller = t ? t->data : NULL;
+
+    if (caller && caller->head) {
+        caller->head(t, h);
+
+    } else {
+        bridge_head_free(h);
     }
 }
 
