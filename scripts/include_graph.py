@@ -20,6 +20,12 @@ ROOMS = {
     "src/bridge": ("include",),
     "src/nginx/core": ("src/bridge", "include"),
     "src/nginx/request": ("src/nginx/core", "src/bridge", "include"),
+    "src/nginx/http": (
+        "src/nginx/request",
+        "src/nginx/core",
+        "src/bridge",
+        "include",
+    ),
     "src/nginx/lua": (
         "src/nginx/request",
         "src/nginx/core",
@@ -37,6 +43,7 @@ UNKNOWN = {
     "src/bridge": f"{NGINX}|{LUA}|{PYTHON}",
     "src/nginx/core": f"{LUA}|{PYTHON}",
     "src/nginx/request": f"{LUA}|{PYTHON}",
+    "src/nginx/http": f"{LUA}|{PYTHON}",
     "src/nginx/lua": PYTHON,
     "src/loader": f"{NGINX}|{LUA}",
 }

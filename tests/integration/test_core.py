@@ -186,7 +186,7 @@ def rules(makefile: Path) -> Counter[str]:
 
 
 def of_ours(objects: Counter[str]) -> set[str]:
-    ours = re.compile(r"addon/(?:bridge|core|request|lua)/\w+\.o")
+    ours = re.compile(r"addon/(?:bridge|core|request|http|lua)/\w+\.o")
     return {Path(name).name for name in objects if ours.search(name)}
 
 
@@ -230,7 +230,7 @@ def configure(tree: Path, *flags: str) -> Path:
 
 def modules(makefile: Path) -> list[str]:
     text = makefile.with_name("ngx_modules.c").read_text()
-    return re.findall(r"&(ngx_http_\w*ffi_module),", text)
+    return re.findall(r"&(ngx_http_\w*ffi(?:_pass)?_module),", text)
 
 
 def test_a_static_build_with_lua_has_each_source_once(tmp_path: Path) -> None:
@@ -243,6 +243,7 @@ def test_a_static_build_with_lua_has_each_source_once(tmp_path: Path) -> None:
     assert modules(makefile) == [
         "ngx_http_lua_ffi_module",
         "ngx_http_ffi_module",
+        "ngx_http_ffi_pass_module",
     ]
     # filters are put before those that were there
     ours = "ngx_http_lua_ffi_filter_module"
@@ -258,7 +259,10 @@ def test_a_static_build_without_lua(tmp_path: Path) -> None:
     makefile = configure(tree, "FFI_LUA=NO")
     objects = rules(makefile)
     assert set(objects.values()) == {1}
-    assert modules(makefile) == ["ngx_http_ffi_module"]
+    assert modules(makefile) == [
+        "ngx_http_ffi_module",
+        "ngx_http_ffi_pass_module",
+    ]
     assert not any("ngx_ffi_lua_" in name for name in objects)
 
     if not (tree / "src" / "core" / "nginx.c").exists():

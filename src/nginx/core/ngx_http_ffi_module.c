@@ -9,6 +9,7 @@
 
 #include "ngx_http_ffi_conf.h"
 #include "ngx_http_ffi_event.h"
+#include "ngx_http_ffi_process.h"
 #include "ngx_http_ffi_runtimes.h"
 
 
@@ -259,6 +260,7 @@ ngx_http_ffi_exit_process(ngx_cycle_t *cycle)
         }
     }
 
+    ngx_http_ffi_tell_exit();
     ngx_http_ffi_unload_all(ms);
     ngx_http_ffi_event_close();
 

@@ -155,7 +155,22 @@ ngx_http_ffi_quits(void)
                    fmcf->exit_timeout, ccf->shutdown_timeout);
 
     for (q = ngx_http_ffi_told; q; q = q->next) {
-        q->handler(fmcf->exit_timeout, ccf->shutdown_timeout);
+        if (q->handler) {
+            q->handler(fmcf->exit_timeout, ccf->shutdown_timeout);
+        }
+    }
+}
+
+
+void
+ngx_http_ffi_tell_exit(void)
+{
+    ngx_http_ffi_quit_t  *q;
+
+    for (q = ngx_http_ffi_told; q; q = q->next) {
+        if (q->exit) {
+            q->exit();
+        }
     }
 }
 

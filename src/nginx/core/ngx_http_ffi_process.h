@@ -14,12 +14,14 @@
 /*
  * Who calls runtimes, and is told when the worker begins to quit: abort, ms
  * after which it lets nobody wait without a deadline or a client, end, ms
- * after which it lets nobody wait, 0 for no bound.
+ * after which it lets nobody wait, 0 for no bound.  And, in exit_process,
+ * before runtimes are unloaded.  Each may be NULL.
  */
 typedef struct ngx_http_ffi_quit_s  ngx_http_ffi_quit_t;
 
 struct ngx_http_ffi_quit_s {
     void                  (*handler)(ngx_msec_t abort, ngx_msec_t end);
+    void                  (*exit)(void);
     ngx_http_ffi_quit_t  *next;
 };
 
@@ -34,6 +36,9 @@ ngx_int_t ngx_http_ffi_process_init(void (*threads_ended)(void));
 
 /* In init_process: has q, which stays, told. */
 void ngx_http_ffi_on_quit(ngx_http_ffi_quit_t *q);
+
+/* In exit_process: tells all. */
+void ngx_http_ffi_tell_exit(void);
 
 #pragma GCC visibility pop
 

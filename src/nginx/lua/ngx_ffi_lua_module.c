@@ -20,7 +20,7 @@ static void ngx_ffi_lua_exit_process(ngx_cycle_t *cycle);
 
 
 static ngx_http_ffi_quit_t  ngx_ffi_lua_quit_handler = {
-    ngx_ffi_lua_quit, NULL
+    ngx_ffi_lua_quit, NULL, NULL
 };
 
 

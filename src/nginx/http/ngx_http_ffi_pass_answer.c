@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include "abi.h"
+#include "end.h"
+#include "ngx_http_ffi_pass_answer.h"
+#include "ngx_http_ffi_pass_body.h"
+#include "ngx_http_ffi_pass_fields.h"
+
+
+/* bytes of an error's text in error.log */
+#define NGX_HTTP_FFI_PASS_TEXT  1024
+
+
+static void ngx_http_ffi_pass_answered(bridge_task_t *t);
+static void ngx_http_ffi_pass_part(bridge_task_t *t, bridge_part_t *part);
+static void ngx_http_ffi_pass_room(bridge_task_t *t);
+static void ngx_http_ffi_pass_head_came(bridge_task_t *t, bridge_head_t *h);
+static void ngx_http_ffi_pass_event(ngx_event_t *ev);
+static void ngx_http_ffi_pass_go_on(ngx_http_ffi_pass_t *p);
+static ngx_int_t ngx_http_ffi_pass_send_head(ngx_http_ffi_pass_t *p);
+static void ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p);
+static ngx_int_t ngx_http_ffi_pass_take_last(ngx_http_ffi_pass_t *p);
+static ngx_uint_t ngx_http_ffi_pass_answer_is_good(ngx_http_ffi_pass_t *p);
+static size_t ngx_http_ffi_pass_first_line(const char *text, size_t len);
+static ngx_int_t ngx_http_ffi_pass_check_length(ngx_http_ffi_pass_t *p,
+    ngx_uint_t complete);
+static void ngx_http_ffi_pass_write(ngx_http_ffi_pass_t *p,
+    ngx_uint_t progress);
+static void ngx_http_ffi_pass_writer(ngx_http_request_t *r);
+
+
+void
+ngx_http_ffi_pass_expect(ngx_http_ffi_pass_t *p)
+{
+    p->caller.handler = ngx_http_ffi_pass_answered;
+    p->caller.part = ngx_http_ffi_pass_part;
+    p->caller.room = ngx_http_ffi_pass_room;
+    p->caller.head = ngx_http_ffi_pass_head_came;
+
+    p->event.handler = ngx_http_ffi_pass_event;
+    p->request->write_event_handler = ngx_http_ffi_pass_writer;
+}
+
+
+static void
+ngx_http_ffi_pass_answered(bridge_task_t *t)
+{
+    ngx_http_ffi_pass_t  *p;
+
+    p = t->data;
+    p->answered = 1;
+
+    ngx_http_ffi_pass_post(p);
+}
+
+
+static void
+ngx_http_ffi_pass_part(bridge_task_t *t, bridge_part_t *part)
+{
+    ngx_http_ffi_pass_t  *p;
+
+    p = t->data;
+
+    if (p->no_body) {
+        bridge_part_free(bridge_host(), part, 1);
+        return;
+    }
+
+    if (ngx_http_ffi_outlet_part(&p->outlet, part) != NGX_OK) {
+        p->nomem = 1;
+        bridge_part_free(bridge_host(), part, 0);
+    }
+
+    ngx_http_ffi_pass_post(p);
+}
+
+
+static void
+ngx_http_ffi_pass_room(bridge_task_t *t)
+{
+    ngx_http_ffi_pass_t  *p;
+
+    p = t->data;
+    p->feed = 1;
+
+    ngx_http_ffi_pass_post(p);
+}
+
+
+static void
+ngx_http_ffi_pass_head_came(bridge_task_t *t, bridge_head_t *h)
+{
+    ngx_http_ffi_pass_t  *p;
+
+    p = t->data;
+    p->head = h;
+
+    ngx_http_ffi_pass_post(p);
+}
+
+
+static void
+ngx_http_ffi_pass_event(ngx_event_t *ev)
+{
+    ngx_connection_t     *c;
+    ngx_http_ffi_pass_t  *p;
+
+    p = ev->data;
+    c = p->request->connection;
+
+    ngx_http_set_log_request(c->log, p->request);
+
+    ngx_http_ffi_pass_go_on(p);
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_ffi_pass_go_on(ngx_http_ffi_pass_t *p)
+{
+    ngx_int_t  rc;
+
+    if (p->head && !p->head_sent && ngx_http_ffi_pass_send_head(p) != NGX_OK) {
+        return;
+    }
+
+    if (p->nomem) {
+        ngx_http_ffi_pass_fail(p, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    if (p->answered) {
+        ngx_http_ffi_pass_finish(p);
+        return;
+    }
+
+    if (p->feed && p->feeding) {
+        rc = ngx_http_ffi_pass_body_feed(p);
+
+        if (rc != NGX_OK) {
+            ngx_http_ffi_pass_fail(p, rc);
+            return;
+        }
+    }
+
+    if (!p->head_sent || p->no_body) {
+        return;
+    }
+
+    if (ngx_http_ffi_pass_check_length(p, 0) != NGX_OK) {
+        ngx_http_ffi_pass_fail(p, NGX_HTTP_BAD_GATEWAY);
+        return;
+    }
+
+    ngx_http_ffi_pass_write(p, 0);
+}
+
+
+/* NGX_ERROR: the request has been finalized */
+static ngx_int_t
+ngx_http_ffi_pass_send_head(ngx_http_ffi_pass_t *p)
+{
+    ngx_int_t            rc;
+    const char          *why;
+    ngx_http_request_t  *r;
+
+    r = p->request;
+
+    rc = ngx_http_ffi_pass_fields(r, p->head, &why);
+
+    if (rc == NGX_DECLINED) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "ffi: \"%V\" has answered with %s",
+                      &p->target->load.lib, why);
+
+        ngx_http_ffi_pass_finalize(p, NGX_HTTP_BAD_GATEWAY);
+        return NGX_ERROR;
+    }
+
+    if (rc != NGX_OK) {
+        ngx_http_ffi_pass_finalize(p, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return NGX_ERROR;
+    }
+
+    p->length = r->headers_out.content_length_n;
+    p->head_sent = 1;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->post_action) {
+        ngx_http_ffi_pass_finalize(p, rc);
+        return NGX_ERROR;
+    }
+
+    if (r->header_only) {
+        p->no_body = 1;
+        ngx_http_ffi_outlet_drop(&p->outlet);
+    }
+
+    if (!p->answered) {
+        ngx_http_ffi_pass_wait(p, 0);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p)
+{
+    if (!ngx_http_ffi_pass_answer_is_good(p)) {
+        ngx_http_ffi_pass_fail(p, NGX_HTTP_BAD_GATEWAY);
+        return;
+    }
+
+    if (p->no_body) {
+        ngx_http_ffi_pass_finalize(p, NGX_OK);
+        return;
+    }
+
+    if (ngx_http_ffi_pass_take_last(p) != NGX_OK) {
+        ngx_http_ffi_pass_fail(p, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    if (ngx_http_ffi_pass_check_length(p, 1) != NGX_OK) {
+        ngx_http_ffi_pass_fail(p, NGX_HTTP_BAD_GATEWAY);
+        return;
+    }
+
+    ngx_http_ffi_pass_finalize(p, ngx_http_ffi_outlet_finish(&p->outlet));
+}
+
+
+/* the bytes of the answer itself */
+static ngx_int_t
+ngx_http_ffi_pass_take_last(ngx_http_ffi_pass_t *p)
+{
+    bridge_task_t  *t;
+
+    t = p->task;
+
+    if (t->rsp == NULL || t->rsp_len == 0) {
+        p->task = NULL;
+        bridge_task_free(bridge_host(), t, 1);
+        return NGX_OK;
+    }
+
+    if (ngx_http_ffi_outlet_answer(&p->outlet, t) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    p->task = NULL;
+    t->data = NULL;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_ffi_pass_answer_is_good(ngx_http_ffi_pass_t *p)
+{
+    size_t          len;
+    bridge_task_t  *t;
+
+    t = p->task;
+
+    if (t->rejected) {
+        ngx_log_error(NGX_LOG_ERR, p->request->connection->log, 0,
+                      "ffi: \"%V\" has ended and did not take the request",
+                      &p->target->load.lib);
+        return 0;
+    }
+
+    if (t->rc != 0) {
+        len = ngx_http_ffi_pass_first_line(t->rsp, t->rsp_len);
+
+        ngx_log_error(NGX_LOG_ERR, p->request->connection->log, 0,
+                      "ffi: \"%V\" has failed with status %d%s%*s",
+                      &p->target->load.lib, t->rc, len ? ": " : "", len,
+                      t->rsp ? t->rsp : "");
+        return 0;
+    }
+
+    if (!p->head_sent) {
+        ngx_log_error(NGX_LOG_ERR, p->request->connection->log, 0,
+                      "ffi: \"%V\" has answered without a head",
+                      &p->target->load.lib);
+        return 0;
+    }
+
+    return 1;
+}
+
+
+/* its length */
+static size_t
+ngx_http_ffi_pass_first_line(const char *text, size_t len)
+{
+    size_t  n;
+
+    if (text == NULL) {
+        return 0;
+    }
+
+    len = ngx_min(len, NGX_HTTP_FFI_PASS_TEXT);
+
+    for (n = 0; n < len; n++) {
+        if ((u_char) text[n] < ' ') {
+            break;
+        }
+    }
+
+    return n;
+}
+
+
+static ngx_int_t
+ngx_http_ffi_pass_check_length(ngx_http_ffi_pass_t *p, ngx_uint_t complete)
+{
+    off_t  bytes;
+
+    bytes = p->outlet.bytes;
+
+    if (p->length < 0
+        || bytes == p->length
+        || (bytes < p->length && !complete))
+    {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, p->request->connection->log, 0,
+                  "ffi: \"%V\" has sent %O bytes%s after a Content-Length "
+                  "of %O",
+                  &p->target->load.lib, bytes, complete ? "" : " or more",
+                  p->length);
+
+    return NGX_ERROR;
+}
+
+
+/* progress: the client has taken something */
+static void
+ngx_http_ffi_pass_write(ngx_http_ffi_pass_t *p, ngx_uint_t progress)
+{
+    ngx_event_t               *wev;
+    ngx_http_request_t        *r;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (ngx_http_ffi_outlet_write(&p->outlet, 1) != NGX_OK) {
+        ngx_http_ffi_pass_finalize(p, NGX_ERROR);
+        return;
+    }
+
+    if (!ngx_http_ffi_outlet_active(&p->outlet)) {
+        return;
+    }
+
+    r = p->request;
+    wev = r->connection->write;
+
+    if (!ngx_http_ffi_outlet_blocked(&p->outlet)) {
+        if (wev->timer_set && !wev->delayed) {
+            ngx_del_timer(wev);
+        }
+
+        return;
+    }
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (!wev->delayed && (progress || !wev->timer_set)) {
+        ngx_add_timer(wev, clcf->send_timeout);
+    }
+
+    if (ngx_handle_write_event(wev, clcf->send_lowat) != NGX_OK) {
+        ngx_http_ffi_pass_finalize(p, NGX_ERROR);
+    }
+}
+
+
+static void
+ngx_http_ffi_pass_writer(ngx_http_request_t *r)
+{
+    ngx_event_t               *wev;
+    ngx_connection_t          *c;
+    ngx_http_ffi_pass_t       *p;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    p = ngx_http_ffi_pass_get(r);
+
+    if (p == NULL || p->task == NULL) {
+        return;
+    }
+
+    c = r->connection;
+    wev = c->write;
+
+    if (wev->timedout) {
+        ngx_log_error(NGX_LOG_INFO, c->log, NGX_ETIMEDOUT,
+                      "client timed out");
+        c->timedout = 1;
+
+        ngx_http_ffi_pass_finalize(p, NGX_HTTP_REQUEST_TIME_OUT);
+        return;
+    }
+
+    if (wev->delayed || !p->head_sent || p->no_body) {
+        clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+        if (ngx_handle_write_event(wev, clcf->send_lowat) != NGX_OK) {
+            ngx_http_ffi_pass_finalize(p, NGX_ERROR);
+        }
+
+        return;
+    }
+
+    ngx_http_ffi_pass_write(p, 1);
+}

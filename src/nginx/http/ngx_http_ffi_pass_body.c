@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include <errno.h>
+
+#include "abi.h"
+#include "ngx_http_ffi_pass_body.h"
+
+
+/* bytes of a part at most */
+#define NGX_HTTP_FFI_PASS_PIECE  32768
+
+/* bytes before other connections have their turn */
+#define NGX_HTTP_FFI_PASS_TURN   1048576
+
+
+static ngx_int_t ngx_http_ffi_pass_body_more(ngx_http_ffi_pass_t *p);
+static ngx_int_t ngx_http_ffi_pass_body_write(ngx_http_ffi_pass_t *p,
+    off_t *written);
+static void ngx_http_ffi_pass_body_next(ngx_http_ffi_pass_t *p);
+static void ngx_http_ffi_pass_body_hold(ngx_http_ffi_pass_t *p);
+static void ngx_http_ffi_pass_body_end(ngx_http_ffi_pass_t *p);
+static void ngx_http_ffi_pass_body_event(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_ffi_pass_client_gone(ngx_http_request_t *r);
+
+
+ngx_int_t
+ngx_http_ffi_pass_body_read(ngx_http_ffi_pass_t *p,
+    ngx_http_client_body_handler_pt handler)
+{
+    ngx_http_request_t  *r;
+
+    r = p->request;
+
+    /* somebody has some of it, whose request was redirected here, or who has
+     * made this one */
+
+    p->read_before = r->main->reading_body;
+
+    if (r->request_body == NULL) {
+        r->request_body_no_buffering = 1;
+    }
+
+    return ngx_http_read_client_request_body(r, handler);
+}
+
+
+void
+ngx_http_ffi_pass_body_begin(ngx_http_ffi_pass_t *p)
+{
+    ngx_chain_t         *cl;
+    ngx_http_request_t  *r;
+
+    r = p->request;
+
+    if (p->read_before || r->request_body == NULL) {
+        return;
+    }
+
+    p->bufs = r->request_body->bufs;
+
+    if (r->reading_body) {
+        p->unbuffered = 1;
+        p->feeding = 1;
+        r->request_body->bufs = NULL;
+        return;
+    }
+
+    for (cl = p->bufs; cl; cl = cl->next) {
+        if (ngx_buf_size(cl->buf)) {
+            p->feeding = 1;
+        }
+    }
+}
+
+
+ngx_int_t
+ngx_http_ffi_pass_body_feed(ngx_http_ffi_pass_t *p)
+{
+    off_t      written;
+    ngx_int_t  rc;
+
+    p->held = 0;
+    p->feed = 0;
+
+    if (!p->feeding) {
+        ngx_http_ffi_pass_body_end(p);
+        return NGX_OK;
+    }
+
+    p->request->read_event_handler = ngx_http_ffi_pass_body_event;
+    written = 0;
+
+    do {
+        rc = p->bufs ? ngx_http_ffi_pass_body_write(p, &written)
+                     : ngx_http_ffi_pass_body_more(p);
+
+    } while (rc == NGX_OK && written < NGX_HTTP_FFI_PASS_TURN);
+
+    switch (rc) {
+
+    case NGX_OK:
+        p->feed = 1;
+        ngx_http_ffi_pass_post_later(p);
+        return NGX_OK;
+
+    case NGX_AGAIN:
+        return NGX_OK;
+
+    case NGX_DONE:
+        bridge_stream_finish(bridge_host(), p->task);
+        ngx_http_ffi_pass_body_end(p);
+        return NGX_OK;
+
+    case NGX_DECLINED:
+        ngx_http_ffi_pass_body_end(p);
+        return NGX_OK;
+
+    default:
+        return rc;
+    }
+}
+
+
+/* NGX_DONE at the end of the body */
+static ngx_int_t
+ngx_http_ffi_pass_body_more(ngx_http_ffi_pass_t *p)
+{
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
+
+    r = p->request;
+
+    if (!p->unbuffered || !r->reading_body) {
+        return NGX_DONE;
+    }
+
+    rc = ngx_http_read_unbuffered_request_body(r);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    p->bufs = r->request_body->bufs;
+    r->request_body->bufs = NULL;
+
+    return p->bufs || !r->reading_body ? NGX_OK : NGX_AGAIN;
+}
+
+
+/*
+ * Writes a part.  NGX_AGAIN: there is no room; NGX_DECLINED: nobody reads it
+ * any more.
+ */
+static ngx_int_t
+ngx_http_ffi_pass_body_write(ngx_http_ffi_pass_t *p, off_t *written)
+{
+    size_t      len;
+    u_char     *bytes, piece[NGX_HTTP_FFI_PASS_PIECE];
+    ngx_buf_t  *b;
+
+    b = p->bufs->buf;
+
+    if (p->offset == ngx_buf_size(b)) {
+        ngx_http_ffi_pass_body_next(p);
+        return NGX_OK;
+    }
+
+    len = (size_t) ngx_min(ngx_buf_size(b) - p->offset,
+                           NGX_HTTP_FFI_PASS_PIECE);
+
+    if (ngx_buf_in_memory(b)) {
+        bytes = b->pos + p->offset;
+
+    } else {
+        bytes = piece;
+
+        if (ngx_read_file(b->file, piece, len, b->file_pos + p->offset)
+            != (ssize_t) len)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    switch (bridge_stream_write(bridge_host(), p->task, (char *) bytes, len))
+    {
+
+    case 0:
+        p->offset += (off_t) len;
+        *written += (off_t) len;
+        return NGX_OK;
+
+    case EAGAIN:
+        ngx_http_ffi_pass_body_hold(p);
+        return NGX_AGAIN;
+
+    case EPIPE:
+        return NGX_DECLINED;
+
+    default: /* ENOMEM */
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+}
+
+
+static void
+ngx_http_ffi_pass_body_next(ngx_http_ffi_pass_t *p)
+{
+    ngx_chain_t  *cl;
+
+    cl = p->bufs;
+
+    p->bufs = cl->next;
+    p->offset = 0;
+
+    /* nginx reads on into the same one */
+
+    if (p->unbuffered) {
+        cl->buf->pos = cl->buf->last;
+        ngx_free_chain(p->request->pool, cl);
+    }
+}
+
+
+static void
+ngx_http_ffi_pass_body_hold(ngx_http_ffi_pass_t *p)
+{
+    ngx_event_t  *rev;
+
+    p->held = 1;
+    rev = p->request->connection->read;
+
+    if (rev->pending_eof && ngx_http_ffi_outlet_active(&p->outlet)) {
+        ngx_post_event(rev, &ngx_posted_events);
+    }
+
+    if (!p->unbuffered) {
+        return;
+    }
+
+    /* it is not the client that is slow */
+
+    if (rev->timer_set) {
+        ngx_del_timer(rev);
+    }
+
+    if ((ngx_event_flags & NGX_USE_LEVEL_EVENT) && rev->active) {
+        (void) ngx_del_event(rev, NGX_READ_EVENT, 0);
+    }
+}
+
+
+static void
+ngx_http_ffi_pass_body_end(ngx_http_ffi_pass_t *p)
+{
+    ngx_event_t         *rev;
+    ngx_http_request_t  *r;
+
+    r = p->request;
+    rev = r->connection->read;
+
+    if (p->unbuffered && rev->timer_set) {
+        ngx_del_timer(rev);
+    }
+
+    p->feeding = 0;
+    r->read_event_handler = ngx_http_test_reading;
+
+    /* its end may have been seen already */
+
+    if (rev->ready && ngx_http_ffi_outlet_active(&p->outlet)) {
+        ngx_post_event(rev, &ngx_posted_events);
+    }
+}
+
+
+static void
+ngx_http_ffi_pass_body_event(ngx_http_request_t *r)
+{
+    ngx_int_t             rc;
+    ngx_http_ffi_pass_t  *p;
+
+    p = ngx_http_ffi_pass_get(r);
+
+    if (p == NULL || p->task == NULL) {
+        return;
+    }
+
+    if (!p->held) {
+        rc = ngx_http_ffi_pass_body_feed(p);
+
+        if (rc != NGX_OK) {
+            ngx_http_ffi_pass_fail(p, rc);
+        }
+
+        return;
+    }
+
+    if (ngx_http_ffi_pass_client_gone(r)) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "client prematurely closed connection");
+        ngx_http_ffi_pass_finalize(p, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+        return;
+    }
+
+    ngx_http_ffi_pass_body_hold(p);
+}
+
+
+/* there is more to come than has been read, of a body from the client */
+static ngx_uint_t
+ngx_http_ffi_pass_client_gone(ngx_http_request_t *r)
+{
+    u_char             byte;
+    ssize_t            n;
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    if (c->error || r->http_version > NGX_HTTP_VERSION_11) {
+        return c->error;
+    }
+
+    /* one that says nothing more is gone, as for upstreams */
+
+    if (c->read->pending_eof) {
+        c->error = 1;
+        return 1;
+    }
+
+    n = recv(c->fd, &byte, 1, MSG_PEEK);
+
+    if (n > 0 || (n == -1 && ngx_socket_errno == NGX_EAGAIN)) {
+        return 0;
+    }
+
+#if (NGX_HTTP_SSL)
+
+    /* OpenSSL may have more than the socket */
+
+    if (n == 0 && c->ssl) {
+        return 0;
+    }
+
+#endif
+
+    c->error = 1;
+
+    return 1;
+}

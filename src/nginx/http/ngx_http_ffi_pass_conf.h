@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#ifndef _NGX_HTTP_FFI_PASS_CONF_H_INCLUDED_
+#define _NGX_HTTP_FFI_PASS_CONF_H_INCLUDED_
+
+/*
+ * What nginx.conf says to ffi_pass.
+ *
+ * Everything in this folder runs on the worker's main thread.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_ffi_pass_runtime.h"
+
+#pragma GCC visibility push(hidden)
+
+
+typedef struct {
+    ngx_array_t              targets;   /* ngx_http_ffi_target_t *, of all
+                                           locations */
+} ngx_http_ffi_pass_main_conf_t;
+
+
+typedef struct {
+    ngx_http_ffi_target_t   *target;    /* NULL: nothing is passed on */
+} ngx_http_ffi_pass_loc_conf_t;
+
+#pragma GCC visibility pop
+
+
+extern ngx_module_t  ngx_http_ffi_pass_module;
+
+
+#endif /* _NGX_HTTP_FFI_PASS_CONF_H_INCLUDED_ */

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include "abi.h"
+#include "end.h"
+#include "ngx_http_ffi_conf.h"
+#include "ngx_http_ffi_health.h"
+#include "ngx_http_ffi_pass_answer.h"
+#include "ngx_http_ffi_pass_body.h"
+#include "ngx_http_ffi_pass_handler.h"
+#include "ngx_http_ffi_pass_head.h"
+
+
+/* for the head, where neither nginx.conf nor the runtime says */
+#define NGX_HTTP_FFI_PASS_TIMEOUT  60000
+
+
+static void ngx_http_ffi_pass_begin(ngx_http_request_t *r);
+static void ngx_http_ffi_pass_start(ngx_http_ffi_pass_t *p);
+static ngx_int_t ngx_http_ffi_pass_load(ngx_http_ffi_pass_t *p,
+    ngx_http_ffi_runtime_t *rt);
+static void ngx_http_ffi_pass_load_ended(bridge_task_t *t);
+static void ngx_http_ffi_pass_loaded(ngx_event_t *ev);
+static ngx_int_t ngx_http_ffi_pass_put(ngx_http_ffi_pass_t *p,
+    ngx_http_ffi_runtime_t *rt);
+static ngx_msec_t ngx_http_ffi_pass_timeout(ngx_http_ffi_loc_conf_t *flcf,
+    ngx_http_ffi_runtime_t *rt);
+static void ngx_http_ffi_pass_log_full(ngx_http_request_t *r,
+    ngx_http_ffi_runtime_t *rt);
+static void ngx_http_ffi_pass_log_unfit(ngx_http_request_t *r,
+    ngx_http_ffi_target_t *target, const char *why);
+static void ngx_http_ffi_pass_timer(ngx_event_t *ev);
+static void ngx_http_ffi_pass_expire(ngx_http_ffi_pass_t *p);
+
+
+ngx_int_t
+ngx_http_ffi_pass_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                      rc;
+    ngx_http_ffi_pass_t           *p;
+    ngx_http_ffi_pass_loc_conf_t  *plcf;
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_ffi_pass_module);
+
+    if (plcf->target == NULL) {
+        return NGX_DECLINED;
+    }
+
+    p = ngx_http_ffi_pass_new(r);
+    if (p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    p->target = plcf->target;
+    p->timer.handler = ngx_http_ffi_pass_timer;
+
+    rc = ngx_http_ffi_pass_body_read(p, ngx_http_ffi_pass_begin);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_ffi_pass_begin(ngx_http_request_t *r)
+{
+    ngx_http_ffi_pass_t  *p;
+
+    p = ngx_http_ffi_pass_get(r);
+
+    ngx_http_ffi_pass_body_begin(p);
+
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    ngx_http_ffi_pass_start(p);
+}
+
+
+static void
+ngx_http_ffi_pass_start(ngx_http_ffi_pass_t *p)
+{
+    ngx_int_t                rc;
+    ngx_http_ffi_runtime_t  *rt;
+
+    rt = ngx_http_ffi_target_runtime(p->target, p->request->connection->log);
+
+    if (rt == NULL) {
+        ngx_http_ffi_pass_finalize(p, NGX_HTTP_BAD_GATEWAY);
+        return;
+    }
+
+    rc = rt->state == NGX_HTTP_FFI_READY ? ngx_http_ffi_pass_put(p, rt)
+                                         : ngx_http_ffi_pass_load(p, rt);
+
+    if (rc != NGX_OK) {
+        ngx_http_ffi_pass_finalize(p, rc);
+    }
+}
+
+
+/* NGX_OK, or a status: waits until rt has started */
+static ngx_int_t
+ngx_http_ffi_pass_load(ngx_http_ffi_pass_t *p, ngx_http_ffi_runtime_t *rt)
+{
+    bridge_task_t            *t;
+    ngx_http_ffi_loc_conf_t  *flcf;
+
+    t = bridge_task_new(bridge_host(), NULL, 0, NULL, 0);
+    if (t == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    bridge_task_lend(t);
+
+    if (ngx_http_ffi_loaders_add(&rt->loaders, t) != NGX_OK) {
+        bridge_task_free(bridge_host(), t, 0);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    t->data = p;
+
+    p->task = t;
+    p->loading = 1;
+    p->caller.handler = ngx_http_ffi_pass_load_ended;
+    p->event.handler = ngx_http_ffi_pass_loaded;
+
+    if (!p->feeding) {
+        p->request->read_event_handler = ngx_http_test_reading;
+    }
+
+    flcf = ngx_http_get_module_loc_conf(p->request, ngx_http_ffi_module);
+    ngx_http_ffi_pass_wait(p, flcf->load_timeout);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_ffi_pass_load_ended(bridge_task_t *t)
+{
+    ngx_http_ffi_pass_t  *p;
+
+    p = t->data;
+    p->answered = 1;
+
+    ngx_http_ffi_pass_post(p);
+}
+
+
+static void
+ngx_http_ffi_pass_loaded(ngx_event_t *ev)
+{
+    ngx_int_t             failed;
+    ngx_str_t             why;
+    bridge_task_t        *t;
+    ngx_connection_t     *c;
+    ngx_http_ffi_pass_t  *p;
+
+    p = ev->data;
+    c = p->request->connection;
+
+    ngx_http_set_log_request(c->log, p->request);
+
+    t = p->task;
+    failed = t->rc;
+
+    if (failed) {
+        why.data = (u_char *) t->rsp;
+        why.len = t->rsp ? t->rsp_len : 0;
+
+        ngx_http_ffi_target_failed(p->target, c->log, &why);
+    }
+
+    bridge_task_free(bridge_host(), t, 0);
+
+    p->task = NULL;
+    p->answered = 0;
+    p->loading = 0;
+
+    if (failed) {
+        ngx_http_ffi_pass_finalize(p, NGX_HTTP_BAD_GATEWAY);
+
+    } else {
+        ngx_http_ffi_pass_start(p);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* NGX_OK, or a status */
+static ngx_int_t
+ngx_http_ffi_pass_put(ngx_http_ffi_pass_t *p, ngx_http_ffi_runtime_t *rt)
+{
+    ngx_int_t                 rc;
+    ngx_msec_t                ms;
+    const char               *unfit;
+    bridge_task_t            *t;
+    ngx_http_request_t       *r;
+    ngx_http_ffi_loc_conf_t  *flcf;
+
+    r = p->request;
+
+    if (bridge_queue_full(rt->requests)) {
+        ngx_http_ffi_pass_log_full(r, rt);
+        return NGX_HTTP_SERVICE_UNAVAILABLE;
+    }
+
+    flcf = ngx_http_get_module_loc_conf(r, ngx_http_ffi_module);
+    ms = ngx_http_ffi_pass_timeout(flcf, rt);
+
+    unfit = ngx_http_ffi_unfit(rt, ms);
+    if (unfit) {
+        ngx_http_ffi_pass_log_unfit(r, p->target, unfit);
+        return NGX_HTTP_SERVICE_UNAVAILABLE;
+    }
+
+    t = ngx_http_ffi_pass_task(r, p->feeding);
+    if (t == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    bridge_stream_open(t, flcf->stream_buffer, p->feeding);
+
+    t->data = p;
+    p->task = t;
+
+    ngx_http_ffi_pass_expect(p);
+
+    rc = ngx_http_ffi_pass_body_feed(p);
+
+    if (rc != NGX_OK) {
+        t->data = NULL;
+        p->task = NULL;
+        bridge_task_free(bridge_host(), t, 0);
+        return rc;
+    }
+
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "ffi: request %uL put to runtime %p: %M ms",
+                   bridge_task_id(t), rt, ms);
+
+    (void) bridge_put(rt->requests, t);
+    ngx_http_ffi_wake_later(&rt->wake);
+
+    ngx_http_ffi_pass_wait(p, ms);
+
+    return NGX_OK;
+}
+
+
+static ngx_msec_t
+ngx_http_ffi_pass_timeout(ngx_http_ffi_loc_conf_t *flcf,
+    ngx_http_ffi_runtime_t *rt)
+{
+    ngx_msec_t  ms;
+
+    if (flcf->timeout != NGX_CONF_UNSET_MSEC) {
+        return flcf->timeout;
+    }
+
+    ms = (ngx_msec_t) atomic_load_explicit(&rt->requests->timeout,
+                                           memory_order_relaxed);
+
+    return ms ? ms : NGX_HTTP_FFI_PASS_TIMEOUT;
+}
+
+
+static void
+ngx_http_ffi_pass_log_full(ngx_http_request_t *r, ngx_http_ffi_runtime_t *rt)
+{
+    ngx_str_t  name;
+
+    if (!ngx_http_ffi_may_log(&rt->full)) {
+        return;
+    }
+
+    name = ngx_http_ffi_runtime_name(rt);
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "ffi: queue of \"%V\" is full (%uD requests): the runtime "
+                  "is slower than its clients",
+                  &name, rt->requests->limit);
+}
+
+
+static void
+ngx_http_ffi_pass_log_unfit(ngx_http_request_t *r,
+    ngx_http_ffi_target_t *target, const char *why)
+{
+    if (!ngx_http_ffi_may_log(&target->said)) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "ffi: \"%V\" takes no requests: %s", &target->load.lib, why);
+}
+
+
+static void
+ngx_http_ffi_pass_timer(ngx_event_t *ev)
+{
+    ngx_connection_t     *c;
+    ngx_http_ffi_pass_t  *p;
+
+    p = ev->data;
+    c = p->request->connection;
+
+    ngx_http_set_log_request(c->log, p->request);
+
+    /* what is there wins */
+
+    ngx_http_ffi_event_drain();
+
+    if (p->head || p->answered) {
+        ngx_http_ffi_pass_wait(p, 0);
+        return;
+    }
+
+    ngx_http_ffi_pass_expire(p);
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_ffi_pass_expire(ngx_http_ffi_pass_t *p)
+{
+    ngx_http_ffi_runtime_t  *rt;
+
+    rt = ngx_http_ffi_runtime_of(p->task);
+
+    if (rt && bridge_task_holder(p->task) == 0) {
+        ngx_http_ffi_not_taken(rt, p->task);
+    }
+
+    ngx_log_error(NGX_LOG_ERR, p->request->connection->log, NGX_ETIMEDOUT,
+                  "ffi: \"%V\" has %s in time", &p->target->load.lib,
+                  p->loading ? "not started" : "sent no head");
+
+    ngx_http_ffi_pass_finalize(p, NGX_HTTP_GATEWAY_TIME_OUT);
+}

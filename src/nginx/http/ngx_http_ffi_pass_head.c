@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <stdlib.h>
+
+#include "abi.h"
+#include "ngx_http_ffi_pass_head.h"
+#include "resty_ffi.h"
+
+
+typedef struct {
+    ngx_str_t   method;
+    ngx_str_t   path;
+    ngx_str_t   raw_path;
+    ngx_str_t   query;
+    ngx_str_t   protocol;
+    ngx_str_t   scheme;
+    ngx_str_t   client;
+    ngx_str_t   server;
+    ngx_uint_t  client_port;
+    ngx_uint_t  server_port;
+    u_char      protocol_buf[NGX_INT_T_LEN * 2];
+    u_char      server_buf[NGX_SOCKADDR_STRLEN];
+} ngx_http_ffi_line_t;
+
+
+static ngx_int_t ngx_http_ffi_pass_line(ngx_http_request_t *r,
+    ngx_http_ffi_line_t *line);
+static ngx_int_t ngx_http_ffi_pass_raw_path(ngx_http_request_t *r,
+    ngx_str_t *path);
+static ngx_table_elt_t *ngx_http_ffi_pass_next(ngx_list_part_t **part,
+    ngx_uint_t *i, ngx_uint_t has_body);
+static ngx_uint_t ngx_http_ffi_pass_is_of_body(ngx_table_elt_t *h);
+static u_char *ngx_http_ffi_pass_put(u_char *p, resty_ffi_head_t *head,
+    resty_ffi_text_t *text, u_char *data, size_t len);
+
+
+bridge_task_t *
+ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
+{
+    size_t                size;
+    u_char               *p;
+    uint32_t              n;
+    ngx_uint_t            i;
+    bridge_task_t        *t;
+    ngx_table_elt_t      *h;
+    ngx_list_part_t      *part;
+    resty_ffi_head_t     *head;
+    resty_ffi_field_t    *field;
+    ngx_http_ffi_line_t   line;
+
+    if (ngx_http_ffi_pass_line(r, &line) != NGX_OK) {
+        return NULL;
+    }
+
+    /* those of the body are there where it is nothing, too */
+
+    has_body |= r->headers_in.content_length_n == 0;
+
+    n = 0;
+    size = sizeof(resty_ffi_head_t)
+           + line.method.len + 1 + line.path.len + 1 + line.raw_path.len + 1
+           + line.query.len + 1 + line.protocol.len + 1 + line.scheme.len + 1
+           + line.client.len + 1 + line.server.len + 1;
+
+    part = &r->headers_in.headers.part;
+    i = 0;
+
+    while ((h = ngx_http_ffi_pass_next(&part, &i, has_body)) != NULL) {
+        size += sizeof(resty_ffi_field_t) + h->key.len + 1 + h->value.len + 1;
+        n++;
+    }
+
+    if (size > NGX_MAX_INT32_VALUE) {
+        return NULL;
+    }
+
+    head = malloc(size + 1);
+    if (head == NULL) {
+        return NULL;
+    }
+
+    head->version = 1;
+    head->size = (uint32_t) size;
+    head->client_port = (uint32_t) line.client_port;
+    head->server_port = (uint32_t) line.server_port;
+    head->nfields = n;
+    head->fields = sizeof(resty_ffi_head_t);
+
+    field = (resty_ffi_field_t *) (head + 1);
+    p = (u_char *) (field + n);
+
+#define PUT(name)                                                             \
+    p = ngx_http_ffi_pass_put(p, head, &head->name, line.name.data,           \
+                              line.name.len)
+
+    PUT(method);
+    PUT(path);
+    PUT(raw_path);
+    PUT(query);
+    PUT(protocol);
+    PUT(scheme);
+    PUT(client);
+    PUT(server);
+
+    part = &r->headers_in.headers.part;
+    i = 0;
+
+    while ((h = ngx_http_ffi_pass_next(&part, &i, has_body)) != NULL) {
+        p = ngx_http_ffi_pass_put(p, head, &field->name, h->lowcase_key,
+                                  h->key.len);
+        p = ngx_http_ffi_pass_put(p, head, &field->value, h->value.data,
+                                  h->value.len);
+        field++;
+    }
+
+    *p = '\0';
+
+    t = bridge_task_new_web(bridge_host(), (char *) head, size);
+    if (t == NULL) {
+        free(head);
+    }
+
+    return t;
+}
+
+
+static ngx_int_t
+ngx_http_ffi_pass_line(ngx_http_request_t *r, ngx_http_ffi_line_t *line)
+{
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    line->method = r->method_name;
+    line->path = r->uri;
+    line->query = r->args;
+
+    if (ngx_http_ffi_pass_raw_path(r, &line->raw_path) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    line->protocol.data = line->protocol_buf;
+    line->protocol.len =
+        (r->http_version < 2000
+         ? ngx_sprintf(line->protocol_buf, "%ui.%ui", r->http_version / 1000,
+                       r->http_version % 1000)
+         : ngx_sprintf(line->protocol_buf, "%ui", r->http_version / 1000))
+        - line->protocol_buf;
+
+    ngx_str_set(&line->scheme, "http");
+
+#if (NGX_HTTP_SSL)
+    if (c->ssl) {
+        ngx_str_set(&line->scheme, "https");
+    }
+#endif
+
+    line->client = c->addr_text;
+    line->client_port = ngx_inet_get_port(c->sockaddr);
+
+    line->server.data = line->server_buf;
+    line->server.len = NGX_SOCKADDR_STRLEN;
+
+    if (ngx_connection_local_sockaddr(c, &line->server, 0) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    line->server_port = ngx_inet_get_port(c->local_sockaddr);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_ffi_pass_raw_path(ngx_http_request_t *r, ngx_str_t *path)
+{
+    size_t     n;
+    uintptr_t  escape;
+
+    if (r->valid_unparsed_uri) {
+        *path = r->unparsed_uri;
+
+        for (n = 0; n < path->len; n++) {
+            if (path->data[n] == '?' || path->data[n] == '#') {
+                break;
+            }
+        }
+
+        path->len = n;
+
+        return NGX_OK;
+    }
+
+    *path = r->uri;
+
+    escape = 2 * ngx_escape_uri(NULL, r->uri.data, r->uri.len,
+                                NGX_ESCAPE_URI);
+    if (escape == 0) {
+        return NGX_OK;
+    }
+
+    path->len = r->uri.len + escape;
+    path->data = ngx_pnalloc(r->pool, path->len);
+    if (path->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_escape_uri(path->data, r->uri.data, r->uri.len,
+                          NGX_ESCAPE_URI);
+
+    return NGX_OK;
+}
+
+
+/* the next field to be passed on; NULL after the last one */
+static ngx_table_elt_t *
+ngx_http_ffi_pass_next(ngx_list_part_t **part, ngx_uint_t *i,
+    ngx_uint_t has_body)
+{
+    ngx_table_elt_t  *h;
+
+    for ( ;; ) {
+
+        if (*i >= (*part)->nelts) {
+            if ((*part)->next == NULL) {
+                return NULL;
+            }
+
+            *part = (*part)->next;
+            *i = 0;
+            continue;
+        }
+
+        h = (ngx_table_elt_t *) (*part)->elts + (*i)++;
+
+        /* other modules take one out so */
+
+        if (h->hash && (has_body || !ngx_http_ffi_pass_is_of_body(h))) {
+            return h;
+        }
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_ffi_pass_is_of_body(ngx_table_elt_t *h)
+{
+    static ngx_str_t  length = ngx_string("content-length");
+    static ngx_str_t  encoding = ngx_string("transfer-encoding");
+
+    return (h->key.len == length.len
+            && ngx_memcmp(h->lowcase_key, length.data, length.len) == 0)
+           || (h->key.len == encoding.len
+               && ngx_memcmp(h->lowcase_key, encoding.data, encoding.len)
+                  == 0);
+}
+
+
+static u_char *
+ngx_http_ffi_pass_put(u_char *p, resty_ffi_head_t *head,
+    resty_ffi_text_t *text, u_char *data, size_t len)
+{
+    text->offset = (uint32_t) (p - (u_char *) head);
+    text->len = (uint32_t) len;
+
+    if (len) {
+        p = ngx_cpymem(p, data, len);
+    }
+
+    *p++ = '\0';
+
+    return p;
+}

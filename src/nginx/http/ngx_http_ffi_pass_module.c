@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_ffi_pass_conf.h"
+#include "ngx_http_ffi_pass_handler.h"
+#include "ngx_http_ffi_pass_request.h"
+#include "ngx_http_ffi_process.h"
+
+
+static void *ngx_http_ffi_pass_create_main_conf(ngx_conf_t *cf);
+static void *ngx_http_ffi_pass_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_ffi_pass_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+static char *ngx_http_ffi_pass(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static ngx_int_t ngx_http_ffi_pass_init_process(ngx_cycle_t *cycle);
+
+
+static ngx_http_ffi_quit_t  ngx_http_ffi_pass_quit = {
+    NULL, ngx_http_ffi_pass_end_all, NULL
+};
+
+
+static ngx_command_t  ngx_http_ffi_pass_commands[] = {
+
+    { ngx_string("ffi_pass"),
+      NGX_HTTP_LOC_CONF|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE12,
+      ngx_http_ffi_pass,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_ffi_pass_module_ctx = {
+    NULL,                                  /* preconfiguration */
+    NULL,                                  /* postconfiguration */
+
+    ngx_http_ffi_pass_create_main_conf,    /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_ffi_pass_create_loc_conf,     /* create location configuration */
+    ngx_http_ffi_pass_merge_loc_conf       /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_ffi_pass_module = {
+    NGX_MODULE_V1,
+    &ngx_http_ffi_pass_module_ctx,         /* module context */
+    ngx_http_ffi_pass_commands,            /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    ngx_http_ffi_pass_init_process,        /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static void *
+ngx_http_ffi_pass_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_ffi_pass_main_conf_t  *pmcf;
+
+    pmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_ffi_pass_main_conf_t));
+    if (pmcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&pmcf->targets, cf->pool, 4,
+                       sizeof(ngx_http_ffi_target_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return pmcf;
+}
+
+
+static void *
+ngx_http_ffi_pass_create_loc_conf(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_ffi_pass_loc_conf_t));
+}
+
+
+/* what is in "if" or "limit_except" is of the location around it */
+static char *
+ngx_http_ffi_pass_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_ffi_pass_loc_conf_t  *prev = parent;
+    ngx_http_ffi_pass_loc_conf_t  *conf = child;
+
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->noname && conf->target == NULL) {
+        conf->target = prev->target;
+    }
+
+    if (clcf->lmt_excpt && clcf->handler == NULL && conf->target) {
+        clcf->handler = ngx_http_ffi_pass_handler;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_ffi_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_ffi_pass_loc_conf_t  *plcf = conf;
+
+    ngx_str_t                       *value;
+    ngx_uint_t                       i;
+    ngx_http_ffi_target_t           *target, **all;
+    ngx_http_core_loc_conf_t        *clcf;
+    ngx_http_ffi_pass_main_conf_t   *pmcf;
+
+    (void) cmd;
+
+    if (plcf->target) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        if (ngx_http_script_variables_count(&value[i])) {
+            return "takes no variables";
+        }
+    }
+
+    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ffi_pass_module);
+
+    target = ngx_pcalloc(cf->pool, sizeof(ngx_http_ffi_target_t));
+    all = (ngx_http_ffi_target_t **) ngx_array_push(&pmcf->targets);
+
+    if (target == NULL || all == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_http_ffi_target_init(target, &value[1],
+                             cf->args->nelts > 2 ? &value[2] : NULL);
+    *all = target;
+    plcf->target = target;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf->handler = ngx_http_ffi_pass_handler;
+
+    if (clcf->name.len && clcf->name.data[clcf->name.len - 1] == '/') {
+        clcf->auto_redirect = 1;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* one that cannot start is tried again at its first request */
+static ngx_int_t
+ngx_http_ffi_pass_init_process(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                      i;
+    ngx_http_ffi_target_t         **targets;
+    ngx_http_ffi_pass_main_conf_t  *pmcf;
+
+    ngx_http_ffi_on_quit(&ngx_http_ffi_pass_quit);
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    pmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_ffi_pass_module);
+    if (pmcf == NULL) {
+        return NGX_OK;
+    }
+
+    targets = (ngx_http_ffi_target_t **) pmcf->targets.elts;
+
+    for (i = 0; i < pmcf->targets.nelts; i++) {
+        (void) ngx_http_ffi_target_runtime(targets[i], cycle->log);
+    }
+
+    return NGX_OK;
+}

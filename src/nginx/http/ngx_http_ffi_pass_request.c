@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include "abi.h"
+#include "end.h"
+#include "ngx_http_ffi_pass_request.h"
+
+
+static void ngx_http_ffi_pass_cleanup(void *data);
+static void ngx_http_ffi_pass_pool_cleanup(void *data);
+static void ngx_http_ffi_pass_break(ngx_http_ffi_pass_t *p);
+
+
+static ngx_queue_t  ngx_http_ffi_passes = {
+    &ngx_http_ffi_passes, &ngx_http_ffi_passes
+};
+
+
+ngx_http_ffi_pass_t *
+ngx_http_ffi_pass_new(ngx_http_request_t *r)
+{
+    ngx_http_cleanup_t   *cln;
+    ngx_pool_cleanup_t   *pcln;
+    ngx_http_ffi_pass_t  *p;
+
+    p = ngx_pcalloc(r->pool, sizeof(ngx_http_ffi_pass_t));
+    cln = ngx_http_cleanup_add(r, 0);
+    pcln = ngx_pool_cleanup_add(r->pool, 0);
+
+    if (p == NULL
+        || cln == NULL
+        || pcln == NULL
+        || ngx_http_ffi_outlet_init(&p->outlet, r) != NGX_OK)
+    {
+        return NULL;
+    }
+
+    p->request = r;
+    p->length = -1;
+
+    p->event.data = p;
+    p->event.log = r->connection->log;
+
+    p->timer.data = p;
+    p->timer.log = r->connection->log;
+
+    ngx_queue_insert_tail(&ngx_http_ffi_passes, &p->queue);
+
+    cln->handler = ngx_http_ffi_pass_cleanup;
+    cln->data = p;
+
+    pcln->handler = ngx_http_ffi_pass_pool_cleanup;
+    pcln->data = p;
+
+    ngx_http_set_ctx(r, p, ngx_http_ffi_pass_module);
+
+    return p;
+}
+
+
+ngx_http_ffi_pass_t *
+ngx_http_ffi_pass_get(ngx_http_request_t *r)
+{
+    return ngx_http_get_module_ctx(r, ngx_http_ffi_pass_module);
+}
+
+
+static void
+ngx_http_ffi_pass_cleanup(void *data)
+{
+    ngx_http_ffi_pass_end(data);
+}
+
+
+/* nginx's log may have wanted the fields */
+static void
+ngx_http_ffi_pass_pool_cleanup(void *data)
+{
+    ngx_http_ffi_pass_t  *p;
+
+    p = data;
+
+    if (p->head) {
+        bridge_head_free(p->head);
+    }
+}
+
+
+void
+ngx_http_ffi_pass_post(ngx_http_ffi_pass_t *p)
+{
+    if (p->event.posted && p->later) {
+        ngx_delete_posted_event((&p->event));
+    }
+
+    p->later = 0;
+
+    ngx_post_event((&p->event), &ngx_posted_events);
+}
+
+
+void
+ngx_http_ffi_pass_post_later(ngx_http_ffi_pass_t *p)
+{
+    if (!p->event.posted) {
+        p->later = 1;
+        ngx_post_event((&p->event), &ngx_posted_next_events);
+    }
+}
+
+
+void
+ngx_http_ffi_pass_wait(ngx_http_ffi_pass_t *p, ngx_msec_t ms)
+{
+    if (ms == 0 || ms > NGX_MAX_INT32_VALUE) {
+        ms = NGX_MAX_INT32_VALUE;
+    }
+
+    ngx_add_timer(&p->timer, ms);
+}
+
+
+void
+ngx_http_ffi_pass_end(ngx_http_ffi_pass_t *p)
+{
+    bridge_task_t  *t;
+
+    if (p->event.posted) {
+        ngx_delete_posted_event((&p->event));
+    }
+
+    if (p->timer.timer_set) {
+        ngx_del_timer(&p->timer);
+    }
+
+    t = p->task;
+
+    if (t) {
+        p->task = NULL;
+        t->data = NULL;
+
+        if (p->answered) {
+            bridge_task_free(bridge_host(), t, 0);
+
+        } else {
+            ngx_log_debug1(NGX_LOG_DEBUG_HTTP,
+                           p->request->connection->log, 0,
+                           "ffi: request %uL cancelled", bridge_task_id(t));
+
+            bridge_task_cancel(bridge_host(), t);
+        }
+    }
+
+    ngx_http_ffi_outlet_drop(&p->outlet);
+
+    /* it may be ended once more */
+
+    ngx_queue_remove(&p->queue);
+    ngx_queue_init(&p->queue);
+}
+
+
+void
+ngx_http_ffi_pass_end_all(void)
+{
+    ngx_queue_t  *q;
+
+    while (!ngx_queue_empty(&ngx_http_ffi_passes)) {
+        q = ngx_queue_head(&ngx_http_ffi_passes);
+
+        ngx_http_ffi_pass_end(ngx_queue_data(q, ngx_http_ffi_pass_t, queue));
+    }
+}
+
+
+void
+ngx_http_ffi_pass_finalize(ngx_http_ffi_pass_t *p, ngx_int_t rc)
+{
+    ngx_http_request_t  *r;
+
+    r = p->request;
+
+    ngx_http_ffi_pass_end(p);
+
+    r->read_event_handler = ngx_http_block_reading;
+
+    ngx_http_finalize_request(r, rc);
+}
+
+
+void
+ngx_http_ffi_pass_fail(ngx_http_ffi_pass_t *p, ngx_int_t status)
+{
+    if (!p->head_sent) {
+        ngx_http_ffi_pass_finalize(p, status);
+        return;
+    }
+
+    if (p->no_body) {
+        ngx_http_ffi_pass_finalize(p, NGX_OK);
+        return;
+    }
+
+    ngx_http_ffi_pass_break(p);
+}
+
+
+static void
+ngx_http_ffi_pass_break(ngx_http_ffi_pass_t *p)
+{
+    ngx_http_request_t  *r;
+
+    r = p->request;
+
+    ngx_http_ffi_pass_end(p);
+    ngx_http_ffi_outlet_break(&p->outlet);
+
+    /* what a subrequest lacks nobody would miss */
+
+    if (r != r->main || r->connection->error) {
+        ngx_http_ffi_pass_finalize(p, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_ffi_pass_finalize(p, ngx_http_send_special(r, NGX_HTTP_FLUSH));
+}

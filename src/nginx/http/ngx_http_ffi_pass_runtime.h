@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#ifndef _NGX_HTTP_FFI_PASS_RUNTIME_H_INCLUDED_
+#define _NGX_HTTP_FFI_PASS_RUNTIME_H_INCLUDED_
+
+/* The runtime that a location names. */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_http_ffi_runtime.h"
+
+#pragma GCC visibility push(hidden)
+
+
+/* Zeroed at first, but for what is to be loaded. */
+typedef struct {
+    ngx_http_ffi_load_t   load;
+    uint64_t              id;        /* of its runtime */
+    time_t                failed;    /* when a load has, last */
+    ngx_http_ffi_limit_t  said;      /* of messages about it */
+    unsigned              has_id:1;
+} ngx_http_ffi_target_t;
+
+
+/* target's load, of a library and its cfg, whose data stay; cfg may be NULL. */
+void ngx_http_ffi_target_init(ngx_http_ffi_target_t *target, ngx_str_t *lib,
+    ngx_str_t *cfg);
+
+/*
+ * The runtime, READY or STARTING, which is loaded where there is none; NULL
+ * where that has failed, which is logged.  A load that has failed is tried
+ * again, but once a second.
+ */
+ngx_http_ffi_runtime_t *ngx_http_ffi_target_runtime(
+    ngx_http_ffi_target_t *target, ngx_log_t *log);
+
+/* A start has failed; why may be empty. */
+void ngx_http_ffi_target_failed(ngx_http_ffi_target_t *target,
+    ngx_log_t *log, ngx_str_t *why);
+
+#pragma GCC visibility pop
+
+
+#endif /* _NGX_HTTP_FFI_PASS_RUNTIME_H_INCLUDED_ */
