@@ -26,6 +26,8 @@ LIBRARIES = [
     ("symbol", "symbol_local", ["-DSYMBOL=symbol_local"]),
     ("symbol", "symbol_global", ["-DSYMBOL=symbol_global"]),
     ("version", "version1", ['-DVERSION="1"']),
+    ("web", "webprobe", []),
+    ("web", "webasync", ["-DASYNC"]),
     ("version", "version2", ['-DVERSION="2"']),
 ]
 

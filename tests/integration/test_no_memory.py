@@ -6,17 +6,22 @@ Nothing may happen but that who asked is told; afterwards all works again.
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from . import checker
+from .client import Response
 from .conftest import NewNginx
 from .nginx import BUILD, HERE, Nginx
+from .web import head, parse, until_end
 
 MODULE = BUILD / "modules" / "ngx_http_lua_ffi_module.so"
 LOADER = BUILD / "lib" / "libffi_python3.so"
@@ -335,7 +340,8 @@ def environ(libs: Path, sites: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def server(new_nginx: NewNginx, environ: dict[str, str]) -> Iterator[Nginx]:
     settings = "ffi_exit_timeout 300ms;"
-    with new_nginx(environ=environ, http=settings, server=BODY) as nginx:
+    server = BODY + "location /web { ffi_pass webprobe; }"
+    with new_nginx(environ=environ, http=settings, server=server) as nginx:
         nginx.write_python("short.py", APP)
         yield nginx
 
@@ -397,6 +403,48 @@ def test_each_allocation_of_a_body(nginx: Nginx) -> None:
             break
         n += 1
     assert n > 10
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize(
+    ("do", "size"),
+    [
+        ("head=200,Content-Length:5;part=hello", 0),
+        ("head=200,Content-Length:5;sleep=2;part=he;sleep=2;end=0,llo", 0),
+        ("head=200,Content-Length:300000;echo", 300_000),
+        ("head=200,Cache-Control:a,Content-Length:70000,Link:b;fill=70000", 0),
+        ("end=3,wrong", 0),
+    ],
+)
+def test_each_allocation_of_a_web_request(
+    nginx: Nginx, do: str, size: int
+) -> None:
+    """The answer is right, or none, or breaks off."""
+    arm = "local ffi = require 'ffi'; require 'faults'; return ffi.C.faults_"
+    more = f"Content-Length: {size}\r\nConnection: close"
+    ask = head(do, more, "POST /web HTTP/1.1") + b"x" * size
+    whole = exchange(nginx, ask)
+    assert (whole.status, len(whole.body)) != (200, 0)
+    n = 1
+    while True:
+        nginx.lua(f"{arm}arm({n})")
+        with contextlib.suppress(http.client.HTTPException):
+            answer = exchange(nginx, ask)
+            if answer.status == 200:
+                assert answer.body == whole.body
+            else:
+                assert answer.status in (500, 502)
+        if nginx.lua(f"{arm}disarm()") == [0]:
+            break
+        n += 1
+    assert n > 3
+    assert exchange(nginx, ask).body == whole.body
+
+
+def exchange(nginx: Nginx, ask: bytes) -> Response:
+    with nginx.connect() as sock, ThreadPoolExecutor(1) as pool:
+        pool.submit(sock.sendall, ask)
+        return parse(until_end(sock))
 
 
 def test_each_allocation_of_the_first_load(
