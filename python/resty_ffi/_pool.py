@@ -19,7 +19,8 @@ HOUSEKEEPING_S = 1.0
 class Pool:
     """Threads answer calls; a stream stays with the thread that began it.
 
-    A thread is started where all others are busy, up to a number.
+    A thread is started where all others are busy or have streams, up to a
+    number.
     """
 
     def __init__(
@@ -42,10 +43,14 @@ class Pool:
     def submit(self, task: int) -> None:
         """Have a thread answer a call."""
         with self._lock:
-            if self._idle:
-                self._idle.pop().mail_task(task)
-            elif len(self._workers) < self._threads:
+            # a call may block, and hold up the streams of its thread
+            free = [w for w in self._idle if not w.has_streams]
+            if not free and len(self._workers) < self._threads:
                 self._start(task)
+            elif self._idle:
+                worker = free[-1] if free else self._idle[-1]
+                self._idle.remove(worker)
+                worker.mail_task(task)
             else:
                 self._tasks.append(task)
             self._running += 1

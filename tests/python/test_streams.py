@@ -257,6 +257,20 @@ def test_a_stalled_stream_and_others(kind: Any, a: str) -> None:
         eventually(rt, ", ".join([f"'{a}endless'"] * 20))
 
 
+def test_a_blocked_thread_holds_no_stream_up() -> None:
+    """Where another one of the pool has nothing to do."""
+    with Runtime(Pooled) as rt:
+        stream = rt.stream("endless", timeout=BOUND_S)
+        next(stream)
+        with rt.stream("count", input=True) as blocked:
+            time.sleep(0.1)
+            for _ in range(1000):
+                next(stream)
+            blocked.finish()
+            assert list(blocked) == [b"0"]
+        stream.close()
+
+
 @each
 def test_exceptions(kind: Any, a: str) -> None:
     with Runtime(kind) as rt:
