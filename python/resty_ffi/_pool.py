@@ -45,22 +45,33 @@ class Pool:
         with self._lock:
             # a call may block, and hold up the streams of its thread
             free = [w for w in self._idle if not w.has_streams]
-            if not free and len(self._workers) < self._threads:
-                self._start(task)
+            if free:
+                self._mail(free[-1], task)
+            elif len(self._workers) < self._threads and self._start(task):
+                pass
             elif self._idle:
-                worker = free[-1] if free else self._idle[-1]
-                self._idle.remove(worker)
-                worker.mail_task(task)
+                self._mail(self._idle[-1], task)
             else:
                 self._tasks.append(task)
             self._running += 1
 
-    def _start(self, task: int) -> None:
+    def _mail(self, worker: _Worker, task: int) -> None:
+        self._idle.remove(worker)
+        worker.mail_task(task)
+
+    def _start(self, task: int) -> bool:
+        """False where no thread can be started, and there are others."""
         worker = _Worker(self, self._runtime)
         worker.mail_task(task)
         number = len(self._workers)
-        Thread(worker.run, f"{self._name}_{number}").start()
+        try:
+            Thread(worker.run, f"{self._name}_{number}").start()
+        except RuntimeError:
+            if not self._workers:
+                raise
+            return False
         self._workers.append(worker)
+        return True
 
     @property
     def busy(self) -> bool:
