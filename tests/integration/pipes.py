@@ -80,6 +80,11 @@ location = /proxied {
     proxy_http_version 1.1;
     proxy_pass http://unix:{prefix}/http.sock:/run;
 }
+location = /proxied-ssi {
+    ssi on;
+    ssi_types text/plain;
+    proxy_pass http://unix:{prefix}/http.sock:/run;
+}
 location = /error-page {
     error_page 502 = /replaced;
     content_by_lua_block { require("pipes").run() }
@@ -124,6 +129,7 @@ location = /mirrored {
     content_by_lua_block { ngx.print("mirrored") }
 }
 """
+SSI = '<!--#include virtual="{}" -->'
 HTTP = """
 default_type text/plain;
 """

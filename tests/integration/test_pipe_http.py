@@ -20,6 +20,7 @@ from .nginx import Nginx
 from .pipes import (
     HTTP,
     SERVER,
+    SSI,
     STREAMS,
     answer_of,
     ask,
@@ -172,6 +173,20 @@ def test_an_error_where_the_end_is_that_of_the_connection(
     settle(nginx)
 
 
+@pytest.mark.valgrind
+def test_an_include_that_fails_in_a_page_of_http_1_0(
+    tcp: tuple[Nginx, int],
+) -> None:
+    nginx, port = tcp
+    code = f"ngx.print('<{SSI.format('/part-wrong')}>')"
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(
+            f"GET {url('/ssi', code)} HTTP/1.0\r\nHost: here\r\n\r\n".encode()
+        )
+        assert rest_of(sock).endswith(b"RESET")
+    settle(nginx)
+
+
 # ---- HTTP/2
 
 
@@ -230,6 +245,16 @@ def test_an_error_in_http_2_resets_the_stream(
     assert wrong.error == ErrorCodes.INTERNAL_ERROR
     assert (right.body, right.ended) == (letters(30, 9), True)
     assert sorted(take(http2, 2), key=len) == [[270], [None, "failed", 1]]
+
+
+@pytest.mark.valgrind
+def test_an_include_that_fails_in_http_2(http2: Nginx, client: Http2) -> None:
+    code = f"ngx.print('<{SSI.format('/part-wrong')}>')"
+    wrong = client.get(url("/ssi", code))
+    right = client.get(url("/run", 'pipe("send", "parts=30 size=9 sleep=9")'))
+    client.read_all()
+    assert (wrong.ended, wrong.error) == (False, ErrorCodes.INTERNAL_ERROR)
+    assert (right.body, right.ended) == (letters(30, 9), True)
 
 
 @pytest.mark.valgrind
@@ -338,32 +363,6 @@ def test_a_body_filter_that_raises(nginx: Nginx) -> None:
     assert take(nginx) == [None, "the client has gone"]
 
 
-SSI = '<!--#include virtual="{}" -->'
-
-
-@pytest.mark.valgrind
-def test_includes_that_pipe(whole: Nginx) -> None:
-    """In their order, whatever comes first."""
-    code = (
-        "ngx.print('[', "
-        f"'{SSI.format('/part-slow')}', '|', '{SSI.format('/part')}', ']')"
-    )
-    assert whole.get(url("/ssi", code)).body == (
-        b"[" + letters(5, 10) + b"|" + letters(50, 4000) + b"]"
-    )
-    assert sorted(take(whole, 2)) == [[50], [200_000]]
-
-
-@pytest.mark.valgrind
-def test_what_is_piped_has_includes(whole: Nginx) -> None:
-    body = f"<{SSI.format('/part-slow')}>{SSI.format('/part')}."
-    code = f"pipe('plain', '{body}')"
-    assert whole.get(url("/ssi", code)).body == (
-        b"<" + letters(5, 10) + b">" + letters(50, 4000) + b"."
-    )
-    assert len(take(whole, 3)) == 3
-
-
 def test_limit_rate(whole: Nginx) -> None:
     """It is not the client who is slow."""
     code = 'pipe("send", "parts=5 size=60000")'
@@ -407,12 +406,6 @@ def test_errors_of_captured_subrequests(nginx: Nginx) -> None:
     lines = answer.body.splitlines()
     assert lines[0] == b"true " + letters(3, 10)
     assert lines[1].startswith(b"true aaaaaaaaaa")
-
-
-def test_a_page_goes_on_behind_an_include_that_fails(nginx: Nginx) -> None:
-    """As it does where a proxy fails there."""
-    code = """ngx.print('<<!--#include virtual="/part-wrong" -->>')"""
-    assert nginx.get(url("/ssi", code)).body == b"<" + letters(3, 10) + b">"
 
 
 @pytest.mark.valgrind

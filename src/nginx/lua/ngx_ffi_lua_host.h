@@ -5,7 +5,8 @@
 
 /*
  * What this module needs of the lua module: functions it exports, which are
- * public (src/api) or what lua-resty-core's ngx.semaphore is built on.
+ * public (src/api) or what lua-resty-core's ngx.semaphore is built on, and one
+ * that is only compared with.
  */
 
 #include <ngx_config.h>
@@ -40,6 +41,10 @@ int ngx_http_lua_ffi_sema_wait(ngx_http_request_t *r,
     ngx_http_lua_sema_t *sem, int wait_ms, u_char *err, size_t *errlen);
 
 void ngx_http_lua_ffi_sema_gc(ngx_http_lua_sema_t *sem);
+
+/* the handler of a subrequest that Lua captures */
+ngx_int_t ngx_http_lua_post_subrequest(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
 
 
 #endif /* _NGX_FFI_LUA_HOST_H_INCLUDED_ */

@@ -9,6 +9,7 @@
 #include "end.h"
 #include "ngx_ffi_lua_conf.h"
 #include "ngx_ffi_lua_deadline.h"
+#include "ngx_ffi_lua_host.h"
 #include "ngx_ffi_lua_pipe.h"
 #include "ngx_http_ffi_event.h"
 
@@ -29,6 +30,7 @@ static ngx_int_t ngx_ffi_lua_pipe_end(ngx_ffi_lua_pipe_t *p);
 static ngx_int_t ngx_ffi_lua_pipe_wait(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_timer(ngx_event_t *ev);
 static void ngx_ffi_lua_pipe_resume(ngx_ffi_lua_pipe_t *p);
+static ngx_uint_t ngx_ffi_lua_is_captured(ngx_http_request_t *r);
 static void ngx_ffi_lua_pipe_leave(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_close(ngx_ffi_lua_pipe_t *p, const char *why);
 
@@ -483,7 +485,13 @@ ngx_ffi_lua_pipe_close(ngx_ffi_lua_pipe_t *p, const char *why)
 
     ngx_ffi_lua_pipe_leave(p);
     ngx_http_ffi_outlet_drop(&p->outlet);
-    ngx_http_ffi_outlet_break(&p->outlet);
+
+    if (ngx_ffi_lua_is_captured(p->outlet.request)) {
+        ngx_http_ffi_outlet_break(&p->outlet);
+
+    } else {
+        ngx_http_ffi_outlet_break_page(&p->outlet);
+    }
 
     s = p->stream;
 
@@ -491,6 +499,15 @@ ngx_ffi_lua_pipe_close(ngx_ffi_lua_pipe_t *p, const char *why)
         ngx_ffi_lua_pipe_detach(p);
         ngx_ffi_lua_stream_close(s, why);
     }
+}
+
+
+/* by Lua, which tells who asked for it that it is truncated */
+static ngx_uint_t
+ngx_ffi_lua_is_captured(ngx_http_request_t *r)
+{
+    return r->post_subrequest
+           && r->post_subrequest->handler == ngx_http_lua_post_subrequest;
 }
 
 

@@ -25,6 +25,7 @@ static ngx_int_t ngx_http_ffi_outlet_filter(ngx_http_ffi_outlet_t *o);
 static void ngx_http_ffi_outlet_no_delay(ngx_http_ffi_outlet_t *o);
 static void ngx_http_ffi_outlet_give_back(ngx_http_ffi_outlet_t *o,
     ngx_chain_t *cl, ngx_uint_t delivered);
+static void ngx_http_ffi_outlet_leave_open(ngx_http_request_t *r);
 static void ngx_http_ffi_outlet_reset(ngx_connection_t *c);
 
 
@@ -346,16 +347,32 @@ ngx_http_ffi_outlet_blocked(ngx_http_ffi_outlet_t *o)
 void
 ngx_http_ffi_outlet_break(ngx_http_ffi_outlet_t *o)
 {
-    ngx_http_request_t  *r;
-
-    r = o->request;
-
     o->broken = 1;
 
-    if (r != r->main) {
-        return;
+    if (o->request == o->request->main) {
+        ngx_http_ffi_outlet_leave_open(o->request);
+    }
+}
+
+
+void
+ngx_http_ffi_outlet_break_page(ngx_http_ffi_outlet_t *o)
+{
+    o->broken = 1;
+
+    /* of a page the last buffer may have gone before us, to wait for us */
+
+    if (o->request != o->request->main) {
+        o->request->connection->error = 1;
     }
 
+    ngx_http_ffi_outlet_leave_open(o->request->main);
+}
+
+
+static void
+ngx_http_ffi_outlet_leave_open(ngx_http_request_t *r)
+{
     r->keepalive = 0;
 
     if (r->http_version <= NGX_HTTP_VERSION_11

@@ -71,6 +71,9 @@ void ngx_http_ffi_outlet_drop(ngx_http_ffi_outlet_t *o);
  */
 void ngx_http_ffi_outlet_break(ngx_http_ffi_outlet_t *o);
 
+/* The same; and where it is part of another response, that one ends here. */
+void ngx_http_ffi_outlet_break_page(ngx_http_ffi_outlet_t *o);
+
 /* The bytes that were added and not sent. */
 off_t ngx_http_ffi_outlet_unsent(ngx_http_ffi_outlet_t *o);
 
