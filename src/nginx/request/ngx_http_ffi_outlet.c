@@ -9,7 +9,11 @@
 #include "ngx_http_ffi_outlet.h"
 
 
-/* a buffer, and whose its bytes are */
+/* of one buffer: filters may count its bytes in 32 bits, as gzip does */
+#define NGX_HTTP_FFI_MAX_BUF  ((size_t) 1 << 30)
+
+
+/* a buffer, and what is to be released with it, if it is a part's last */
 typedef struct {
     ngx_buf_t       buf;        /* first: ngx_chain_t.buf */
     bridge_part_t  *part;
@@ -19,6 +23,8 @@ typedef struct {
 
 static void ngx_http_ffi_outlet_cleanup(void *data);
 static ngx_http_ffi_lent_t *ngx_http_ffi_outlet_add(ngx_http_ffi_outlet_t *o,
+    const char *bytes, size_t len);
+static ngx_chain_t *ngx_http_ffi_outlet_buf(ngx_http_ffi_outlet_t *o,
     const char *bytes, size_t len);
 static ngx_buf_t *ngx_http_ffi_outlet_last(ngx_http_ffi_outlet_t *o);
 static ngx_int_t ngx_http_ffi_outlet_filter(ngx_http_ffi_outlet_t *o);
@@ -101,8 +107,49 @@ ngx_http_ffi_outlet_answer(ngx_http_ffi_outlet_t *o, bridge_task_t *t)
 }
 
 
+/* the last of as many buffers as it takes: they are released in order */
 static ngx_http_ffi_lent_t *
 ngx_http_ffi_outlet_add(ngx_http_ffi_outlet_t *o, const char *bytes,
+    size_t len)
+{
+    size_t        n, left;
+    ngx_chain_t  *cl, *first, **last;
+
+    first = NULL;
+    last = &first;
+    left = len;
+
+    do {
+        n = ngx_min(left, NGX_HTTP_FFI_MAX_BUF);
+
+        cl = ngx_http_ffi_outlet_buf(o, bytes, n);
+
+        if (cl == NULL) {
+            *last = o->free;
+            o->free = first;
+            return NULL;
+        }
+
+        *last = cl;
+        last = &cl->next;
+
+        bytes += n;
+        left -= n;
+
+    } while (left);
+
+    *o->last_out = first;
+    o->last_out = last;
+
+    o->held += (off_t) len;
+    o->bytes += (off_t) len;
+
+    return (ngx_http_ffi_lent_t *) cl->buf;
+}
+
+
+static ngx_chain_t *
+ngx_http_ffi_outlet_buf(ngx_http_ffi_outlet_t *o, const char *bytes,
     size_t len)
 {
     ngx_buf_t            *b;
@@ -138,13 +185,7 @@ ngx_http_ffi_outlet_add(ngx_http_ffi_outlet_t *o, const char *bytes,
     cl->buf = b;
     cl->next = NULL;
 
-    *o->last_out = cl;
-    o->last_out = &cl->next;
-
-    o->held += (off_t) len;
-    o->bytes += (off_t) len;
-
-    return lent;
+    return cl;
 }
 
 
@@ -311,7 +352,7 @@ ngx_http_ffi_outlet_give_back(ngx_http_ffi_outlet_t *o, ngx_chain_t *cl,
     if (lent->part) {
         bridge_part_free(bridge_host(), lent->part, delivered);
 
-    } else {
+    } else if (lent->task) {
         bridge_task_free(bridge_host(), lent->task, delivered);
     }
 }
