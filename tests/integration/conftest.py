@@ -10,15 +10,30 @@ from typing import Any
 import pytest
 
 from .checker import ALL, CFLAGS, COMPILER
-from .nginx import HERE, ROOT, Nginx
+from .nginx import BUILD, HERE, ROOT, Nginx
 
 NewNginx = Callable[..., Nginx]
+
+NGINX_HEADERS = [
+    f"-isystem{BUILD}/nginx/{folder}"
+    for folder in (
+        "objs",
+        "src/core",
+        "src/event",
+        "src/event/modules",
+        "src/os/unix",
+        "src/http",
+        "src/http/modules",
+        "src/http/v2",
+    )
+]
 
 # source, library, flags
 LIBRARIES = [
     ("async", "async", []),
     ("badinit", "badinit", []),
     ("faults", "faults", []),
+    ("filter", "filter", NGINX_HEADERS),
     ("noinit", "noinit", []),
     ("probe", "probe", []),
     ("starts", "starts", []),

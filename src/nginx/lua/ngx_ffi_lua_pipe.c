@@ -29,6 +29,7 @@ static ngx_int_t ngx_ffi_lua_pipe_fetch(ngx_ffi_lua_pipe_t *p);
 static ngx_int_t ngx_ffi_lua_pipe_end(ngx_ffi_lua_pipe_t *p);
 static ngx_int_t ngx_ffi_lua_pipe_wait(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_timer(ngx_event_t *ev);
+static ngx_uint_t ngx_ffi_lua_pipe_is_lost(ngx_ffi_lua_pipe_t *p);
 static void ngx_ffi_lua_pipe_resume(ngx_ffi_lua_pipe_t *p);
 static ngx_uint_t ngx_ffi_lua_is_captured(ngx_http_request_t *r);
 static void ngx_ffi_lua_pipe_leave(ngx_ffi_lua_pipe_t *p);
@@ -93,6 +94,10 @@ ngx_ffi_lua_pipe_cleanup(void *data)
 
     ngx_ffi_lua_pipe_close(p, "the request has ended");
     ngx_ffi_lua_pipe_forget(p);
+
+    if (p->event.posted) {
+        ngx_delete_posted_event((&p->event));
+    }
 }
 
 
@@ -180,14 +185,21 @@ static void
 ngx_ffi_lua_pipe_event(ngx_event_t *ev)
 {
     ngx_connection_t    *c;
+    ngx_http_request_t  *r;
     ngx_ffi_lua_pipe_t  *p;
 
     p = ev->data;
-    c = p->outlet.request->connection;
+    r = p->outlet.request;
+    c = r->connection;
 
-    ngx_http_set_log_request(c->log, p->outlet.request);
+    ngx_http_set_log_request(c->log, r);
 
-    ngx_ffi_lua_pipe_send(p);
+    if (p->lost) {
+        ngx_http_finalize_request(r, NGX_ERROR);
+
+    } else {
+        ngx_ffi_lua_pipe_send(p);
+    }
 
     ngx_http_run_posted_requests(c);
 }
@@ -213,7 +225,9 @@ ngx_ffi_lua_pipe_write_handler(ngx_http_request_t *r)
 
     ngx_ffi_lua_pipe_send(p);
 
-    handler(r);
+    if (!p->lost) {
+        handler(r);
+    }
 }
 
 
@@ -295,7 +309,7 @@ ngx_ffi_lua_pipe_send(ngx_ffi_lua_pipe_t *p)
 
     rc = ngx_http_ffi_outlet_write(&p->outlet, !p->complete);
 
-    if (rc != NGX_OK) {
+    if (rc != NGX_OK || ngx_ffi_lua_pipe_is_lost(p)) {
         ngx_ffi_lua_pipe_fail(p, "the client has gone");
         return;
     }
@@ -431,6 +445,10 @@ ngx_ffi_lua_pipe_end(ngx_ffi_lua_pipe_t *p)
 ngx_uint_t
 ngx_ffi_lua_pipe_runs(ngx_ffi_lua_pipe_t *p)
 {
+    if (p->running && ngx_ffi_lua_pipe_is_lost(p)) {
+        ngx_ffi_lua_pipe_fail(p, "the client has gone");
+    }
+
     if (p->running && p->sema && ngx_ffi_lua_sema_left(p->sema)) {
 
         /* killed */
@@ -450,7 +468,9 @@ ngx_ffi_lua_pipe_fail(ngx_ffi_lua_pipe_t *p, const char *why)
         return;
     }
 
-    if (!p->outlet.request->connection->error) {
+    if (!p->outlet.request->connection->error
+        && !ngx_ffi_lua_pipe_is_lost(p))
+    {
         (void) ngx_http_ffi_outlet_write(&p->outlet, 1);
     }
 
@@ -459,10 +479,28 @@ ngx_ffi_lua_pipe_fail(ngx_ffi_lua_pipe_t *p, const char *why)
 }
 
 
+/* a filter has ended the request, which clears the contexts of all modules */
+static ngx_uint_t
+ngx_ffi_lua_pipe_is_lost(ngx_ffi_lua_pipe_t *p)
+{
+    return ngx_ffi_lua_get_pipe(p->outlet.request, 0) != p;
+}
+
+
 static void
 ngx_ffi_lua_pipe_resume(ngx_ffi_lua_pipe_t *p)
 {
-    if (p->sema) {
+    if (ngx_ffi_lua_pipe_is_lost(p)) {
+
+        /* the lua module has none either, to resume who waits and to go on
+         * with: the request ends, but not while somebody sends */
+
+        p->lost = 1;
+        p->outlet.request->write_event_handler =
+                                              ngx_http_request_empty_handler;
+        ngx_ffi_lua_pipe_post(p);
+
+    } else if (p->sema) {
         (void) ngx_ffi_lua_sema_resume(p->sema);
     }
 }

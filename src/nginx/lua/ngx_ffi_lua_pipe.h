@@ -11,6 +11,10 @@
  * of which a pipe has not sent all, for whatever reason, does not end
  * cleanly: it gets no last buffer, and the connection is not kept.
  *
+ * A filter that ends the request by an error page clears the contexts of all
+ * modules.  No Lua code can run then, so who waits for a run is not resumed,
+ * and the request is finalized.
+ *
  * The request's write_event_handler is the pipe's while it runs, and its
  * read_event_handler where that does nothing.
  */
@@ -38,10 +42,12 @@ typedef struct {
     ngx_http_event_handler_pt   handler;    /* write_event_handler, to be put
                                                back */
 
-    ngx_event_t                 event;      /* sends what has come */
+    ngx_event_t                 event;      /* sends what has come, or ends
+                                               the request: lost */
 
     unsigned                    running:1;
     unsigned                    complete:1; /* no more comes */
+    unsigned                    lost:1;     /* with the request's contexts */
 } ngx_ffi_lua_pipe_t;
 
 

@@ -39,6 +39,10 @@ ngx_ffi_lua_core_stream_pipe(lua_State *L)
 
     p = ngx_ffi_lua_get_pipe(r, 0);
 
+    if (p == NULL || p->sema == NULL) {
+        return ngx_ffi_lua_pipe_refused(L, "the client has gone");
+    }
+
     if (ngx_ffi_lua_sema_waits(p->sema)) {
         lua_pushboolean(L, 0);
         return 1;
