@@ -90,6 +90,14 @@ def test_a_filter_that_swallows_all(nginx: Nginx) -> None:
     assert take(nginx) == [10]
 
 
+def test_a_filter_that_holds_the_header_back_in_http_1_0(
+    nginx: Nginx,
+) -> None:
+    code = LATE.format("send", 1, 20)
+    assert rest_of(ask(nginx, "/run", code, version="1.0")) == b""
+    assert take(nginx) == [None, "the header is held back in HTTP/1.0"]
+
+
 @pytest.mark.parametrize("size", [1 << 30, 5_000_000_005])
 def test_a_part_in_buffers_of_a_gib(nginx: Nginx, size: int) -> None:
     """Filters may count a buffer's bytes in 32 bits, as zlib does."""

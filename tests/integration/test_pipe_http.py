@@ -120,7 +120,7 @@ def test_print_before_a_pipe_in_http_1_0(nginx: Nginx) -> None:
     code = 'ngx.print("x") pipe("send", "parts=3 size=10")'
     text = rest_of(ask(nginx, "/run", code, version="1.0"))
     assert text.endswith(b"\r\n\r\nx")
-    assert take(nginx) == [None, "output is buffered for HTTP/1.0"]
+    assert take(nginx) == [None, "the header is held back in HTTP/1.0"]
     text = rest_of(ask(nginx, "/unbuffered", code, version="1.0"))
     assert text.endswith(b"\r\n\r\nx" + letters(3, 10))
     assert take(nginx) == [30]

@@ -18,7 +18,7 @@ local open = core.stream_open
 local read = core.stream_read
 local write = core.stream_write
 local finish = core.stream_finish
-local send = core.stream_pipe
+local pipe = core.stream_pipe
 local close = core.stream_close
 local body_arrives = core.body_arrives
 
@@ -104,11 +104,11 @@ function stream.pipe(self)
     end
 
     local done, bytes
-    done, bytes, err, status, text = send(self, false)
+    done, bytes, err, status, text = pipe(self, false)
 
     while not done do
         wait()
-        done, bytes, err, status, text = send(self, true)
+        done, bytes, err, status, text = pipe(self, true)
     end
 
     return results(bytes, err, status, text)

@@ -20,7 +20,8 @@ static ngx_int_t ngx_ffi_lua_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_uint_t ngx_ffi_lua_is_last(ngx_chain_t *in);
 static void ngx_ffi_lua_leave_open(ngx_chain_t *in);
-static ngx_int_t ngx_ffi_lua_refuse(ngx_http_request_t *r, ngx_chain_t *in);
+static ngx_int_t ngx_ffi_lua_refuse_output(ngx_http_request_t *r,
+    ngx_chain_t *in);
 
 
 static ngx_http_module_t  ngx_ffi_lua_filter_module_ctx = {
@@ -84,7 +85,7 @@ ngx_ffi_lua_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     if (in && (ngx_ffi_lua_pipe_runs(p) || p->outlet.broken)) {
 
         if (!ngx_ffi_lua_is_last(in)) {
-            rc = ngx_ffi_lua_refuse(r, in);
+            rc = ngx_ffi_lua_refuse_output(r, in);
             ngx_ffi_lua_pipe_sent(p);
             return rc;
         }
@@ -128,7 +129,7 @@ ngx_ffi_lua_leave_open(ngx_chain_t *in)
 
 /* NGX_ERROR would end the whole connection */
 static ngx_int_t
-ngx_ffi_lua_refuse(ngx_http_request_t *r, ngx_chain_t *in)
+ngx_ffi_lua_refuse_output(ngx_http_request_t *r, ngx_chain_t *in)
 {
     for ( /* void */ ; in; in = in->next) {
         if (ngx_buf_size(in->buf) != 0) {

@@ -128,8 +128,10 @@ ngx_ffi_lua_may_pipe(ngx_ffi_lua_pipe_t *p)
         return "the response is broken";
     }
 
+    /* by Lua, which would buffer the pipe's output, too, or by a filter */
+
     if (!r->header_sent && r->http_version < NGX_HTTP_VERSION_11) {
-        return "output is buffered for HTTP/1.0";
+        return "the header is held back in HTTP/1.0";
     }
 
     return NULL;
