@@ -45,8 +45,9 @@ CHECKERS = {
     "valgrind": {"TEST_VALGRIND": "1"},
     "nginx-asan": {"TEST_ASAN": "1", "BUILD_DIR": "build/asan"},
 }
-# Of these several files run at a time: valgrind leaves all but one core idle.
-PARALLEL = {"valgrind": ("-n", "auto", "--dist", "loadfile")}
+# Of these several files run at a time: they wait, or leave a core idle.
+BESIDE = ("-n", "auto", "--dist", "loadfile")
+PARALLEL = dict.fromkeys(("integration", "valgrind", "nginx-asan"), BESIDE)
 UNIT_TIMEOUT = 300
 # ThreadSanitizer's shadow does not fit a wide address space randomisation.
 TSAN_PREFIX = ["setarch", "-R"]
