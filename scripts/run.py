@@ -40,9 +40,7 @@ REFUSED = re.compile(
     r'|unknown directive "(\w+)"'
     r'|module "(\w+)" is already loaded'
 )
-OF_LUA = re.compile(
-    r"lua_\w+|\w+_by_lua\w*|ffi_(?:timeout|load_timeout|stream_buffer)"
-)
+OF_LUA = re.compile(r"lua_\w+|\w+_by_lua\w*")
 CORE = "ngx_http_ffi_module"
 WITH_LUA = "ngx_http_lua_ffi_module"
 

@@ -60,7 +60,7 @@ def test_one_call(new_nginx: NewNginx) -> None:
             [
                 r'load "probe", id 0$',
                 r'runtime N "probe": started: STARTING -> READY$',
-                r"call N put to runtime N: 5 bytes, 0 ms$",
+                r"call N put to runtime N: 0 ms$",
                 r"wake for 1 calls, [01] wait$",
                 r"notified$",
                 r"call N answered: status 0, 5 bytes$",

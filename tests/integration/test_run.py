@@ -58,7 +58,7 @@ def prepare(
     [
         ("", False),
         ("ffi_exit_timeout 1s;", False),
-        ("ffi_timeout 1s;", True),
+        ("ffi_timeout 1s;", False),
         ("lua_code_cache on;", True),
         ("init_by_lua_block { local a = 1 }", True),
         ("# lua_code_cache on;", False),

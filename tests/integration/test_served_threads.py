@@ -73,8 +73,8 @@ go_on = threading.Event()
 accept = _resty_ffi.Runtime.accept
 
 
-def accept_slowly(self, limit):
-    state = accept(self, limit)
+def accept_slowly(self, limit, streams):
+    state = accept(self, limit, streams)
     if state < 0 and not go_on.is_set():
         leaves.set()
         go_on.wait()
