@@ -15,6 +15,7 @@
 #include "ngx_ffi_lua_call.h"
 #include "ngx_ffi_lua_host.h"
 #include "ngx_ffi_lua_load.h"
+#include "ngx_ffi_lua_open.h"
 #include "ngx_ffi_lua_pipe_api.h"
 #include "ngx_ffi_lua_stream_api.h"
 #include "ngx_ffi_lua_task.h"

@@ -18,7 +18,6 @@
 #include "ngx_ffi_lua_log.h"
 #include "ngx_ffi_lua_stream.h"
 #include "ngx_ffi_lua_stream_api.h"
-#include "ngx_ffi_lua_task.h"
 #include "ngx_http_ffi_event.h"
 
 
@@ -44,85 +43,6 @@ static int ngx_ffi_lua_too_late(lua_State *L, ngx_ffi_lua_stream_t *s);
 static int ngx_ffi_lua_stop(lua_State *L, ngx_ffi_lua_stream_t *s,
     const char *why);
 static int ngx_ffi_lua_done(lua_State *L, const char *err);
-
-
-int
-ngx_ffi_lua_core_stream_open(lua_State *L)
-{
-    size_t                 len;
-    u_char                 err[NGX_HTTP_FFI_ERR_LEN];
-    ngx_msec_t             ms;
-    const char            *why;
-    bridge_task_t         *t;
-    ngx_ffi_lua_asked_t    asked;
-    ngx_ffi_lua_stream_t  *s;
-
-    /* first: it may throw for want of memory */
-    s = ngx_ffi_lua_stream_new(L);
-
-    t = ngx_ffi_lua_task_new(L, &asked);
-    if (t == NULL) {
-        return 2;
-    }
-
-    len = sizeof(err);
-
-    if (ngx_ffi_lua_can_wait(L, asked.request, err, &len) != NGX_OK) {
-        bridge_task_free(bridge_host(), t, 0);
-        return ngx_ffi_lua_fail(L, err, len);
-    }
-
-    if (ngx_ffi_lua_waits_ended(asked.request, asked.ms)) {
-        bridge_task_free(bridge_host(), t, 0);
-        lua_pushnil(L);
-        lua_pushliteral(L, "shutting down");
-        return 2;
-    }
-
-    if (ngx_ffi_lua_stream_attach(s, asked.request, t) != NGX_OK) {
-        bridge_task_free(bridge_host(), t, 0);
-        lua_pushnil(L);
-        lua_pushliteral(L, "no memory");
-        return 2;
-    }
-
-    s->max = asked.runtime->load.max_response;
-    s->max_request = asked.runtime->load.max_request;
-    s->first_timeout = asked.ms;
-    s->read_timeout = ngx_ffi_lua_timeout(L, 5, &asked);
-    s->input = lua_toboolean(L, 7);
-    s->written = lua_toboolean(L, 8);
-
-    ms = ngx_ffi_lua_msec(L, 6);
-
-    if (ms != NGX_CONF_UNSET_MSEC && ms != 0) {
-        t->deadline = ngx_ffi_lua_now() + (int64_t) ms;
-    }
-
-    if (asked.high || s->input) {
-        bridge_stream_open(t, asked.high, s->input);
-    }
-
-    if (s->input && !s->written) {
-        why = ngx_ffi_lua_body_feed(s, asked.request);
-
-        if (why) {
-
-            /* no runtime has it: it ends here */
-
-            s->answered = 1;
-            ngx_ffi_lua_stream_close(s, why);
-
-            lua_pushnil(L);
-            lua_pushstring(L, why);
-            return 2;
-        }
-    }
-
-    ngx_ffi_lua_task_put(&asked, t);
-
-    return 1;
-}
 
 
 int

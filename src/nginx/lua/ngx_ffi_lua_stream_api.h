@@ -4,24 +4,16 @@
 #define _NGX_FFI_LUA_STREAM_API_H_INCLUDED_
 
 /*
- * The functions that lua/resty/ffi.lua makes streams of.  Those that may
- * wait return false where the coroutine must yield, before anything else
- * happens, and call them again with resumed true; else true, and what the
- * method returns.
+ * The functions that lua/resty/ffi.lua makes streams of, but for the one that
+ * opens them.  Those that may wait return false where the coroutine must
+ * yield, before anything else happens, and call them again with resumed true;
+ * else true, and what the method returns.
  */
 
 #include <lua.h>
 
 #pragma GCC visibility push(hidden)
 
-
-/*
- * stream_open(id, req, method, first_timeout, read_timeout, timeout, input,
- *             written)
- * Returns a stream, or nil and why not.  input: the request goes on in parts;
- * written: those of write, else of the client's body.
- */
-int ngx_ffi_lua_core_stream_open(lua_State *L);
 
 /*
  * stream_read(stream, resumed, peek)
