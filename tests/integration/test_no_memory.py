@@ -743,7 +743,7 @@ def test_no_function_was_left_out(library: Path) -> None:
     }
     allocating = re.compile(
         r"alloc|dup|create|open|eventfd$|socketpair|msg$|atfork|setspecific|on_exit"
-        r"|_add|_new$|_New$|get_connection|attr_init|_From|_Init|Import_|Call"
+        r"|_add|_push$|_new$|_New$|get_connection|attr_init|_From|_Init|Import_|Call"
         r"|Vectorcall|GetAttr|Decode|Encode|SetItem|Append|AsUTF8|_Set$"
     )
     suspects = {

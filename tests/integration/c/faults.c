@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* of integers and pointers only; more than anyone has are passed on */
@@ -79,18 +80,29 @@ faults_disarm(void)
 static bool
 logged(const char *line)
 {
-    char     text[65536];
-    int      fd = open(log_name, O_RDONLY|O_CLOEXEC);
-    ssize_t  n = read(fd, text, sizeof(text) - 1);
+    int          fd = open(log_name, O_RDONLY|O_CLOEXEC);
+    bool         found;
+    char        *text;
+    ssize_t      n;
+    struct stat  st;
 
-    if (n == -1 || n == sizeof(text) - 1) {
+    if (fstat(fd, &st) == -1) {
+        abort();
+    }
+
+    text = malloc((size_t) st.st_size + 1);
+    n = text ? read(fd, text, (size_t) st.st_size) : -1;
+
+    if (n == -1) {
         abort();
     }
 
     close(fd);
     text[n] = '\0';
+    found = strstr(text, line) != NULL;
+    free(text);
 
-    return strstr(text, line) != NULL;
+    return found;
 }
 
 
@@ -189,9 +201,15 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
 #define OF_NGINX(X)                                                           \
     X(ngx_alloc, 0, errno = ENOMEM)                                           \
     X(ngx_calloc, 0, errno = ENOMEM)                                          \
+    X(ngx_alloc_chain_link, 0, errno = ENOMEM)                                \
+    X(ngx_palloc, 0, errno = ENOMEM)                                          \
     X(ngx_pcalloc, 0, errno = ENOMEM)                                         \
+    X(ngx_pnalloc, 0, errno = ENOMEM)                                         \
+    X(ngx_array_push, 0, errno = ENOMEM)                                      \
+    X(ngx_list_push, 0, errno = ENOMEM)                                       \
     X(ngx_get_connection, 0, (void) 0)                                        \
     X(ngx_http_cleanup_add, 0, (void) 0)                                      \
+    X(ngx_pool_cleanup_add, 0, (void) 0)                                      \
     X(ngx_http_lua_add_package_preload, -1, (void) 0)                         \
     X(ngx_http_lua_ffi_sema_new, -1, (void) 0)
 
@@ -233,6 +251,7 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
     X(PyUnicode_DecodeUTF8, 0, SET)                                           \
     X(PyUnicode_InternFromString, 0, SET)                                     \
     X(Py_CompileStringExFlags, 0, SET)                                        \
+    X(_PyObject_CallFunction_SizeT, 0, SET)                                   \
     X(_PyObject_CallMethod_SizeT, 0, SET)
 
 OF_LIBC(REPLACE)
