@@ -131,6 +131,7 @@ class Loop(Runtime):
             self._runtime.adopt = self._adopt
             self._runtime.iterate = self._iterate
         self._unloaded = False
+        self._missed = False
         self._keeps_house = False
         self._steps = False
         # the runtime has none any more once it has been told of the unload
@@ -205,12 +206,16 @@ class Loop(Runtime):
             self._loop.stop()
         except BaseException as error:
             # nothing else may tell of what waits any more
+            self._missed = True
             if not self._unloaded:
                 self._runtime.notify()
             self._log(error)
 
     def _take(self) -> None:
         runtime = self._runtime
+        if self._missed:
+            self._hear_of_all()
+            self._missed = False
         if events := runtime.events():
             self._hear(events)
         state = runtime.accept(LIMIT, self._streams)
@@ -235,6 +240,16 @@ class Loop(Runtime):
             self._streams.wake(number)
             if self._pool is not None:
                 self._pool.wake(number)
+
+    def _hear_of_all(self) -> None:
+        """Look at every call: what was new about some has been lost."""
+        gone = [n for n in self._runtime.tasks if native.holds(n) & GONE]
+        if self._cancel(gone):
+            self._loop.call_soon(self._reap)
+        self._waits.tell_all()
+        self._streams.wake(None)
+        if self._pool is not None:
+            self._pool.wake(None)
 
     def _keep_house(self) -> None:
         self._keeps_house = False
