@@ -47,7 +47,9 @@ CHECKERS = {
 }
 # Of these several files run at a time: they wait, or leave a core idle.
 BESIDE = ("-n", "auto", "--dist", "loadfile")
-PARALLEL = dict.fromkeys(("integration", "valgrind", "nginx-asan"), BESIDE)
+PARALLEL = dict.fromkeys(
+    ("integration", "kafka", "valgrind", "nginx-asan"), BESIDE
+)
 UNIT_TIMEOUT = 300
 # ThreadSanitizer's shadow does not fit a wide address space randomisation.
 TSAN_PREFIX = ["setarch", "-R"]
