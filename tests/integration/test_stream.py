@@ -334,8 +334,11 @@ def test_close(nginx: Nginx) -> None:
         STREAMS
         + """
         local gone, undelivered = streams.gone(), streams.undelivered()
+        local sent = streams.sent()
         local s = assert(ffi.stream(rt, "wait", "parts=5 size=10"))
         assert(s:read())
+        streams.wait("sent", sent + 5)
+        ngx.sleep(0)
         local first, second = s:close(), s:close()
         streams.wait("gone", gone + 1)
         streams.settle()
