@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -34,7 +35,7 @@ import gc
 import sys
 import time
 import weakref
-from resty_ffi import Error, current, serve
+from resty_ffi import AsyncBodyReader, BodyReader, Error, current, serve
 
 decimal.getcontext().prec = 50  # each call has a copy of it
 owed = 0
@@ -89,6 +90,23 @@ class Plain:
     def wrong(self, request):
         return 5
 
+    def parts(self, request):
+        for part in request, request, request:
+            ask()
+            yield part
+        return "."
+
+    def endless(self, request):
+        while True:
+            yield request
+
+    def wrong_part(self, request):
+        yield request
+        yield 5
+
+    def count(self, body: BodyReader):
+        return str(sum(map(len, body)))
+
     def stay(self, request):
         open(request, "w").close()
         time.sleep(1000)
@@ -123,6 +141,25 @@ class Loop:
     async def forever(self, request):
         await asyncio.sleep(1000)
 
+    async def parts(self, request):
+        for part in request, request, request:
+            ask()
+            yield part
+
+    async def endless(self, request):
+        while True:
+            yield request
+
+    async def wrong_part(self, request):
+        yield request
+        yield 5
+
+    async def count(self, body: AsyncBodyReader):
+        return str(sum([len(part) async for part in body]))
+
+    def plain_parts(self, request):
+        yield from (request, request)
+
     def plain(self, request):
         return request
 
@@ -145,6 +182,10 @@ class Later:
         future = self.never(request)
         future.set_exception(ValueError("raised"))
         return future
+
+    async def parts(self, request):
+        ask()
+        yield request
 
     def never(self, request):
         future = self.loop.create_future()
@@ -247,6 +288,21 @@ location /body {
     }
 }
 """
+PIPE = """
+location /pipe {
+    content_by_lua_block {
+        local faults = require "faults"
+        local rt = assert(ngx.load_ffi("streams", "pipe"))
+        local s = assert(require("resty.ffi").stream(rt, "send",
+            ngx.unescape_uri(ngx.var.arg_send)))
+        faults.pipe(s, tonumber(ngx.var.arg_n))
+    }
+}
+"""
+WEB = """
+location /begin { rewrite ^ "/web/a b" last; }
+location /web { ffi_pass webprobe; }
+"""
 PLAIN = """
     faults.load("ffi_python3", "short,Plain"),
     faults.call("upper", "x", "X"),
@@ -300,11 +356,41 @@ LOOP = """
     faults.call("upper", "y", "Y"),
     faults.unload(),
 """
+PLAIN_PARTS = """
+    faults.load("ffi_python3", "short,Plain"),
+    faults.stream("upper", { "b", "c" }, "ABC"),
+    faults.stream("parts", {}, "aaa."),
+    faults.call("parts", long, long:rep(3) .. "."),
+    faults.owed(),
+    faults.call("endless", long, "timeout", nil, { timeout = 5 }),
+    faults.call("wrong_part", "x", 1, "TypeError: short.Plain: yielded int, "
+                .. "not bytes, str, a buffer or None"),
+    faults.call("count", "x", "1"),
+    faults.stream("count", { "b", long }, "250002"),
+    faults.call("upper", "y", "Y"),
+    faults.unload(),
+"""
+LOOP_PARTS = """
+    faults.load("ffi_python3", "short,Loop"),
+    faults.stream("upper", { "b", "c" }, "ABC"),
+    faults.stream("parts", {}, "aaa"),
+    faults.call("parts", long, long:rep(3)),
+    faults.call("plain_parts", "x", "xx"),
+    faults.owed(),
+    faults.call("endless", long, "timeout", nil, { timeout = 5 }),
+    faults.call("wrong_part", "x", 1, "TypeError: short.Loop: yielded int, "
+                .. "not bytes, str, a buffer or None"),
+    faults.call("count", "x", "1"),
+    faults.stream("count", { "b", long }, "250002"),
+    faults.call("upper", "y", "Y"),
+    faults.unload(),
+"""
 LATER = """
     faults.load("ffi_python3", "short,Later"),
     faults.call("upper", "x", "X"),
     faults.call("upper", long, long:upper()),
     faults.call("told", "x", "X"),
+    faults.call("parts", long, long),
     faults.call("error", "x", 1, "ValueError: raised"),
     faults.call("never", "x", "timeout", nil, { timeout = 5 }),
     faults.owed(),
@@ -340,7 +426,7 @@ def environ(libs: Path, sites: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def server(new_nginx: NewNginx, environ: dict[str, str]) -> Iterator[Nginx]:
     settings = "ffi_exit_timeout 300ms;"
-    server = BODY + "location /web { ffi_pass webprobe; }"
+    server = BODY + PIPE + WEB
     with new_nginx(environ=environ, http=settings, server=server) as nginx:
         nginx.write_python("short.py", APP)
         yield nginx
@@ -366,12 +452,12 @@ def survive(nginx: Nginx, steps: str, n: int) -> bool:
 @pytest.mark.parametrize(
     "steps",
     [
-        *(PROBE, FAILING, ASYNC, STREAMS, PLAIN, MISSING, VIEW, LOOP, LATER),
-        REPORT,
+        *(PROBE, FAILING, ASYNC, STREAMS, PLAIN, PLAIN_PARTS, MISSING, VIEW),
+        *(LOOP, LOOP_PARTS, LATER, REPORT),
     ],
     ids=[
-        *("probe", "failing", "async", "streams", "plain", "missing", "view"),
-        *("loop", "later", "report"),
+        *("probe", "failing", "async", "streams", "plain", "plain-parts"),
+        *("missing", "view", "loop", "loop-parts", "later", "report"),
     ],
 )
 def test_each_allocation(nginx: Nginx, steps: str) -> None:
@@ -406,6 +492,38 @@ def test_each_allocation_of_a_body(nginx: Nginx) -> None:
 
 
 @pytest.mark.valgrind
+@pytest.mark.parametrize("send", ["parts=3 size=4", "parts=9 size=40000"])
+def test_each_allocation_of_a_pipe(nginx: Nginx, send: str) -> None:
+    """The answer is whole and the pipe says so, or it breaks off."""
+    whole = pipe(nginx, send, 0)
+    assert whole.body
+    n = 1
+    while n:
+        answer = None
+        with contextlib.suppress(http.client.HTTPException):
+            answer = pipe(nginx, send, n)
+        failures, said, size = nginx.lua("return require('faults').piped()")
+        print(n, failures, said, size, answer and answer.status)
+        if said is None:
+            assert answer == whole
+            assert size == len(whole.body)
+        else:
+            assert said in ("failed", "no memory", "the client has gone")
+            assert answer is None or answer.status == 500
+        if failures:
+            n += n > 0
+        else:
+            assert n == -1 or n > 5
+            n = -1 if n > 0 else 0  # threads take turns
+    assert pipe(nginx, send, 0) == whole
+
+
+def pipe(nginx: Nginx, send: str, n: int) -> Response:
+    line = f"GET /pipe?send={quote(send)}&n={n} HTTP/1.1"
+    return exchange(nginx, head("", "Connection: close", line))
+
+
+@pytest.mark.valgrind
 @pytest.mark.parametrize(
     ("do", "size"),
     [
@@ -422,11 +540,11 @@ def test_each_allocation_of_a_web_request(
     """The answer is right, or none, or breaks off."""
     arm = "local ffi = require 'ffi'; require 'faults'; return ffi.C.faults_"
     more = f"Content-Length: {size}\r\nConnection: close"
-    ask = head(do, more, "POST /web HTTP/1.1") + b"x" * size
+    ask = head(do, more, "POST /begin HTTP/1.1") + b"x" * size
     whole = exchange(nginx, ask)
     assert (whole.status, len(whole.body)) != (200, 0)
     n = 1
-    while True:
+    while n:
         nginx.lua(f"{arm}arm({n})")
         with contextlib.suppress(http.client.HTTPException):
             answer = exchange(nginx, ask)
@@ -434,10 +552,11 @@ def test_each_allocation_of_a_web_request(
                 assert answer.body == whole.body
             else:
                 assert answer.status in (500, 502)
-        if nginx.lua(f"{arm}disarm()") == [0]:
-            break
-        n += 1
-    assert n > 3
+        if nginx.lua(f"{arm}disarm()") == [1]:
+            n += n > 0
+        else:
+            assert n == -1 or n > 3
+            n = -1 if n > 0 else 0  # threads take turns
     assert exchange(nginx, ask).body == whole.body
 
 
@@ -638,7 +757,8 @@ def test_each_allocation_of_the_configuration(
     while True:
         before = len(found(sites))
         ok, said = new_nginx(
-            environ={**environ, "FAULTS_ARM": str(n)}
+            environ={**environ, "FAULTS_ARM": str(n)},
+            server=WEB,
         ).test_configuration()
         if len(found(sites)) == before:
             break

@@ -97,13 +97,17 @@ function stream.pipe(self)
         return results(err == nil and 0, err, status, text)
     end
 
-    local ok
-    ok, err = send_header()
+    local done, ok, bytes
+    done, ok, err = pipe(self, false, true)
+
+    if ok then
+        ok, err = send_header()
+    end
+
     if not ok then
         return nil, err
     end
 
-    local done, bytes
     done, bytes, err, status, text = pipe(self, false)
 
     while not done do

@@ -15,6 +15,7 @@
 #include "ngx_http_ffi_runtime.h"
 
 
+static int ngx_ffi_lua_pipe_prepare(lua_State *L, ngx_http_request_t *r);
 static int ngx_ffi_lua_pipe_begin(lua_State *L, ngx_ffi_lua_stream_t *s,
     ngx_http_request_t *r);
 static const char *ngx_ffi_lua_may_pipe(ngx_ffi_lua_pipe_t *p);
@@ -32,6 +33,10 @@ ngx_ffi_lua_core_stream_pipe(lua_State *L)
 
     s = ngx_ffi_lua_stream_check(L, 1);
     r = ngx_http_lua_get_request(L);
+
+    if (lua_toboolean(L, 3)) {
+        return ngx_ffi_lua_pipe_prepare(L, r);
+    }
 
     if (!lua_toboolean(L, 2)) {
         return ngx_ffi_lua_pipe_begin(L, s, r);
@@ -53,6 +58,28 @@ ngx_ffi_lua_core_stream_pipe(lua_State *L)
     }
 
     return ngx_ffi_lua_pipe_result(L, p);
+}
+
+
+/* what a run takes, while the response may still be another */
+static int
+ngx_ffi_lua_pipe_prepare(lua_State *L, ngx_http_request_t *r)
+{
+    size_t  len;
+    u_char  err[NGX_HTTP_FFI_ERR_LEN];
+
+    len = sizeof(err);
+
+    if (ngx_ffi_lua_get_pipe(r, 1) == NULL
+        || ngx_ffi_lua_can_wait(L, r, err, &len) == NGX_ERROR)
+    {
+        return ngx_ffi_lua_pipe_refused(L, "no memory");
+    }
+
+    lua_pushboolean(L, 1);
+    lua_pushboolean(L, 1);
+
+    return 2;
 }
 
 

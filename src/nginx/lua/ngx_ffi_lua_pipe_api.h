@@ -11,8 +11,9 @@
 
 
 /*
- * stream_pipe(stream, resumed)
- * Once the header has been sent.  Returns false where the coroutine must
+ * stream_pipe(stream, resumed, prepare)
+ * With prepare, before the header is sent: takes what it needs, and returns
+ * true, and true, or nil and err.  Once it has been sent: returns false where the coroutine must
  * yield, before anything else happens, and call again with resumed true; else
  * true, and what pipe returns.
  */

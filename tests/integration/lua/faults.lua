@@ -3,6 +3,7 @@
 -- Steps, each of which may fail for want of memory, but not lie.
 
 local ffi = require "ffi"
+local stream = require("resty.ffi").stream
 
 ffi.cdef [[
 void faults_arm(int n);
@@ -80,6 +81,61 @@ function _M.call(method, req, wanted, third, opts)
     return { method, function(state)
         return state.rt[method](state.rt, req, opts)
     end, wanted, third }
+end
+
+
+-- rt:stream, of a request in parts: "a" and those
+function _M.stream(method, parts, wanted)
+    return { method, function(state)
+        local s, err = stream(state.rt, method, "a", { input = true })
+        if not s then
+            return false, err
+        end
+
+        local chunks, ok, why = {}
+        for i = 1, #parts do
+            ok, why = s:write(parts[i])
+            if not ok then
+                return false, why
+            end
+        end
+
+        ok, why = s:finish()
+        if not ok then
+            return false, why
+        end
+
+        for chunk in function() ok, why = s:read() return ok end do
+            chunks[#chunks + 1] = chunk
+        end
+        return why == nil, why or table.concat(chunks)
+    end, wanted }
+end
+
+
+-- what became of a pipe with the n-th allocation failing
+local failures, said, size
+
+function _M.pipe(s, n)
+    failures, said, size = nil
+
+    C.faults_arm(n)
+    local bytes, err = s:pipe()
+    failures, said, size = C.faults_disarm(), err, bytes
+    if err and not ngx.headers_sent then
+        ngx.exit(500)
+    end
+end
+
+
+function _M.piped()
+    for _ = 1, 2000 do
+        if failures then
+            break
+        end
+        ngx.sleep(0.005)
+    end
+    return failures, said, size
 end
 
 
