@@ -183,9 +183,12 @@ class Later:
         future.set_exception(ValueError("raised"))
         return future
 
-    async def parts(self, request):
-        ask()
-        yield request
+    def parts(self, request):
+        async def give():
+            ask()
+            yield request
+
+        return give()
 
     def never(self, request):
         future = self.loop.create_future()
