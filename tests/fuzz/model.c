@@ -83,7 +83,9 @@ model_pop(model_t *m, queue_t *q, int n, int *got)
 void
 model_signal(queue_t *q)
 {
-    q->readable |= q->armed && q->fd != -1;
+    /* a kick that nobody has seen yet is told of once more */
+
+    q->readable |= (q->armed || q->kicked) && q->fd != -1;
     q->armed = false;
 }
 
