@@ -203,9 +203,7 @@ def test_a_client_that_goes(nginx: Nginx, kind: str, a: str) -> None:
         _, text = call(nginx, cfg, method="fates")
         arrived, lost, once = text.split()
         return (
-            int(arrived) >= int(told_true)
-            and int(lost) > 5
-            and once == "True"
+            int(arrived) >= int(told_true) and int(lost) > 5 and once == "True"
         )
 
     eventually(is_told)
