@@ -13,9 +13,9 @@
 /*
  * stream_pipe(stream, resumed, prepare)
  * With prepare, before the header is sent: takes what it needs, and returns
- * true, and true, or nil and err.  Once it has been sent: returns false where the coroutine must
- * yield, before anything else happens, and call again with resumed true; else
- * true, and what pipe returns.
+ * true, and true, or nil and err.  Once it has been sent: returns false where
+ * the coroutine must yield, before anything else happens, and call again with
+ * resumed true; else true, and what pipe returns.
  */
 int ngx_ffi_lua_core_stream_pipe(lua_State *L);
 
