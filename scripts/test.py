@@ -45,11 +45,15 @@ CHECKERS = {
     "valgrind": {"TEST_VALGRIND": "1"},
     "nginx-asan": {"TEST_ASAN": "1", "BUILD_DIR": "build/asan"},
 }
-# Of these several files run at a time: they wait, or leave a core idle.
+# Of these several files run at a time: they wait, or leave a core idle. Each
+# worker of Kafka's has a broker of its own.
 BESIDE = ("-n", "auto", "--dist", "loadfile")
-PARALLEL = dict.fromkeys(
-    ("integration", "kafka", "valgrind", "nginx-asan"), BESIDE
-)
+PARALLEL = {
+    "integration": BESIDE,
+    "kafka": ("-n", "2", "--dist", "loadfile"),
+    "valgrind": BESIDE,
+    "nginx-asan": BESIDE,
+}
 UNIT_TIMEOUT = 300
 # ThreadSanitizer's shadow does not fit a wide address space randomisation.
 TSAN_PREFIX = ["setarch", "-R"]
