@@ -21,7 +21,7 @@ from ._loader.errors import LOG_WARN, describe
 from ._native import native
 from ._pool import Pool
 from ._runtime import REPLY_TURN_S, Replies, Runtime
-from ._streams import GENERATORS, GONE, Waits, send
+from ._streams import GENERATORS, Waits, send
 
 LIMIT = 256
 
@@ -231,25 +231,27 @@ class Loop(Runtime):
             self._keeps_house = True
             self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
 
-    def _hear(self, events: list[tuple[int, int]]) -> None:
+    def _hear(self, numbers: list[int]) -> None:
         """Tell who waits for it what is new about calls."""
-        if self._cancel(number for number, holds in events if holds & GONE):
-            self._loop.call_soon(self._reap)
-        for number, _ in events:
-            self._waits.tell(number)
-            self._streams.wake(number)
-            if self._pool is not None:
-                self._pool.wake(number)
+        self._cancel_gone(numbers)
+        for number in numbers:
+            self._wake(number)
 
     def _hear_of_all(self) -> None:
         """Look at every call: what was new about some has been lost."""
-        gone = [n for n in self._runtime.tasks if native.holds(n) & GONE]
-        if self._cancel(gone):
+        self._cancel_gone(self._runtime.tasks)
+        self._wake(None)
+
+    def _cancel_gone(self, numbers: Iterable[int]) -> None:
+        if self._cancel(n for n in numbers if native.gone(n)):
             self._loop.call_soon(self._reap)
-        self._waits.tell_all()
-        self._streams.wake(None)
+
+    def _wake(self, number: int | None) -> None:
+        """Have what waits for news of a call look; None: of any call."""
+        self._waits.tell(number)
+        self._streams.wake(number)
         if self._pool is not None:
-            self._pool.wake(None)
+            self._pool.wake(number)
 
     def _keep_house(self) -> None:
         self._keeps_house = False
@@ -286,11 +288,7 @@ class Loop(Runtime):
         exits: float | None = None
         while True:
             try:
-                self._cancel(
-                    number
-                    for number in runtime.tasks
-                    if native.holds(number) & GONE
-                )
+                self._cancel_gone(runtime.tasks)
                 self._cancel(_overdue(runtime))
                 if exits is None and native.exiting():
                     self._cancel(list(runtime.tasks))
@@ -313,12 +311,9 @@ class Loop(Runtime):
 
     def _ask_streams(self) -> None:
         """Have them look for themselves: after the unload nothing is told."""
-        self._waits.tell_all()
-        self._streams.wake(None)
+        self._wake(None)
         if not self._steps:
             self._step_streams()
-        if self._pool is not None:
-            self._pool.wake(None)
 
     def _step_streams(self) -> None:
         self._steps = self._streams.run()

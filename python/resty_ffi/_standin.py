@@ -38,8 +38,8 @@ def log(level: int, text: str) -> None:
     logger.log(rank, "%s", text.removeprefix("ffi_python3: "))
 
 
-def holds(call: Call) -> int:
-    return call.holds()
+def gone(call: Call) -> bool:
+    return call.gone
 
 
 def name(queue: Queue, name: str) -> None:
@@ -213,8 +213,8 @@ class Runtime:
         else:
             answer(None)
 
-    def events(self) -> list[tuple[Call, int]]:
-        return [(call, call.holds()) for call in self._queue.events()]
+    def events(self) -> list[Call]:
+        return self._queue.events()
 
     def cancel(self, call: Call) -> None:
         call.respond((False, 1, b"CancelledError"))

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resty_ffi")
 
-WRITABLE, READABLE, GONE = 1, 2, 4
 
 # Bytes on their way above which senders wait, and below which they go on.
 HIGH = 65536
@@ -170,18 +169,14 @@ class Call:
         while (part := self._read_now()) is None:
             self._may_block("have an AsyncBodyReader instead")
             with self._changed:
-                while not self.holds() & (READABLE | GONE):
+                while not (self._input or self._finished or self.gone):
                     self._changed.wait()
         return part
 
-    def holds(self) -> int:
-        """What holds now, as of wait in resty_ffi.h."""
-        with self._changed:
-            return (
-                (0 if self._unreleased >= HIGH or self._full else WRITABLE)
-                | (READABLE if self._input or self._finished else 0)
-                | (GONE if self.cancelled or self._ended else 0)
-            )
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits for the answer, or it is there."""
+        return self.cancelled or self._ended
 
     def _may_block(self, what: str) -> None:
         if self.runtime.loop_thread == threading.get_ident():

@@ -11,8 +11,6 @@ from typing import Any
 
 from ._native import native
 
-WRITABLE, READABLE, GONE = 1, 2, 4
-
 GENERATORS = frozenset([AsyncGeneratorType, GeneratorType])
 
 # Parts that are sent without a look at the loop.
@@ -41,15 +39,13 @@ class Waits:
             if not futures and self._futures.get(number) is futures:
                 del self._futures[number]
 
-    def tell(self, number: int) -> None:
-        for future in self._futures.get(number, ()):
-            if not future.done():
-                future.set_result(None)
-
-    def tell_all(self) -> None:
-        """After the unload nobody else does."""
-        for number in list(self._futures):
-            self.tell(number)
+    def tell(self, number: int | None) -> None:
+        """There is something new about a call; None: about any of them."""
+        told = list(self._futures) if number is None else [number]
+        for number in told:
+            for future in self._futures.get(number, ()):
+                if not future.done():
+                    future.set_result(None)
 
 
 async def send(

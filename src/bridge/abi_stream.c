@@ -5,6 +5,8 @@
 #include "resty_ffi.h"
 
 #include "abi.h"
+#include "input.h"
+#include "send.h"
 #include "stream.h"
 
 

@@ -14,7 +14,7 @@ polled_task(bridge_t *b, uint64_t handle, uint64_t *state)
 
     t = bridge_task_of(b, handle, state);
 
-    return t && bridge_task_phase(*state) == BRIDGE_TASK_POLLED ? t : NULL;
+    return t && bridge_task_is_polled(*state, handle) ? t : NULL;
 }
 
 
@@ -191,9 +191,7 @@ claim(bridge_t *b, uint64_t handle)
             locked = true;
         }
 
-        if (bridge_task_gen(state) != bridge_handle_gen(handle)
-            || bridge_task_phase(state) != BRIDGE_TASK_POLLED)
-        {
+        if (!bridge_task_is_polled(state, handle)) {
             break;
         }
 

@@ -2,6 +2,7 @@
 
 #include "end.h"
 #include "events.h"
+#include "input.h"
 #include "stream.h"
 
 
@@ -24,6 +25,11 @@ bridge_task_free(bridge_t *b, bridge_task_t *t, bool delivered)
     }
 
     bridge_events_drop(b, t);
-    bridge_stream_clear(t);
+
+    if (bridge_task_state(t) & BRIDGE_TASK_STREAM) {
+        bridge_input_drop(t);
+        bridge_stream_clear(t);
+    }
+
     bridge_task_recycle(b, t);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "head.h"
-#include "stream.h"
+#include "send.h"
 
 
 /* of ASCII, whatever the locale */

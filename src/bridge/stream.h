@@ -4,7 +4,8 @@
 #define BRIDGE_STREAM_H
 
 /*
- * Answers and requests in parts, with back-pressure in bytes.
+ * Answers and requests in parts, with back-pressure in bytes: what both ways
+ * have in common; see send.h and input.h.
  *
  * Up: parts are nodes of the same stack as answers, so a task's parts come
  * before its answer.  The host gives each back with bridge_part_free; a
@@ -24,20 +25,8 @@
 /* the high mark where the host says nothing */
 #define BRIDGE_STREAM_HIGH  65536
 
-/* what a part counts for beside its bytes: it, as malloc has it */
-#define BRIDGE_PART_COST    (sizeof(bridge_part_t) + 2 * sizeof(void *))
-
-/* comes up as BRIDGE_NODE_PART */
-typedef struct {
-    bridge_node_t      node;
-    uint64_t           task;    /* its handle, which may be stale by the time
-                                   the part is given back */
-    const char        *bytes;
-    size_t             len;     /* at least 1 */
-    bridge_release_pt  release; /* NULL: none */
-    void              *arg;
-    char               copy[];
-} bridge_part_t;
+/* what a part, either way, counts for beside its bytes: some 70 */
+#define BRIDGE_PART_COST    72
 
 /* what bridge_stream_wait waits for; as in resty_ffi.h */
 enum {
@@ -57,55 +46,26 @@ enum {
  */
 void bridge_stream_open(bridge_task_t *t, size_t high, bool input);
 
-/*
- * Adds a part to the request, a copy of len bytes (of none: does nothing).
- * 0; EAGAIN: the high mark is reached, BRIDGE_NODE_ROOM will come up, unless
- * the answer does; EPIPE: nobody reads it, the task is answered or cancelled;
- * ENOMEM.
- */
-int bridge_stream_write(bridge_t *b, bridge_task_t *t, const char *bytes,
-    size_t len);
-
-/* The request is complete. */
-void bridge_stream_finish(bridge_t *b, bridge_task_t *t);
-
-/* Takes a BRIDGE_NODE_ROOM that has come up: its task, not answered yet. */
-bridge_task_t *bridge_stream_of_room(bridge_node_t *n);
-
-/*
- * Ends a part that has come up: calls its release.  What it has held of its
- * task's mark is free again, where the task is not answered yet.
- */
-void bridge_part_free(bridge_t *b, bridge_part_t *p, bool delivered);
-
 /* For end.c.  Has threads look again that wait in bridge_stream_wait. */
 void bridge_stream_wake(bridge_task_t *t);
 
-/* For end.c.  Frees what has not been read of a task that ends. */
+/* For end.c.  Of a task that ends: its stream is as if it had none. */
 void bridge_stream_clear(bridge_task_t *t);
 
 
 /* ---- any thread ------------------------------------------------------- */
 
 /*
- * For head.c.  Brings up the head of an answer.  0; EINVAL: the task is no
- * web request, or has its head; EPIPE.
+ * For send.c and input.c.  Locks the stream of a task for whose answer somebody
+ * waits; NULL if nobody does.  leave ends that; notify: something was laid up,
+ * which the host is to be told of.
  */
-int bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n);
+bridge_task_t *bridge_stream_enter(bridge_t *b, uint64_t handle);
+void bridge_stream_leave(bridge_t *b, bridge_task_t *t, bool notify);
 
-/*
- * As resty_ffi_send; with a NULL release and copy set, of a copy.  0, EAGAIN,
- * EINVAL, EPIPE or ENOMEM.
- */
-int bridge_stream_send(bridge_t *b, uint64_t handle, const char *bytes,
-    size_t len, bool copy, bridge_release_pt release, void *arg);
-
-/* Whether the request of a task goes on in parts; false if stale. */
-bool bridge_stream_has_parts(bridge_t *b, uint64_t handle);
-
-/* As resty_ffi_read.  0, EAGAIN or EPIPE. */
-int bridge_stream_read(bridge_t *b, uint64_t handle, char **part,
-    size_t *len);
+/* The marks of a stream, in bytes. */
+size_t bridge_stream_high(const bridge_stream_t *s);
+size_t bridge_stream_low(const bridge_stream_t *s);
 
 /* As resty_ffi_wait. */
 int bridge_stream_wait(bridge_t *b, uint64_t handle, int events,

@@ -174,6 +174,14 @@ char *bridge_task_text(char *buf, size_t room, const char *text, size_t len);
 bridge_task_t *bridge_task_of(bridge_t *b, uint64_t handle, uint64_t *state);
 
 
+/* Any thread.  With what was written before. */
+static inline uint64_t
+bridge_task_state(const bridge_task_t *t)
+{
+    return atomic_load_explicit(&t->state, memory_order_acquire);
+}
+
+
 /* of a state */
 
 static inline uint32_t
@@ -187,6 +195,15 @@ static inline unsigned
 bridge_task_phase(uint64_t state)
 {
     return (unsigned) (state & BRIDGE_TASK_PHASE);
+}
+
+
+/* whether it is of a task with this handle that has no answer */
+static inline bool
+bridge_task_is_polled(uint64_t state, uint64_t handle)
+{
+    return bridge_task_gen(state) == bridge_handle_gen(handle)
+           && bridge_task_phase(state) == BRIDGE_TASK_POLLED;
 }
 
 #pragma GCC visibility pop

@@ -202,12 +202,12 @@ builtin_pollers(PyObject *self, PyObject *number)
 }
 
 
-PyDoc_STRVAR(holds_doc,
-"holds(task: int, /) -> int\n\n"
-"What holds for a task now, as of wait in resty_ffi.h.");
+PyDoc_STRVAR(gone_doc,
+"gone(task: int, /) -> bool\n\n"
+"Whether nobody waits for a task's answer any more, or it has been answered.");
 
 static PyObject *
-builtin_holds(PyObject *self, PyObject *number)
+builtin_gone(PyObject *self, PyObject *number)
 {
     void  *task;
 
@@ -218,8 +218,7 @@ builtin_holds(PyObject *self, PyObject *number)
         return NULL;
     }
 
-    return PyLong_FromLong(resty_ffi_wait(task, RESTY_FFI_WRITABLE
-                                                | RESTY_FFI_READABLE, 0));
+    return PyBool_FromLong(resty_ffi_cancelled(task));
 }
 
 
@@ -259,7 +258,7 @@ static PyMethodDef  methods[] = {
       "current() -> Call | None\n\nThe call this thread answers, if any." },
     { "deadline", builtin_deadline, METH_O, deadline_doc },
     { "exiting", builtin_exiting, METH_NOARGS, exiting_doc },
-    { "holds", builtin_holds, METH_O, holds_doc },
+    { "gone", builtin_gone, METH_O, gone_doc },
     { "name", builtin_name, METH_VARARGS, name_doc },
     { "option", builtin_option, METH_VARARGS, option_doc },
     { "pollers", builtin_pollers, METH_O, pollers_doc },

@@ -373,9 +373,9 @@ dispatch_accept(runtime_t *self, PyObject *args)
 PyObject *
 dispatch_events(runtime_t *self, PyObject *unused)
 {
-    int        i, n, holds;
+    int        i, n;
     void      *handles[MAX_BATCH];
-    PyObject  *list, *event;
+    PyObject  *list, *number;
 
     (void) unused;
 
@@ -387,18 +387,13 @@ dispatch_events(runtime_t *self, PyObject *unused)
     }
 
     for (i = 0; i < n; i++) {
-        holds = resty_ffi_wait(handles[i],
-                               RESTY_FFI_WRITABLE | RESTY_FFI_READABLE, 0);
-
-        event = Py_BuildValue("(Ki)",
-                              (unsigned long long) (uintptr_t) handles[i],
-                              holds);
-        if (event == NULL) {
+        number = PyLong_FromVoidPtr(handles[i]);
+        if (number == NULL) {
             Py_DECREF(list);
             return NULL;
         }
 
-        PyList_SET_ITEM(list, i, event);
+        PyList_SET_ITEM(list, i, number);
     }
 
     return list;

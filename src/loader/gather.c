@@ -7,6 +7,8 @@
 
 #include "resty_ffi.h"
 
+#include "clock.h"
+
 
 typedef struct {
     stream_t        stream;
@@ -30,13 +32,19 @@ append(gather_t *g, const char *bytes, size_t len)
 }
 
 
-/* 0 when all is here; an error number of read; -1 with an exception set */
+/*
+ * 0 when all is here; an error number of read, or EINPROGRESS where the turn
+ * is over before; -1 with an exception set.
+ */
 static int
 read_parts(gather_t *g)
 {
     int      rc;
     char    *part;
     size_t   len;
+    int64_t  until;
+
+    until = clock_ns() + STREAMS_TURN_NS;
 
     do {
         rc = resty_ffi_read(g->stream.task, &part, &len);
@@ -48,9 +56,9 @@ read_parts(gather_t *g)
         rc = append(g, part, len);
         free(part);
 
-    } while (rc == 0);
+    } while (rc == 0 && clock_ns() < until);
 
-    return rc;
+    return rc == 0 ? EINPROGRESS : rc;
 }
 
 
@@ -85,6 +93,10 @@ turn(streams_t *streams, stream_t *stream, bool gone)
     gather_t  *g = (gather_t *) stream;
 
     rc = gone ? EPIPE : read_parts(g);
+
+    if (rc == EINPROGRESS) {
+        return STREAM_READY;
+    }
 
     if (rc == EAGAIN) {
         return STREAM_PARKED;

@@ -230,9 +230,8 @@ static PyMethodDef  methods[] = {
     { "streams", (PyCFunction) new_streams, METH_NOARGS,
       "streams() -> Streams\n\nThose of the calling thread." },
     { "events", (PyCFunction) dispatch_events, METH_NOARGS,
-      "events() -> list[tuple[int, int]]\n\nCalls about which something is "
-      "new since the last time, and what holds now, as of wait in "
-      "resty_ffi.h; some may have been answered." },
+      "events() -> list[int]\n\nCalls about which something is new since "
+      "the last time; some may have been answered." },
     { "cancel", (PyCFunction) dispatch_cancel, METH_O,
       "cancel(task: int, /) -> None\n\nAnswer a call whose asyncio task was "
       "cancelled before it ran." },

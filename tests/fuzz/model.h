@@ -12,7 +12,9 @@
 
 #include "fuzz.h"
 
+#include "input.h"
 #include "queue.h"
+#include "send.h"
 #include "stream.h"
 #include "task.h"
 

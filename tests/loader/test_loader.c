@@ -22,8 +22,10 @@
 
 #include "abi.h"
 #include "events.h"
+#include "input.h"
 #include "log.h"
 #include "queue.h"
+#include "send.h"
 #include "stream.h"
 #include "task.h"
 #include "threads.h"

@@ -34,18 +34,6 @@ open_task(unsigned n, size_t high, bool input, int fiber)
 }
 
 
-/* of which the host has said nothing */
-static void
-setup_plain(void)
-{
-    uint64_t  handle;
-
-    world_new();
-    world_push(0);
-    MODEL_ASSERT(bridge_poll(world.b, world.h, &handle, 1, 0) == 1);
-}
-
-
 static void
 setup_one(void)
 {
@@ -139,21 +127,13 @@ setup_two_owners(void)
 
 /* ---- what a runtime does */
 
-static void
-count_release(void *arg, int delivered)
-{
-    (void) delivered;
-    (*(unsigned *) arg)++;
-}
-
-
 static int
 try_to_send(unsigned n)
 {
     int  rc;
 
     rc = bridge_stream_send(world.b, world.handles[n], "x", 1, false,
-                            count_release, &world.released[n]);
+                            world_released, &world.released[n]);
 
     if (rc == 0) {
         sent[model_self()]++;
@@ -494,28 +474,6 @@ send_to_the_first(void)
 
 /* ---- what the host does */
 
-static void
-drain(void)
-{
-    world_until_back(1);
-}
-
-
-static void
-drain_two(void)
-{
-    world_until_back(2);
-}
-
-
-static void
-cancel_and_drain(void)
-{
-    bridge_task_cancel(world.b, world.tasks[0]);
-    world_until_back(1);
-}
-
-
 static int
 write_one(unsigned n)
 {
@@ -602,15 +560,6 @@ write_and_drain(void)
 }
 
 
-static void
-drain_and_reuse(void)
-{
-    world_until_back(1);
-    bridge_task_lend(world_task(1));
-    MODEL_ASSERT(world.tasks[0] == world.tasks[1]);
-}
-
-
 /* ---- events of what has ended */
 
 static void
@@ -669,15 +618,6 @@ take_until_the_second(void)
 
     MODEL_ASSERT(handle == world.handles[1]);
     world_tell();
-}
-
-
-static void
-cancel_both(void)
-{
-    bridge_task_cancel(world.b, world.tasks[0]);
-    bridge_task_cancel(world.b, world.tasks[1]);
-    world_until_back(2);
 }
 
 
@@ -782,60 +722,60 @@ at_most_once(void)
 
 
 const model_scenario_t  model_stream[] = {
-    { "send, and an answer", setup_plain,
-      { { "host", drain }, { "a", send_two }, { "b", answer } },
+    { "send, and an answer", world_polled,
+      { { "host", world_end_one }, { "a", send_two }, { "b", answer } },
       nothing_is_lost, 1, 0, false },
-    { "two threads send, and an answer", setup_plain,
-      { { "host", drain }, { "a", send_one }, { "b", send_one },
+    { "two threads send, and an answer", world_polled,
+      { { "host", world_end_one }, { "a", send_one }, { "b", send_one },
         { "c", answer } },
       nothing_is_lost, 0, 3, false },
-    { "send, two answers", setup_plain,
-      { { "host", drain }, { "a", send_and_answer }, { "b", answer } },
+    { "send, two answers", world_polled,
+      { { "host", world_end_one }, { "a", send_and_answer }, { "b", answer } },
       nothing_is_lost, 1, 0, false },
-    { "a late send, the slot is used again", setup_plain,
-      { { "host", drain_and_reuse }, { "a", send_to_the_first },
+    { "a late send, the slot is used again", world_polled,
+      { { "host", world_end_one_and_reuse }, { "a", send_to_the_first },
         { "b", answer } },
       other_is_untouched, 0, 0, false },
     { "send, cancel, and events", setup_watched,
-      { { "host", cancel_and_drain }, { "runtime", send_until_gone } },
+      { { "host", world_cancel_one }, { "runtime", send_until_gone } },
       nothing_is_lost, 0, 0, false },
     { "a mark, and its event by a poll", setup_watched,
-      { { "host", drain }, { "runtime", send_by_poll } },
+      { { "host", world_end_one }, { "runtime", send_by_poll } },
       nothing_is_lost, 1, 0, false },
     { "a mark of two, and its event by a poll", setup_watched_mark_of_two,
-      { { "host", drain }, { "runtime", send_three_by_poll } },
+      { { "host", world_end_one }, { "runtime", send_three_by_poll } },
       nothing_is_lost, 0, 0, false },
     { "a mark, and its event by an eventfd", setup_loop,
-      { { "host", drain }, { "runtime", send_by_loop } },
+      { { "host", world_end_one }, { "runtime", send_by_loop } },
       nothing_is_lost, 1, 0, false },
     { "a mark, and its event by a poll that is put off",
       setup_watched_put_off,
-      { { "host", drain }, { "runtime", send_by_poll } },
+      { { "host", world_end_one }, { "runtime", send_by_poll } },
       nothing_is_lost, 1, 0, false },
     { "a mark, and its event by an eventfd that is put off",
       setup_loop_put_off,
-      { { "host", drain }, { "runtime", send_by_loop } },
+      { { "host", world_end_one }, { "runtime", send_by_loop } },
       nothing_is_lost, 1, 0, false },
     { "two marks, and events of two threads", setup_two_owners,
-      { { "host", drain_two }, { "a", send_first }, { "b", send_second } },
+      { { "host", world_end_two }, { "a", send_first }, { "b", send_second } },
       nothing_is_lost, 0, 2, false },
     { "a mark, and a wait", setup_one,
-      { { "host", drain }, { "runtime", send_by_wait } },
+      { { "host", world_end_one }, { "runtime", send_by_wait } },
       nothing_is_lost, 1, 0, false },
     { "a mark, and a wait without a send", setup_one,
-      { { "host", drain }, { "runtime", send_after_wait } },
+      { { "host", world_end_one }, { "runtime", send_after_wait } },
       nothing_is_lost, 1, 0, false },
     { "a mark, and a wait that may end", setup_one,
-      { { "host", drain }, { "runtime", wait_in_time } },
+      { { "host", world_end_one }, { "runtime", wait_in_time } },
       nothing_is_lost, 0, 0, true },
     { "wait and cancel", setup_one,
-      { { "host", cancel_and_drain }, { "runtime", wait_until_gone } },
+      { { "host", world_cancel_one }, { "runtime", wait_until_gone } },
       nothing_is_lost, 1, 0, false },
     { "wait and answer", setup_one,
-      { { "host", drain }, { "a", wait_until_gone }, { "b", answer } },
+      { { "host", world_end_one }, { "a", wait_until_gone }, { "b", answer } },
       nothing_is_lost, 1, 0, false },
     { "wait, release, cancel and answer", setup_one,
-      { { "host", cancel_and_drain }, { "a", send_and_wait },
+      { { "host", world_cancel_one }, { "a", send_and_wait },
         { "b", answer } },
       nothing_is_lost, 0, 0, false },
     { "write, and read by a poll", setup_watched_mark_of_two,
@@ -858,7 +798,7 @@ const model_scenario_t  model_stream[] = {
         { "b", answer } },
       nothing_is_lost, 0, 0, false },
     { "two events, and a poll for each", setup_two_watched,
-      { { "host", cancel_both }, { "runtime", answer_one_each_poll } },
+      { { "host", world_cancel_two }, { "runtime", answer_one_each_poll } },
       nothing_is_lost, 1, 0, false },
     { "an event, and the slot is used again", setup_watched,
       { { "host", end_and_reuse }, { "runtime", take_until_the_second } },

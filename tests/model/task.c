@@ -16,30 +16,9 @@ setup(void)
 
 
 static void
-released(void *arg, int delivered)
-{
-    (void) delivered;
-    (*(unsigned *) arg)++;
-}
-
-
-/* it has been polled; its handle is known to several threads */
-static void
-setup_polled(void)
-{
-    uint64_t  handle;
-
-    world_new();
-    world_push(0);
-    MODEL_ASSERT(bridge_poll(world.b, world.h, &handle, 1, 0) == 1);
-    MODEL_ASSERT(handle == world.handles[0]);
-}
-
-
-static void
 answer(void)
 {
-    if (bridge_task_answer(world.b, world.handles[0], 0, "x", 1, released,
+    if (bridge_task_answer(world.b, world.handles[0], 0, "x", 1, world_released,
                            &world.released[0]))
     {
         model_access(&world.answers, true, "answered", __func__, __LINE__);
@@ -56,31 +35,6 @@ answer_by_copy(void)
         world.answers++;
         world.released[0]++;    /* nothing to do */
     }
-}
-
-
-static void
-drain_one(void)
-{
-    world_until_back(1);
-}
-
-
-/* the slot is used again at once; a second answer must not find it */
-static void
-drain_one_and_reuse(void)
-{
-    world_until_back(1);
-    bridge_task_lend(world_task(1));
-    MODEL_ASSERT(world.tasks[0] == world.tasks[1]);
-}
-
-
-static void
-cancel_and_drain(void)
-{
-    bridge_task_cancel(world.b, world.tasks[0]);
-    world_until_back(1);
 }
 
 
@@ -131,7 +85,7 @@ ended_once_other_untouched(void)
 static void
 setup_short_request(void)
 {
-    setup_polled();
+    world_polled();
     world.tasks[1] = bridge_task_new(world.b, "x", 1, NULL, 0);
     bridge_task_lend(world.tasks[1]);
 }
@@ -142,7 +96,7 @@ setup_long_request(void)
 {
     char  text[BRIDGE_INLINE_REQ];
 
-    setup_polled();
+    world_polled();
     memset(text, 'x', sizeof(text));
     world.tasks[1] = bridge_task_new(world.b, text, sizeof(text), NULL, 0);
     bridge_task_lend(world.tasks[1]);
@@ -224,7 +178,7 @@ setup_watched(void)
 {
     uint64_t  handle;
 
-    setup_polled();
+    world_polled();
     MODEL_ASSERT(bridge_events_take(world.b, world.h, &handle, 1, false) == 0);
 }
 
@@ -254,15 +208,6 @@ setup_two_watched(void)
     setup_watched();
     world_push(1);
     MODEL_ASSERT(bridge_poll(world.b, world.h, &handle, 1, 0) == 1);
-}
-
-
-static void
-cancel_both(void)
-{
-    bridge_task_cancel(world.b, world.tasks[0]);
-    bridge_task_cancel(world.b, world.tasks[1]);
-    world_until_back(2);
 }
 
 
@@ -329,17 +274,17 @@ told_at_most_once(void)
 
 
 const model_scenario_t  model_task[] = {
-    { "two answers", setup_polled,
-      { { "host", drain_one }, { "a", answer }, { "b", answer_by_copy } },
+    { "two answers", world_polled,
+      { { "host", world_end_one }, { "a", answer }, { "b", answer_by_copy } },
       ended_once_none_left, 1, 0, false },
-    { "two answers, the slot is used again", setup_polled,
-      { { "host", drain_one_and_reuse }, { "a", answer }, { "b", answer } },
+    { "two answers, the slot is used again", world_polled,
+      { { "host", world_end_one_and_reuse }, { "a", answer }, { "b", answer } },
       ended_once_other_untouched, 0, 0, false },
-    { "answer and cancel", setup_polled,
-      { { "host", cancel_and_drain }, { "runtime", ask_and_answer } },
+    { "answer and cancel", world_polled,
+      { { "host", world_cancel_one }, { "runtime", ask_and_answer } },
       ended_once_none_left, 1, 0, false },
-    { "two answers and cancel", setup_polled,
-      { { "host", cancel_and_drain }, { "a", answer }, { "b", answer } },
+    { "two answers and cancel", world_polled,
+      { { "host", world_cancel_one }, { "a", answer }, { "b", answer } },
       ended_once_none_left, 0, 0, false },
     { "two threads take a short request", setup_short_request,
       { { "a", take_request }, { "b", take_request } },
@@ -356,10 +301,10 @@ const model_scenario_t  model_task[] = {
         { "poller", world_serve_and_answer } },
       taken_or_rejected, 0, 0, false },
     { "a cancel, and its event", setup_watched,
-      { { "host", cancel_and_drain }, { "runtime", poll_for_event } },
+      { { "host", world_cancel_one }, { "runtime", poll_for_event } },
       ended_once_none_left, 1, 0, false },
     { "two cancels, and their events", setup_two_watched,
-      { { "host", cancel_both }, { "runtime", answer_events_in_order } },
+      { { "host", world_cancel_two }, { "runtime", answer_events_in_order } },
       both_are_back, 1, 0, false },
     { "events, answer and release", setup_watched,
       { { "host", cancel_and_release }, { "a", take_events },

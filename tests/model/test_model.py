@@ -99,8 +99,8 @@ MUTATIONS = [
     ),
     (
         "answer.c",
-        "            || bridge_task_phase(state) != BRIDGE_TASK_POLLED)",
-        "            )",
+        "if (!bridge_task_is_polled(state, handle)) {",
+        "if (bridge_task_gen(state) != bridge_handle_gen(handle)) {",
         "two answers",
     ),
     (
@@ -177,7 +177,7 @@ MUTATIONS = [
     ),
     (
         "stream.c",
-        "    if (!is_waited_for(state_of(t), handle)) {\n"
+        "    if (!is_waited_for(bridge_task_state(t), handle)) {\n"
         "        pthread_mutex_unlock(&t->stream.lock);\n"
         "        return NULL;\n    }\n",
         "",
@@ -197,26 +197,26 @@ MUTATIONS = [
         "write and cancel",
     ),
     (
-        "stream.c",
+        "send.c",
         "            s->full = false;\n"
         "            pthread_cond_broadcast(&s->changed);",
         "            s->full = false;",
         "a mark, and a wait",
     ),
     (
-        "stream.c",
+        "input.c",
         "    s->starved = false;\n\n    pthread_cond_broadcast(&s->changed);",
         "    s->starved = false;",
         "write, and read by a wait",
     ),
     (
-        "stream.c",
+        "send.c",
         "        s->full = true;\n",
         "",
         "a mark, and its event by a poll",
     ),
     (
-        "stream.c",
+        "send.c",
         "        s->full = true;\n",
         "",
         "a mark, and its event by an eventfd",
@@ -234,26 +234,26 @@ MUTATIONS = [
         "a mark, and its event by an eventfd that is put off",
     ),
     (
-        "stream.c",
+        "send.c",
         "            s->full = false;\n",
         "",
         "a mark, and a wait",
     ),
     (
-        "stream.c",
+        "input.c",
         "        s->starved = true;\n",
         "",
         "write, and read by a poll",
     ),
-    ("stream.c", "        s->blocked = true;\n", "", "write, and room"),
+    ("input.c", "        t->stream.blocked = true;\n", "", "write, and room"),
     (
-        "stream.c",
+        "input.c",
         "            if (!s->room_up) {",
         "            if (s) {",
         "write at will, and room",
     ),
     (
-        "stream.c",
+        "input.c",
         "    t->stream.room_up = false;\n",
         "",
         "write, and room",

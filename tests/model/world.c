@@ -231,6 +231,66 @@ world_until_back(unsigned n)
 }
 
 
+
+void
+world_polled(void)
+{
+    uint64_t  handle;
+
+    world_new();
+    world_push(0);
+    MODEL_ASSERT(bridge_poll(world.b, world.h, &handle, 1, 0) == 1);
+    MODEL_ASSERT(handle == world.handles[0]);
+}
+
+
+void
+world_released(void *arg, int delivered)
+{
+    (void) delivered;
+    (*(unsigned *) arg)++;
+}
+
+
+void
+world_end_one(void)
+{
+    world_until_back(1);
+}
+
+
+void
+world_end_two(void)
+{
+    world_until_back(2);
+}
+
+
+void
+world_end_one_and_reuse(void)
+{
+    world_until_back(1);
+    bridge_task_lend(world_task(1));
+    MODEL_ASSERT(world.tasks[0] == world.tasks[1]);
+}
+
+
+void
+world_cancel_one(void)
+{
+    bridge_task_cancel(world.b, world.tasks[0]);
+    world_until_back(1);
+}
+
+
+void
+world_cancel_two(void)
+{
+    bridge_task_cancel(world.b, world.tasks[0]);
+    bridge_task_cancel(world.b, world.tasks[1]);
+    world_until_back(2);
+}
+
 void
 world_until_notified(void)
 {

@@ -13,8 +13,10 @@
 #include "end.h"
 #include "events.h"
 #include "handle.h"
+#include "input.h"
 #include "log.h"
 #include "queue.h"
+#include "send.h"
 #include "stream.h"
 #include "task.h"
 #include "threads.h"
@@ -62,6 +64,23 @@ void world_push(unsigned n);
  * answers them, where that is wanted.  What the poll has returned.
  */
 int world_poll(uint64_t queue, unsigned max, int timeout_ms, bool answers);
+
+/* A bridge with task 0, which has been polled. */
+void world_polled(void);
+
+/* A release that counts, in an unsigned. */
+void world_released(void *arg, int delivered);
+
+/* Host.  Takes what comes up until the first task, or both, are back. */
+void world_end_one(void);
+void world_end_two(void);
+
+/* Host.  The same, and task 1 is in the same slot at once. */
+void world_end_one_and_reuse(void);
+
+/* Host.  The same, once it has cancelled them. */
+void world_cancel_one(void);
+void world_cancel_two(void);
 
 /* Runtime.  Polls without a bound until there is an end. */
 void world_serve(void);

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#include "input.h"
+#include "send.h"
 #include "stream.h"
 #include "unit.h"
 

@@ -9,6 +9,8 @@
 #include "resty_ffi.h"
 
 #include "abi.h"
+#include "input.h"
+#include "send.h"
 #include "stream.h"
 #include "unit.h"
 

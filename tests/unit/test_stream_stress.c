@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "input.h"
+#include "send.h"
 #include "stream.h"
 #include "unit.h"
 

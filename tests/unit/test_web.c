@@ -10,6 +10,8 @@
 
 #include "abi.h"
 #include "head.h"
+#include "input.h"
+#include "send.h"
 #include "stream.h"
 #include "unit.h"
 

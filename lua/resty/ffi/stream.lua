@@ -26,39 +26,30 @@ local body_arrives = core.body_arrives
 local stream = core.stream_methods()
 
 
+-- What f returns when it is done. Until then it has asked to be woken, and is
+-- called again.
+local function wait_for(f, self, arg, done, ...)
+    if done then
+        return ...
+    end
+
+    wait()
+
+    return wait_for(f, self, arg, f(self, true, arg))
+end
+
+
 -- chunk, or nil at the end; or nil, err, status, text
 --
 -- err is "failed" where the runtime has answered with a status that is not 0.
 function stream.read(self)
-    local done, chunk, err, status, text = read(self, false)
-
-    while not done do
-        wait()
-        done, chunk, err, status, text = read(self, true)
-    end
-
-    if err == nil then
-        return chunk
-    end
-
-    if status == nil then
-        return nil, err
-    end
-
-    return nil, err, status, text
+    return wait_for(read, self, false, read(self, false, false))
 end
 
 
 -- waits for a part, or the end, and leaves it; else what read returns
 local function peek(self)
-    local done, found, err, status, text = read(self, false, true)
-
-    while not done do
-        wait()
-        done, found, err, status, text = read(self, true, true)
-    end
-
-    return found, err, status, text
+    return wait_for(read, self, true, read(self, false, true))
 end
 
 
@@ -74,31 +65,27 @@ local function send_header()
 end
 
 
-local function results(value, err, status, text)
-    if value then
-        return value
-    end
-
-    if status == nil then
-        return nil, err
-    end
-
-    return nil, err, status, text
-end
-
-
 -- bytes; or nil, err, status, text
 --
 -- Sends all that comes to the client. What goes wrong before the first part
 -- leaves the response to the caller; later it leaves it unfinished.
 function stream.pipe(self)
     local found, err, status, text = peek(self)
+
     if not found then
-        return results(err == nil and 0, err, status, text)
+        if err == nil then
+            return 0
+        end
+
+        if status == nil then
+            return nil, err
+        end
+
+        return nil, err, status, text
     end
 
-    local done, ok, bytes
-    done, ok, err = pipe(self, false, true)
+    local _, ok
+    _, ok, err = pipe(self, false, true)
 
     if ok then
         ok, err = send_header()
@@ -108,14 +95,7 @@ function stream.pipe(self)
         return nil, err
     end
 
-    done, bytes, err, status, text = pipe(self, false)
-
-    while not done do
-        wait()
-        done, bytes, err, status, text = pipe(self, true)
-    end
-
-    return results(bytes, err, status, text)
+    return wait_for(pipe, self, false, pipe(self, false, false))
 end
 
 
@@ -126,12 +106,7 @@ function stream.write(self, chunk)
               .. type(chunk) .. ")", 2)
     end
 
-    local done, ok, err = write(self, false, chunk)
-
-    while not done do
-        wait()
-        done, ok, err = write(self, true, chunk)
-    end
+    local ok, err = wait_for(write, self, chunk, write(self, false, chunk))
 
     return ok, err
 end

@@ -9,6 +9,7 @@
 #include "abi.h"
 #include "end.h"
 #include "eventfd.h"
+#include "input.h"
 #include "log.h"
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_log.h"

@@ -10,7 +10,7 @@
 
 #include "bridge.h"
 #include "head.h"
-#include "stream.h"
+#include "send.h"
 #include "task.h"
 
 #pragma GCC visibility push(hidden)

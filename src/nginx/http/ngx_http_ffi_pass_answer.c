@@ -16,7 +16,6 @@
 #define NGX_HTTP_FFI_PASS_TEXT  1024
 
 
-static void ngx_http_ffi_pass_answered(bridge_task_t *t);
 static void ngx_http_ffi_pass_part(bridge_task_t *t, bridge_part_t *part);
 static void ngx_http_ffi_pass_room(bridge_task_t *t);
 static void ngx_http_ffi_pass_head_came(bridge_task_t *t, bridge_head_t *h);
@@ -37,25 +36,12 @@ static void ngx_http_ffi_pass_writer(ngx_http_request_t *r);
 void
 ngx_http_ffi_pass_expect(ngx_http_ffi_pass_t *p)
 {
-    p->caller.handler = ngx_http_ffi_pass_answered;
     p->caller.part = ngx_http_ffi_pass_part;
     p->caller.room = ngx_http_ffi_pass_room;
     p->caller.head = ngx_http_ffi_pass_head_came;
 
     p->event.handler = ngx_http_ffi_pass_event;
     p->request->write_event_handler = ngx_http_ffi_pass_writer;
-}
-
-
-static void
-ngx_http_ffi_pass_answered(bridge_task_t *t)
-{
-    ngx_http_ffi_pass_t  *p;
-
-    p = t->data;
-    p->answered = 1;
-
-    ngx_http_ffi_pass_post(p);
 }
 
 

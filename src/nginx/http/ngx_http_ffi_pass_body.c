@@ -8,14 +8,9 @@
 #include <errno.h>
 
 #include "abi.h"
+#include "input.h"
+#include "ngx_http_ffi_body.h"
 #include "ngx_http_ffi_pass_body.h"
-
-
-/* bytes of a part at most */
-#define NGX_HTTP_FFI_PASS_PIECE  32768
-
-/* bytes before other connections have their turn */
-#define NGX_HTTP_FFI_PASS_TURN   1048576
 
 
 static ngx_int_t ngx_http_ffi_pass_body_more(ngx_http_ffi_pass_t *p);
@@ -99,7 +94,7 @@ ngx_http_ffi_pass_body_feed(ngx_http_ffi_pass_t *p)
         rc = p->bufs ? ngx_http_ffi_pass_body_write(p, &written)
                      : ngx_http_ffi_pass_body_more(p);
 
-    } while (rc == NGX_OK && written < NGX_HTTP_FFI_PASS_TURN);
+    } while (rc == NGX_OK && written < NGX_HTTP_FFI_BODY_TURN);
 
     switch (rc) {
 
@@ -164,7 +159,6 @@ static ngx_int_t
 ngx_http_ffi_pass_body_write(ngx_http_ffi_pass_t *p, off_t *written)
 {
     size_t      len;
-    u_char     *bytes, piece[NGX_HTTP_FFI_PASS_PIECE];
     ngx_buf_t  *b;
 
     b = p->bufs->buf;
@@ -174,24 +168,7 @@ ngx_http_ffi_pass_body_write(ngx_http_ffi_pass_t *p, off_t *written)
         return NGX_OK;
     }
 
-    len = (size_t) ngx_min(ngx_buf_size(b) - p->offset,
-                           NGX_HTTP_FFI_PASS_PIECE);
-
-    if (ngx_buf_in_memory(b)) {
-        bytes = b->pos + p->offset;
-
-    } else {
-        bytes = piece;
-
-        if (ngx_read_file(b->file, piece, len, b->file_pos + p->offset)
-            != (ssize_t) len)
-        {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
-
-    switch (bridge_stream_write(bridge_host(), p->task, (char *) bytes, len))
-    {
+    switch (ngx_http_ffi_body_write(p->task, b, p->offset, &len)) {
 
     case 0:
         p->offset += (off_t) len;
@@ -205,7 +182,7 @@ ngx_http_ffi_pass_body_write(ngx_http_ffi_pass_t *p, off_t *written)
     case EPIPE:
         return NGX_DECLINED;
 
-    default: /* ENOMEM */
+    default: /* EIO, ENOMEM */
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 }
@@ -242,18 +219,8 @@ ngx_http_ffi_pass_body_hold(ngx_http_ffi_pass_t *p)
         ngx_post_event(rev, &ngx_posted_events);
     }
 
-    if (!p->unbuffered) {
-        return;
-    }
-
-    /* it is not the client that is slow */
-
-    if (rev->timer_set) {
-        ngx_del_timer(rev);
-    }
-
-    if ((ngx_event_flags & NGX_USE_LEVEL_EVENT) && rev->active) {
-        (void) ngx_del_event(rev, NGX_READ_EVENT, 0);
+    if (p->unbuffered) {
+        ngx_http_ffi_body_hold(rev);
     }
 }
 
@@ -315,44 +282,18 @@ ngx_http_ffi_pass_body_event(ngx_http_request_t *r)
 }
 
 
-/* there is more to come than has been read, of a body from the client */
 static ngx_uint_t
 ngx_http_ffi_pass_client_gone(ngx_http_request_t *r)
 {
-    u_char             byte;
-    ssize_t            n;
     ngx_connection_t  *c;
 
     c = r->connection;
 
-    if (c->error || r->http_version > NGX_HTTP_VERSION_11) {
-        return c->error;
-    }
-
     /* one that says nothing more is gone, as for upstreams */
 
-    if (c->read->pending_eof) {
+    if (r->http_version <= NGX_HTTP_VERSION_11 && c->read->pending_eof) {
         c->error = 1;
-        return 1;
     }
 
-    n = recv(c->fd, &byte, 1, MSG_PEEK);
-
-    if (n > 0 || (n == -1 && ngx_socket_errno == NGX_EAGAIN)) {
-        return 0;
-    }
-
-#if (NGX_HTTP_SSL)
-
-    /* OpenSSL may have more than the socket */
-
-    if (n == 0 && c->ssl) {
-        return 0;
-    }
-
-#endif
-
-    c->error = 1;
-
-    return 1;
+    return ngx_http_ffi_body_client_gone(r);
 }

@@ -23,7 +23,6 @@ static void ngx_http_ffi_pass_begin(ngx_http_request_t *r);
 static void ngx_http_ffi_pass_start(ngx_http_ffi_pass_t *p);
 static ngx_int_t ngx_http_ffi_pass_load(ngx_http_ffi_pass_t *p,
     ngx_http_ffi_runtime_t *rt);
-static void ngx_http_ffi_pass_load_ended(bridge_task_t *t);
 static void ngx_http_ffi_pass_loaded(ngx_event_t *ev);
 static ngx_int_t ngx_http_ffi_pass_put(ngx_http_ffi_pass_t *p,
     ngx_http_ffi_runtime_t *rt);
@@ -129,7 +128,6 @@ ngx_http_ffi_pass_load(ngx_http_ffi_pass_t *p, ngx_http_ffi_runtime_t *rt)
 
     p->task = t;
     p->loading = 1;
-    p->caller.handler = ngx_http_ffi_pass_load_ended;
     p->event.handler = ngx_http_ffi_pass_loaded;
 
     if (!p->feeding) {
@@ -140,18 +138,6 @@ ngx_http_ffi_pass_load(ngx_http_ffi_pass_t *p, ngx_http_ffi_runtime_t *rt)
     ngx_http_ffi_pass_wait(p, flcf->load_timeout);
 
     return NGX_OK;
-}
-
-
-static void
-ngx_http_ffi_pass_load_ended(bridge_task_t *t)
-{
-    ngx_http_ffi_pass_t  *p;
-
-    p = t->data;
-    p->answered = 1;
-
-    ngx_http_ffi_pass_post(p);
 }
 
 

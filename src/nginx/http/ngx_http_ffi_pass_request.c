@@ -10,6 +10,7 @@
 #include "ngx_http_ffi_pass_request.h"
 
 
+static void ngx_http_ffi_pass_answered(bridge_task_t *t);
 static void ngx_http_ffi_pass_cleanup(void *data);
 static void ngx_http_ffi_pass_pool_cleanup(void *data);
 static void ngx_http_ffi_pass_break(ngx_http_ffi_pass_t *p);
@@ -39,6 +40,7 @@ ngx_http_ffi_pass_new(ngx_http_request_t *r)
         return NULL;
     }
 
+    p->caller.handler = ngx_http_ffi_pass_answered;
     p->request = r;
     p->length = -1;
 
@@ -66,6 +68,19 @@ ngx_http_ffi_pass_t *
 ngx_http_ffi_pass_get(ngx_http_request_t *r)
 {
     return ngx_http_get_module_ctx(r, ngx_http_ffi_pass_module);
+}
+
+
+/* of its own task, and of the one that waits for the start */
+static void
+ngx_http_ffi_pass_answered(bridge_task_t *t)
+{
+    ngx_http_ffi_pass_t  *p;
+
+    p = t->data;
+    p->answered = 1;
+
+    ngx_http_ffi_pass_post(p);
 }
 
 

@@ -8,15 +8,10 @@
 #include <errno.h>
 
 #include "abi.h"
+#include "input.h"
 #include "ngx_ffi_lua_body.h"
 #include "ngx_ffi_lua_unbuffered.h"
-
-
-/* bytes of a part at most */
-#define NGX_FFI_LUA_PIECE  32768
-
-/* bytes before other connections have their turn */
-#define NGX_FFI_LUA_TURN   1048576
+#include "ngx_http_ffi_body.h"
 
 
 typedef struct {
@@ -278,7 +273,7 @@ ngx_ffi_lua_body_go_on(ngx_ffi_lua_body_t *b)
             size += b->offset - offset;
         }
 
-    } while (rc == NGX_OK && size < NGX_FFI_LUA_TURN);
+    } while (rc == NGX_OK && size < NGX_HTTP_FFI_BODY_TURN);
 
     switch (rc) {
 
@@ -371,8 +366,6 @@ ngx_ffi_lua_body_write(ngx_ffi_lua_body_t *b, const char **why)
 {
     off_t         skip;
     size_t        len;
-    u_char        piece[NGX_FFI_LUA_PIECE], *bytes;
-    ngx_buf_t    *buf;
     ngx_chain_t  *cl;
 
     if (ngx_ffi_lua_body_changed(b)) {
@@ -386,24 +379,8 @@ ngx_ffi_lua_body_write(ngx_ffi_lua_body_t *b, const char **why)
         skip -= ngx_buf_size(cl->buf);
     }
 
-    buf = cl->buf;
-    len = (size_t) ngx_min(ngx_buf_size(buf) - skip, NGX_FFI_LUA_PIECE);
-    bytes = buf->pos + skip;
+    switch (ngx_http_ffi_body_write(b->stream->task, cl->buf, skip, &len)) {
 
-    if (!ngx_buf_in_memory(buf)) {
-        bytes = piece;
-
-        if (ngx_read_file(buf->file, piece, len, buf->file_pos + skip)
-            != (ssize_t) len)
-        {
-            *why = "the request body cannot be read";
-            return NGX_ERROR;
-        }
-    }
-
-    switch (bridge_stream_write(bridge_host(), b->stream->task,
-                                (char *) bytes, len))
-    {
     case 0:
         b->offset += (off_t) len;
         b->stream->held = 0;
@@ -421,6 +398,10 @@ ngx_ffi_lua_body_write(ngx_ffi_lua_body_t *b, const char **why)
 
     case EPIPE:
         return NGX_DECLINED;
+
+    case EIO:
+        *why = "the request body cannot be read";
+        return NGX_ERROR;
 
     default: /* ENOMEM */
         *why = "no memory";

@@ -65,13 +65,8 @@ ngx_ffi_lua_core_stream_pipe(lua_State *L)
 static int
 ngx_ffi_lua_pipe_prepare(lua_State *L, ngx_http_request_t *r)
 {
-    size_t  len;
-    u_char  err[NGX_HTTP_FFI_ERR_LEN];
-
-    len = sizeof(err);
-
     if (ngx_ffi_lua_get_pipe(r, 1) == NULL
-        || ngx_ffi_lua_can_wait(L, r, err, &len) == NGX_ERROR)
+        || ngx_ffi_lua_sema_reserve() != NGX_OK)
     {
         return ngx_ffi_lua_pipe_refused(L, "no memory");
     }

@@ -19,7 +19,7 @@ static void ngx_ffi_lua_set_end(ngx_event_t *ev,
     ngx_event_handler_pt handler, ngx_msec_t ms);
 static void ngx_ffi_lua_end_waits(ngx_event_t *ev);
 static void ngx_ffi_lua_abort_waits(ngx_event_t *ev);
-static void ngx_ffi_lua_end_wait(ngx_ffi_lua_sema_t *s, const char *why);
+static void ngx_ffi_lua_end_each(const char *why);
 static ngx_uint_t ngx_ffi_lua_has_no_client(ngx_http_request_t *r);
 
 
@@ -120,6 +120,22 @@ ngx_ffi_lua_sema_wait(lua_State *L, ngx_http_request_t *r, ngx_msec_t ms,
     s->bounded = ms < NGX_MAX_INT32_VALUE;
 
     return s;
+}
+
+
+ngx_int_t
+ngx_ffi_lua_sema_reserve(void)
+{
+    ngx_ffi_lua_sema_t  *s;
+
+    s = ngx_ffi_lua_sema_get();
+    if (s == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_ffi_lua_sema_put(s);
+
+    return NGX_OK;
 }
 
 
@@ -323,37 +339,30 @@ ngx_ffi_lua_set_end(ngx_event_t *ev, ngx_event_handler_pt handler,
 static void
 ngx_ffi_lua_end_waits(ngx_event_t *ev)
 {
-    ngx_queue_t         *q;
-    ngx_ffi_lua_sema_t  *s;
-
     (void) ev;
 
     ngx_ffi_lua_ended = 1;
 
-    if (ngx_ffi_lua_used_semas.next == NULL) {
-        return;
-    }
-
-    for (q = ngx_queue_head(&ngx_ffi_lua_used_semas);
-         q != ngx_queue_sentinel(&ngx_ffi_lua_used_semas);
-         q = ngx_queue_next(q))
-    {
-        s = ngx_queue_data(q, ngx_ffi_lua_sema_t, queue);
-
-        ngx_ffi_lua_end_wait(s, "shutting down");
-    }
+    ngx_ffi_lua_end_each("shutting down");
 }
 
 
 static void
 ngx_ffi_lua_abort_waits(ngx_event_t *ev)
 {
-    ngx_queue_t         *q;
-    ngx_ffi_lua_sema_t  *s;
-
     (void) ev;
 
     ngx_ffi_lua_aborted = 1;
+
+    ngx_ffi_lua_end_each("aborted");
+}
+
+
+static void
+ngx_ffi_lua_end_each(const char *why)
+{
+    ngx_queue_t         *q;
+    ngx_ffi_lua_sema_t  *s;
 
     if (ngx_ffi_lua_used_semas.next == NULL) {
         return;
@@ -365,23 +374,14 @@ ngx_ffi_lua_abort_waits(ngx_event_t *ev)
     {
         s = ngx_queue_data(q, ngx_ffi_lua_sema_t, queue);
 
+        /* who is resumed already has another reason */
+
         if (!s->posted
-            && !s->bounded
-            && ngx_ffi_lua_has_no_client(s->request))
+            && ngx_ffi_lua_waits_ended(s->request, s->bounded)
+            && ngx_ffi_lua_sema_resume(s) == NGX_OK)
         {
-            ngx_ffi_lua_end_wait(s, "aborted");
+            s->ended = why;
         }
-    }
-}
-
-
-static void
-ngx_ffi_lua_end_wait(ngx_ffi_lua_sema_t *s, const char *why)
-{
-    /* who is resumed already has another reason */
-
-    if (!s->posted && ngx_ffi_lua_sema_resume(s) == NGX_OK) {
-        s->ended = why;
     }
 }
 

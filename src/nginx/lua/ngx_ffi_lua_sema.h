@@ -54,6 +54,9 @@ ngx_uint_t ngx_ffi_lua_waits_ended(ngx_http_request_t *r, ngx_msec_t ms);
 ngx_ffi_lua_sema_t *ngx_ffi_lua_sema_wait(lua_State *L,
     ngx_http_request_t *r, ngx_msec_t ms, u_char *err, size_t *errlen);
 
+/* Has the next wait need no memory.  NGX_ERROR where that ran out. */
+ngx_int_t ngx_ffi_lua_sema_reserve(void);
+
 /*
  * Whether the coroutine that runs, which has waited, still stands in the
  * semaphore's queue, and would be resumed by it wherever it goes.

@@ -424,11 +424,12 @@ ngx_ffi_lua_stream_push_error(lua_State *L, bridge_task_t *t)
     lua_pushliteral(L, "failed");
     lua_pushinteger(L, t->rc);
 
-    if (t->rsp == NULL) {
-        return 3;
-    }
+    if (t->rsp) {
+        lua_pushlstring(L, t->rsp, t->rsp_len);
 
-    lua_pushlstring(L, t->rsp, t->rsp_len);
+    } else {
+        lua_pushnil(L);
+    }
 
     return 4;
 }

@@ -36,7 +36,7 @@
 #include "ngx_http_ffi_event.h"
 #include "ngx_ffi_lua_request.h"
 #include "ngx_ffi_lua_sema.h"
-#include "stream.h"
+#include "send.h"
 #include "task.h"
 
 #pragma GCC visibility push(hidden)

@@ -11,6 +11,7 @@
 
 #include "abi.h"
 #include "end.h"
+#include "input.h"
 #include "ngx_ffi_lua_body.h"
 #include "ngx_ffi_lua_deadline.h"
 #include "ngx_ffi_lua_host.h"
@@ -176,16 +177,17 @@ ngx_ffi_lua_read_end(lua_State *L, ngx_ffi_lua_stream_t *s)
 
     lua_pushboolean(L, 1);
 
+    n = 1;
+
     if (t->rejected || t->rc != 0) {
         n = ngx_ffi_lua_stream_push_error(L, t);
         s->closed = "closed";
 
     } else if (t->rsp && t->rsp_len) {
         lua_pushlstring(L, t->rsp, t->rsp_len);
-        n = 1;
 
     } else {
-        n = 0;
+        lua_pushnil(L);
     }
 
     (void) ngx_ffi_lua_stream_answer(s);

@@ -6,6 +6,7 @@
 #include <ngx_http.h>
 
 #include "ngx_ffi_lua_unbuffered.h"
+#include "ngx_http_ffi_body.h"
 
 
 struct ngx_ffi_lua_unbuffered_s {
@@ -26,7 +27,6 @@ static void ngx_ffi_lua_unbuffered_begun(ngx_http_request_t *r);
 static void ngx_ffi_lua_unbuffered_event(ngx_event_t *rev);
 static void ngx_ffi_lua_unbuffered_request_event(ngx_http_request_t *r);
 static ngx_uint_t ngx_ffi_lua_unbuffered_reads(ngx_ffi_lua_unbuffered_t *u);
-static ngx_uint_t ngx_ffi_lua_unbuffered_client_gone(ngx_http_request_t *r);
 static const char *ngx_ffi_lua_unbuffered_why(ngx_http_request_t *r,
     ngx_int_t rc);
 static void ngx_ffi_lua_unbuffered_forgo(ngx_http_request_t *r);
@@ -178,7 +178,7 @@ ngx_ffi_lua_unbuffered_event(ngx_event_t *rev)
     why = NULL;
 
     if (u->held) {
-        if (!ngx_ffi_lua_unbuffered_client_gone(u->request)) {
+        if (!ngx_http_ffi_body_client_gone(u->request)) {
             ngx_ffi_lua_unbuffered_hold(u);
             return;
         }
@@ -285,54 +285,12 @@ ngx_ffi_lua_unbuffered_read(ngx_ffi_lua_unbuffered_t *u,
 void
 ngx_ffi_lua_unbuffered_hold(ngx_ffi_lua_unbuffered_t *u)
 {
-    ngx_event_t  *rev;
-
     if (u->ended || !ngx_ffi_lua_unbuffered_reads(u)) {
         return;
     }
 
     u->held = 1;
-    rev = u->request->connection->read;
-
-    if (rev->timer_set) {
-        ngx_del_timer(rev);
-    }
-}
-
-
-/* there is more to come than has been read */
-static ngx_uint_t
-ngx_ffi_lua_unbuffered_client_gone(ngx_http_request_t *r)
-{
-    u_char             byte;
-    ssize_t            n;
-    ngx_connection_t  *c;
-
-    c = r->connection;
-
-    if (c->error || r->http_version > NGX_HTTP_VERSION_11) {
-        return c->error;
-    }
-
-    n = recv(c->fd, &byte, 1, MSG_PEEK);
-
-#if (NGX_HTTP_SSL)
-
-    /* OpenSSL may have more than the socket */
-
-    if (n == 0 && c->ssl) {
-        return 0;
-    }
-
-#endif
-
-    if (n > 0 || (n == -1 && ngx_socket_errno == NGX_EAGAIN)) {
-        return 0;
-    }
-
-    c->error = 1;
-
-    return 1;
+    ngx_http_ffi_body_hold(u->request->connection->read);
 }
 
 

@@ -22,8 +22,8 @@ typedef struct {
 
 
 static void ngx_http_ffi_outlet_cleanup(void *data);
-static ngx_http_ffi_lent_t *ngx_http_ffi_outlet_add(ngx_http_ffi_outlet_t *o,
-    const char *bytes, size_t len);
+static ngx_int_t ngx_http_ffi_outlet_add(ngx_http_ffi_outlet_t *o,
+    const char *bytes, size_t len, bridge_part_t *part, bridge_task_t *t);
 static ngx_chain_t *ngx_http_ffi_outlet_buf(ngx_http_ffi_outlet_t *o,
     const char *bytes, size_t len);
 static ngx_buf_t *ngx_http_ffi_outlet_last(ngx_http_ffi_outlet_t *o);
@@ -78,42 +78,25 @@ ngx_http_ffi_outlet_cleanup(void *data)
 ngx_int_t
 ngx_http_ffi_outlet_part(ngx_http_ffi_outlet_t *o, bridge_part_t *part)
 {
-    ngx_http_ffi_lent_t  *lent;
-
-    lent = ngx_http_ffi_outlet_add(o, part->bytes, part->len);
-    if (lent == NULL) {
-        return NGX_ERROR;
-    }
-
-    lent->part = part;
-
-    return NGX_OK;
+    return ngx_http_ffi_outlet_add(o, part->bytes, part->len, part, NULL);
 }
 
 
 ngx_int_t
 ngx_http_ffi_outlet_answer(ngx_http_ffi_outlet_t *o, bridge_task_t *t)
 {
-    ngx_http_ffi_lent_t  *lent;
-
-    lent = ngx_http_ffi_outlet_add(o, t->rsp, t->rsp_len);
-    if (lent == NULL) {
-        return NGX_ERROR;
-    }
-
-    lent->task = t;
-
-    return NGX_OK;
+    return ngx_http_ffi_outlet_add(o, t->rsp, t->rsp_len, NULL, t);
 }
 
 
-/* the last of as many buffers as it takes: they are released in order */
-static ngx_http_ffi_lent_t *
+/* part or t goes with the last of as many buffers as it takes */
+static ngx_int_t
 ngx_http_ffi_outlet_add(ngx_http_ffi_outlet_t *o, const char *bytes,
-    size_t len)
+    size_t len, bridge_part_t *part, bridge_task_t *t)
 {
-    size_t        n, left;
-    ngx_chain_t  *cl, *first, **last;
+    size_t                n, left;
+    ngx_chain_t          *cl, *first, **last;
+    ngx_http_ffi_lent_t  *lent;
 
     first = NULL;
     last = &first;
@@ -127,7 +110,7 @@ ngx_http_ffi_outlet_add(ngx_http_ffi_outlet_t *o, const char *bytes,
         if (cl == NULL) {
             *last = o->free;
             o->free = first;
-            return NULL;
+            return NGX_ERROR;
         }
 
         *last = cl;
@@ -144,7 +127,13 @@ ngx_http_ffi_outlet_add(ngx_http_ffi_outlet_t *o, const char *bytes,
     o->held += (off_t) len;
     o->bytes += (off_t) len;
 
-    return (ngx_http_ffi_lent_t *) cl->buf;
+    /* buffers are released in order */
+
+    lent = (ngx_http_ffi_lent_t *) cl->buf;
+    lent->part = part;
+    lent->task = t;
+
+    return NGX_OK;
 }
 
 

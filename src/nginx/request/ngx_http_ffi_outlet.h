@@ -16,7 +16,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "stream.h"
+#include "send.h"
 #include "task.h"
 
 #pragma GCC visibility push(hidden)
