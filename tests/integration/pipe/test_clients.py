@@ -4,35 +4,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from .client import eventually
-from .conftest import NewNginx
-from .nginx import Nginx
-from .pipes import (
-    HTTP,
-    SERVER,
+from ..client import eventually
+from ..nginx import Nginx
+from ..pipes import (
     STREAMS,
     answer_of,
     ask,
     rest_of_response,
     take,
-    watch,
 )
-
-
-@pytest.fixture(scope="module")
-def server(new_nginx: NewNginx) -> Iterator[Nginx]:
-    with new_nginx(server=SERVER, http=HTTP) as nginx:
-        yield nginx
-
-
-@pytest.fixture
-def nginx(server: Nginx) -> Iterator[Nginx]:
-    with watch(server):
-        yield server
 
 
 @pytest.mark.valgrind

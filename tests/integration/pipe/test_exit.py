@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from .client import eventually
-from .conftest import NewNginx
-from .nginx import Nginx
-from .pipes import SERVER, STREAMS, answer_of, ask, letters, settle, take
+from ..client import eventually
+from ..conftest import NewNginx
+from ..nginx import Nginx
+from ..pipes import SERVER, STREAMS, answer_of, ask, letters, settle, take
 
 SOME = 'pipe("send", "parts=20 size=1000 sleep=30 last=3")'
 WHOLE = letters(20, 1000) + b"..."

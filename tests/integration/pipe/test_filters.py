@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import NewNginx
-from .nginx import Nginx
-from .pipes import (
+from ..conftest import NewNginx
+from ..nginx import Nginx
+from ..pipes import (
     HTTP,
     SERVER,
     answer_of,
@@ -19,7 +19,6 @@ from .pipes import (
     settle,
     take,
     url,
-    watch,
 )
 
 SECOND = """
@@ -43,12 +42,6 @@ def server(new_nginx: NewNginx, libs: Path) -> Iterator[Nginx]:
     main = f"load_module {libs}/libfilter.so;\n"
     with new_nginx(main=main, server=SERVER + SECOND, http=HTTP) as nginx:
         yield nginx
-
-
-@pytest.fixture
-def nginx(server: Nginx) -> Iterator[Nginx]:
-    with watch(server):
-        yield server
 
 
 LATE = """

@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from h2.errors import ErrorCodes
 
-from .conftest import NewNginx
-from .http2 import Http2
-from .nginx import Nginx
-from .pipes import (
+from ..conftest import NewNginx
+from ..http2 import Http2
+from ..nginx import Nginx
+from ..pipes import (
     HTTP,
     SERVER,
     SSI,
@@ -28,31 +28,9 @@ from .pipes import (
     rest_of,
     settle,
     take,
-    undelivered,
     url,
     watch,
 )
-
-
-@pytest.fixture(scope="module")
-def server(new_nginx: NewNginx) -> Iterator[Nginx]:
-    with new_nginx(server=SERVER, http=HTTP) as nginx:
-        yield nginx
-
-
-@pytest.fixture
-def nginx(server: Nginx) -> Iterator[Nginx]:
-    with watch(server):
-        yield server
-
-
-@pytest.fixture
-def whole(nginx: Nginx) -> Iterator[Nginx]:
-    """All parts are delivered."""
-    before = undelivered(nginx)
-    yield nginx
-    settle(nginx)
-    assert undelivered(nginx) == before
 
 
 @pytest.mark.valgrind

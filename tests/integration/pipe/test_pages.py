@@ -4,46 +4,18 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterator
 
 import pytest
 
-from .conftest import NewNginx
-from .nginx import Nginx
-from .pipes import (
-    HTTP,
-    SERVER,
+from ..nginx import Nginx
+from ..pipes import (
     SSI,
     answer_of,
     ask,
     letters,
-    settle,
     take,
-    undelivered,
     url,
-    watch,
 )
-
-
-@pytest.fixture(scope="module")
-def server(new_nginx: NewNginx) -> Iterator[Nginx]:
-    with new_nginx(server=SERVER, http=HTTP) as nginx:
-        yield nginx
-
-
-@pytest.fixture
-def nginx(server: Nginx) -> Iterator[Nginx]:
-    with watch(server):
-        yield server
-
-
-@pytest.fixture
-def whole(nginx: Nginx) -> Iterator[Nginx]:
-    """All parts are delivered."""
-    before = undelivered(nginx)
-    yield nginx
-    settle(nginx)
-    assert undelivered(nginx) == before
 
 
 @pytest.mark.valgrind
