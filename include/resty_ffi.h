@@ -293,8 +293,9 @@ RESTY_FFI_API int resty_ffi_wait(void *tsk, int events, int timeout_ms);
  * A web request is a task whose request is its head, with all that it has in
  * one block; the body comes in parts, see read.  It has no method's name and
  * no deadline.  respond ends the answer with its last part: with status 0
- * after a head; anything else is an error.  The client then gets 502, or, if
- * it has the head already, a closed connection, and error.log the text.
+ * after a head; anything else is an error.  The client then gets 502, or the
+ * status where it is of 500 to 599, or, if it has the head already, a closed
+ * connection, and error.log the text.
  */
 
 /* len bytes, offset bytes from the head's begin on, and a NUL */
@@ -328,6 +329,11 @@ typedef struct {
     uint32_t            nfields;
     uint32_t            fields;     /* offset of as many resty_ffi_field_t, in
                                        the client's order */
+    resty_ffi_text_t    root_path;  /* what of path leads to the application,
+                                       as nginx.conf says; "" */
+    uint32_t            nparams;    /* what nginx.conf says besides */
+    uint32_t            params;     /* offset of as many resty_ffi_field_t,
+                                       their names as they are written */
 } resty_ffi_head_t;
 
 #define RESTY_FFI_TEXT(head, text)                                            \

@@ -163,7 +163,7 @@ ngx_http_ffi_pass_send_head(ngx_http_ffi_pass_t *p)
     if (rc == NGX_DECLINED) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "ffi: \"%V\" has answered with %s",
-                      &p->target->load.lib, why);
+                      &p->target->name, why);
 
         ngx_http_ffi_pass_finalize(p, NGX_HTTP_BAD_GATEWAY);
         return NGX_ERROR;
@@ -200,8 +200,12 @@ ngx_http_ffi_pass_send_head(ngx_http_ffi_pass_t *p)
 static void
 ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p)
 {
+    ngx_int_t  rc;
+
     if (!ngx_http_ffi_pass_answer_is_good(p)) {
-        ngx_http_ffi_pass_fail(p, NGX_HTTP_BAD_GATEWAY);
+        rc = p->task->rc;
+        ngx_http_ffi_pass_fail(p, rc >= 500 && rc < 600
+                                  ? rc : NGX_HTTP_BAD_GATEWAY);
         return;
     }
 
@@ -260,7 +264,7 @@ ngx_http_ffi_pass_answer_is_good(ngx_http_ffi_pass_t *p)
     if (t->rejected) {
         ngx_log_error(NGX_LOG_ERR, p->request->connection->log, 0,
                       "ffi: \"%V\" has ended and did not take the request",
-                      &p->target->load.lib);
+                      &p->target->name);
         return 0;
     }
 
@@ -269,7 +273,7 @@ ngx_http_ffi_pass_answer_is_good(ngx_http_ffi_pass_t *p)
 
         ngx_log_error(NGX_LOG_ERR, p->request->connection->log, 0,
                       "ffi: \"%V\" has failed with status %d%s%*s",
-                      &p->target->load.lib, t->rc, len ? ": " : "", len,
+                      &p->target->name, t->rc, len ? ": " : "", len,
                       t->rsp ? t->rsp : "");
         return 0;
     }
@@ -277,7 +281,7 @@ ngx_http_ffi_pass_answer_is_good(ngx_http_ffi_pass_t *p)
     if (!p->head_sent) {
         ngx_log_error(NGX_LOG_ERR, p->request->connection->log, 0,
                       "ffi: \"%V\" has answered without a head",
-                      &p->target->load.lib);
+                      &p->target->name);
         return 0;
     }
 
@@ -324,7 +328,7 @@ ngx_http_ffi_pass_check_length(ngx_http_ffi_pass_t *p, ngx_uint_t complete)
     ngx_log_error(NGX_LOG_ERR, p->request->connection->log, 0,
                   "ffi: \"%V\" has sent %O bytes%s after a Content-Length "
                   "of %O",
-                  &p->target->load.lib, bytes, complete ? "" : " or more",
+                  &p->target->name, bytes, complete ? "" : " or more",
                   p->length);
 
     return NGX_ERROR;

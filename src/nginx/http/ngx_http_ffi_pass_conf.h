@@ -25,7 +25,16 @@ typedef struct {
 
 
 typedef struct {
+    ngx_str_t                 name;
+    ngx_http_complex_value_t  value;
+} ngx_http_ffi_pass_param_t;
+
+
+typedef struct {
     ngx_http_ffi_target_t   *target;    /* NULL: nothing is passed on */
+    ngx_str_t                root_path; /* "/api", or "" */
+    ngx_array_t             *params;    /* ngx_http_ffi_pass_param_t; NULL:
+                                           there are none */
 } ngx_http_ffi_pass_loc_conf_t;
 
 #pragma GCC visibility pop

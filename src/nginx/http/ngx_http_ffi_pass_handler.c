@@ -287,7 +287,7 @@ ngx_http_ffi_pass_log_unfit(ngx_http_request_t *r,
     }
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "ffi: \"%V\" takes no requests: %s", &target->load.lib, why);
+                  "ffi: \"%V\" takes no requests: %s", &target->name, why);
 }
 
 
@@ -329,7 +329,7 @@ ngx_http_ffi_pass_expire(ngx_http_ffi_pass_t *p)
     }
 
     ngx_log_error(NGX_LOG_ERR, p->request->connection->log, NGX_ETIMEDOUT,
-                  "ffi: \"%V\" has %s in time", &p->target->load.lib,
+                  "ffi: \"%V\" has %s in time", &p->target->name,
                   p->loading ? "not started" : "sent no head");
 
     ngx_http_ffi_pass_finalize(p, NGX_HTTP_GATEWAY_TIME_OUT);

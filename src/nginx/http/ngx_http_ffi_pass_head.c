@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "abi.h"
+#include "ngx_http_ffi_pass_conf.h"
 #include "ngx_http_ffi_pass_head.h"
 #include "resty_ffi.h"
 
@@ -20,6 +21,9 @@ typedef struct {
     ngx_str_t   scheme;
     ngx_str_t   client;
     ngx_str_t   server;
+    ngx_str_t   root_path;
+    ngx_str_t  *params;     /* values */
+    ngx_uint_t  nparams;
     ngx_uint_t  client_port;
     ngx_uint_t  server_port;
     u_char      protocol_buf[NGX_INT_T_LEN * 2];
@@ -29,6 +33,8 @@ typedef struct {
 
 static ngx_int_t ngx_http_ffi_pass_line(ngx_http_request_t *r,
     ngx_http_ffi_line_t *line);
+static ngx_int_t ngx_http_ffi_pass_params(ngx_http_request_t *r,
+    ngx_http_ffi_line_t *line, ngx_array_t *params);
 static ngx_int_t ngx_http_ffi_pass_raw_path(ngx_http_request_t *r,
     ngx_str_t *path);
 static ngx_table_elt_t *ngx_http_ffi_pass_next(ngx_list_part_t **part,
@@ -49,12 +55,22 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     ngx_table_elt_t      *h;
     ngx_list_part_t      *part;
     resty_ffi_head_t     *head;
-    resty_ffi_field_t    *field;
+    resty_ffi_field_t    *field, *params;
     ngx_http_ffi_line_t   line;
 
-    if (ngx_http_ffi_pass_line(r, &line) != NGX_OK) {
+    ngx_http_ffi_pass_param_t     *param;
+    ngx_http_ffi_pass_loc_conf_t  *plcf;
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_ffi_pass_module);
+
+    if (ngx_http_ffi_pass_line(r, &line) != NGX_OK
+        || ngx_http_ffi_pass_params(r, &line, plcf->params) != NGX_OK)
+    {
         return NULL;
     }
+
+    line.root_path = plcf->root_path;
+    param = plcf->params ? plcf->params->elts : NULL;
 
     /* those of the body are there where it is nothing, too */
 
@@ -64,7 +80,8 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     size = sizeof(resty_ffi_head_t)
            + line.method.len + 1 + line.path.len + 1 + line.raw_path.len + 1
            + line.query.len + 1 + line.protocol.len + 1 + line.scheme.len + 1
-           + line.client.len + 1 + line.server.len + 1;
+           + line.client.len + 1 + line.server.len + 1
+           + line.root_path.len + 1;
 
     part = &r->headers_in.headers.part;
     i = 0;
@@ -72,6 +89,11 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     while ((h = ngx_http_ffi_pass_next(&part, &i, has_body)) != NULL) {
         size += sizeof(resty_ffi_field_t) + h->key.len + 1 + h->value.len + 1;
         n++;
+    }
+
+    for (i = 0; i < line.nparams; i++) {
+        size += sizeof(resty_ffi_field_t) + param[i].name.len + 1
+                + line.params[i].len + 1;
     }
 
     if (size > NGX_MAX_INT32_VALUE) {
@@ -89,9 +111,13 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     head->server_port = (uint32_t) line.server_port;
     head->nfields = n;
     head->fields = sizeof(resty_ffi_head_t);
+    head->nparams = (uint32_t) line.nparams;
+    head->params = (uint32_t) (sizeof(resty_ffi_head_t)
+                               + n * sizeof(resty_ffi_field_t));
 
     field = (resty_ffi_field_t *) (head + 1);
-    p = (u_char *) (field + n);
+    params = field + n;
+    p = (u_char *) (params + line.nparams);
 
 #define PUT(name)                                                             \
     p = ngx_http_ffi_pass_put(p, head, &head->name, line.name.data,           \
@@ -105,6 +131,14 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     PUT(scheme);
     PUT(client);
     PUT(server);
+    PUT(root_path);
+
+    for (i = 0; i < line.nparams; i++) {
+        p = ngx_http_ffi_pass_put(p, head, &params[i].name,
+                                  param[i].name.data, param[i].name.len);
+        p = ngx_http_ffi_pass_put(p, head, &params[i].value,
+                                  line.params[i].data, line.params[i].len);
+    }
 
     part = &r->headers_in.headers.part;
     i = 0;
@@ -170,6 +204,39 @@ ngx_http_ffi_pass_line(ngx_http_request_t *r, ngx_http_ffi_line_t *line)
     }
 
     line->server_port = ngx_inet_get_port(c->local_sockaddr);
+
+    return NGX_OK;
+}
+
+
+/* their values, for this request */
+static ngx_int_t
+ngx_http_ffi_pass_params(ngx_http_request_t *r, ngx_http_ffi_line_t *line,
+    ngx_array_t *params)
+{
+    ngx_uint_t                  i;
+    ngx_http_ffi_pass_param_t  *param;
+
+    line->nparams = params ? params->nelts : 0;
+
+    if (line->nparams == 0) {
+        return NGX_OK;
+    }
+
+    line->params = ngx_palloc(r->pool, line->nparams * sizeof(ngx_str_t));
+    if (line->params == NULL) {
+        return NGX_ERROR;
+    }
+
+    param = params->elts;
+
+    for (i = 0; i < line->nparams; i++) {
+        if (ngx_http_complex_value(r, &param[i].value, &line->params[i])
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
 
     return NGX_OK;
 }

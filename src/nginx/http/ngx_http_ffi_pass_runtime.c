@@ -22,6 +22,7 @@ ngx_http_ffi_target_init(ngx_http_ffi_target_t *target, ngx_str_t *lib,
     load = &target->load;
 
     load->lib = *lib;
+    target->name = *lib;
 
     if (cfg) {
         load->cfg = *cfg;
@@ -98,5 +99,5 @@ ngx_http_ffi_target_failed(ngx_http_ffi_target_t *target, ngx_log_t *log,
     }
 
     ngx_log_error(NGX_LOG_ERR, log, 0, "ffi: cannot load \"%V\": %V",
-                  &target->load.lib, why);
+                  &target->name, why);
 }

@@ -16,6 +16,7 @@
 /* Zeroed at first, but for what is to be loaded. */
 typedef struct {
     ngx_http_ffi_load_t   load;
+    ngx_str_t             name;      /* what error.log calls it */
     uint64_t              id;        /* of its runtime */
     time_t                failed;    /* when a load has, last */
     ngx_http_ffi_limit_t  said;      /* of messages about it */
@@ -23,7 +24,10 @@ typedef struct {
 } ngx_http_ffi_target_t;
 
 
-/* target's load, of a library and its cfg, whose data stay; cfg may be NULL. */
+/*
+ * target's load, of a library and its cfg, whose data stay; cfg may be NULL.
+ * Its name is the library's.
+ */
 void ngx_http_ffi_target_init(ngx_http_ffi_target_t *target, ngx_str_t *lib,
     ngx_str_t *cfg);
 
