@@ -54,6 +54,7 @@ NGINX_MODULES := $(BUILD_DIR)/modules/ngx_http_lua_ffi_module.so \
                  $(BUILD_DIR)/modules/ngx_http_ffi_module.so
 LOADER       := $(BUILD_DIR)/lib/libffi_python3.so
 LOADER_ALIAS := $(BUILD_DIR)/lib/libresty_ffi_python.so
+PACKAGES     := $(BUILD_DIR)/lib/resty-python
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
@@ -66,7 +67,7 @@ replace = mv -f $@.new $@
 if_changed = if cmp -s $@.new $@; then rm -f $@.new; else mv -f $@.new $@; fi
 
 .PHONY: all
-all: $(NGINX_MODULES) $(LOADER) $(LOADER_ALIAS)
+all: $(NGINX_MODULES) $(LOADER) $(LOADER_ALIAS) $(PACKAGES)
 
 .PHONY: FORCE
 FORCE:
@@ -143,6 +144,10 @@ $(LOADER): $(PY_OBJECTS) build/gen/python.ldflags
 
 $(LOADER_ALIAS): | $(LOADER)
 	ln -sfn $(notdir $(LOADER)) $@
+
+# where the loader finds our packages
+$(PACKAGES): | $(LOADER)
+	ln -sfn $(CURDIR)/python $@
 
 -include $(PY_OBJECTS:.o=.d)
 

@@ -15,13 +15,14 @@ from typing import Any
 from . import _ending
 from ._body import AsyncBodyReader
 from ._ending import Ending, describe_tasks
-from ._handlers import resolve_async
+from ._handlers import Handlers, resolve_async
 from ._loader import leave
 from ._loader.errors import LOG_WARN, describe
 from ._native import native
 from ._pool import Pool
 from ._runtime import REPLY_TURN_S, Replies, Runtime
 from ._streams import GENERATORS, Waits, send
+from ._unload import Callbacks
 
 LIMIT = 256
 
@@ -106,17 +107,12 @@ class Loop(Runtime):
 
     async def _open(self) -> None:
         # in the running loop, for clients that want one
-        self._handlers, self._on_unload = resolve_async(
-            self._target, self._config
-        )
+        self._handlers, self._on_unload = self._resolve()
+        await self._prepare()
         self._waits = Waits(self._loop)
-        readers: dict[Any, Callable[..., Any]] = {
-            handler: functools.partial(reader, self._waits.wait)
-            if issubclass(reader, AsyncBodyReader)
-            else reader
-            for handler, reader in self._handlers.readers.items()
-        }
-        self._runtime = self._make(self._handlers, self._run, readers)
+        self._runtime = self._make(
+            self._handlers, self._run, self._make_readers()
+        )
         self._runtime.spawn = _spawner(self._loop)
         self._adopted: set[int] = set()
         self._cancelled: dict[int, float] = {}
@@ -138,6 +134,20 @@ class Loop(Runtime):
         self._fileno = self._runtime.fileno()
         self._loop.add_reader(self._fileno, self._accept)
         self._loop.call_soon(self._accept)
+
+    def _resolve(self) -> tuple[Handlers, Callbacks]:
+        return resolve_async(self._target, self._config)
+
+    async def _prepare(self) -> None:
+        """What has to have happened before the first call."""
+
+    def _make_readers(self) -> dict[Callable[..., Any], Callable[..., Any]]:
+        return {
+            handler: functools.partial(reader, self._waits.wait)
+            if issubclass(reader, AsyncBodyReader)
+            else reader
+            for handler, reader in self._handlers.readers.items()
+        }
 
     def _adopt(self, call: native.Call, value: Any, number: int) -> bool:
         """Answer a call with a future's result; False where it is none.

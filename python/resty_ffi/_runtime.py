@@ -57,7 +57,7 @@ class Runtime:
             handler=handlers.function,
             methods=handlers.methods,
             coroutines=handlers.coroutines,
-            answers=Answers(self._name, self._log),
+            answers=self._make_answers(),
             run=run,
             call_var=call_var,
             context=self.base.context,
@@ -65,6 +65,9 @@ class Runtime:
             view=self._options.view,
             readers=readers,
         )
+
+    def _make_answers(self) -> Answers:
+        return Answers(self._name, self._log)
 
 
 class Replies:

@@ -8,9 +8,10 @@ import math
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
-from ._handlers import resolve
+from ._handlers import Handlers, resolve
 from ._loader.threads import Thread
 from ._native import native
 from ._runtime import REPLY_TURN_S, Replies, Runtime
@@ -25,8 +26,10 @@ class Threads(Runtime):
 
     def open(self) -> None:
         native.name(self._tq, self._name)
-        handlers = resolve(self._target, self._config)
-        self._runtime = self._make(handlers, no_run, dict(handlers.readers))
+        handlers = self._resolve()
+        self._runtime = self._make(
+            handlers, no_run, self._make_readers(handlers)
+        )
         self._left = 1
         self._lock = threading.Lock()
         self._close = handlers.close
@@ -40,6 +43,14 @@ class Threads(Runtime):
             # the load fails, which unloads those that have started
             self._leave()
             raise
+
+    def _resolve(self) -> Handlers:
+        return resolve(self._target, self._config)
+
+    def _make_readers(
+        self, handlers: Handlers
+    ) -> dict[Callable[..., Any], Callable[..., Any]]:
+        return dict(handlers.readers)
 
     def _spawn(self, name: str) -> None:
         serve = functools.partial(self.base.copy().run, self._serve)

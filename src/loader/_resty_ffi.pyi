@@ -5,7 +5,7 @@ A task or a queue is an int here: its handle.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context, ContextVar
 from typing import Any, final
 
@@ -70,6 +70,16 @@ class Streams:
     def run(self) -> bool: ...
     def wake(self, task: int | None, /) -> None: ...
     def end(self) -> None: ...
+
+class Heads:
+    """Heads of web requests, and of their answers."""
+
+    def scope(self, task: int, /) -> dict[str, Any]: ...
+    def params(self, task: int, /) -> dict[str, str] | None: ...
+    def environ(self, task: int, /) -> dict[str, Any]: ...
+    def send(
+        self, task: int, status: int, headers: Iterable[Iterable[Any]], /
+    ) -> int: ...
 
 class Runtime:
     """Takes the tasks of a queue and has handlers answer them."""

@@ -9,6 +9,7 @@
 #include "resty_ffi.h"
 
 #include "call.h"
+#include "heads.h"
 #include "runtime_type.h"
 
 
@@ -235,13 +236,12 @@ builtin_exiting(PyObject *self, PyObject *unused)
 }
 
 
+/* takes type over, which may be NULL */
 static int
-builtin_exec(PyObject *module)
+add_type(PyObject *module, PyObject *type)
 {
-    int        rc;
-    PyObject  *type;
+    int  rc;
 
-    type = runtime_type_new();
     if (type == NULL) {
         return -1;
     }
@@ -250,6 +250,15 @@ builtin_exec(PyObject *module)
     Py_DECREF(type);
 
     return rc;
+}
+
+
+static int
+builtin_exec(PyObject *module)
+{
+    return add_type(module, runtime_type_new()) == -1
+           || add_type(module, heads_type_new()) == -1
+           ? -1 : 0;
 }
 
 

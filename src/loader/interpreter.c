@@ -2,6 +2,7 @@
 
 #include "interpreter.h"
 
+#include <dlfcn.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -25,6 +26,8 @@
 #include "main_thread_py.h"
 #include "threads_py.h"
 
+
+#define PACKAGES  "/resty-python"
 
 /* a module, the file in its stacks, and its source */
 #define COMPILED_IN(name)                                                     \
@@ -189,6 +192,45 @@ set_stack_size(void)
 }
 
 
+/*
+ * Puts the folder of packages that is beside this library behind all others:
+ * an environment of users' own does not have them.
+ */
+static bool
+add_packages(void)
+{
+    int        rc;
+    char      *slash;
+    char       folder[PATH_MAX + sizeof(PACKAGES)];
+    Dl_info    info;
+    PyObject  *path, *entry;
+
+    if (dladdr((void *) interpreter_start, &info) == 0
+        || realpath(info.dli_fname, folder) == NULL
+        || (slash = strrchr(folder, '/')) == NULL)
+    {
+        return true;
+    }
+
+    (void) strcpy(slash, PACKAGES);
+
+    if (access(folder, R_OK | X_OK) == -1) {
+        return true;
+    }
+
+    path = PySys_GetObject("path");
+    if (path == NULL || !PyList_Check(path)) {
+        return true;
+    }
+
+    entry = PyUnicode_DecodeFSDefault(folder);
+    rc = entry ? PyList_Append(path, entry) : -1;
+    Py_XDECREF(entry);
+
+    return rc == 0;
+}
+
+
 /* the last of the modules that are compiled in; NULL with an exception set */
 static PyObject *
 run_bootstrap(void)
@@ -211,7 +253,7 @@ run_bootstrap(void)
     size_t     i;
     PyObject  *code, *module;
 
-    if (!set_stack_size()) {
+    if (!set_stack_size() || !add_packages()) {
         return NULL;
     }
 

@@ -3,29 +3,39 @@
 #ifndef PYTHON_SCOPE_H
 #define PYTHON_SCOPE_H
 
-/* The head of a web request as ASGI's scope. */
+/* The head of a web request as ASGI has it.  GIL held. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 #include "resty_ffi.h"
 
-/* What all scopes share; zeroed where it is not made. */
-typedef struct {
-    PyObject  *keys[16];
-    PyObject  *type;            /* "http" */
-    PyObject  *methods;         /* dict: bytes to str, of those seen */
-    PyObject  *names;           /* the same, bytes to bytes: of fields */
-} scope_names_t;
+enum {
+    SCOPE_TYPE, SCOPE_HTTP_VERSION, SCOPE_METHOD, SCOPE_SCHEME, SCOPE_PATH,
+    SCOPE_RAW_PATH, SCOPE_QUERY_STRING, SCOPE_ROOT_PATH, SCOPE_HEADERS,
+    SCOPE_CLIENT, SCOPE_SERVER, SCOPE_KEYS
+};
 
-/* GIL held.  -1 with an exception set. */
-int scope_names_init(scope_names_t *names);
-void scope_names_clear(scope_names_t *names);
+/* What all scopes share; zeroed before the first use. */
+typedef struct {
+    PyObject  *keys[SCOPE_KEYS];
+    PyObject  *http;            /* the str "http" */
+    PyObject  *names;           /* dict: name of a field to itself, of those
+                                   that are seen often */
+} scope_shared_t;
+
+/* -1 with an exception set. */
+int scope_init(scope_shared_t *shared);
+void scope_clear(scope_shared_t *shared);
+int scope_traverse(scope_shared_t *shared, visitproc visit, void *arg);
 
 /*
- * GIL held.  The scope of an HTTP request without "asgi", "extensions" and
- * "state", which are the caller's.  A new dict, or NULL with an exception set.
+ * ASGI's scope of an HTTP request, without "asgi", "extensions" and "state".
+ * A new dict, or NULL with an exception set.
  */
-PyObject *scope_new(scope_names_t *names, const resty_ffi_head_t *head);
+PyObject *scope_new(scope_shared_t *shared, const resty_ffi_head_t *head);
+
+/* What nginx.conf says besides: a new dict of str; NULL likewise. */
+PyObject *scope_params(const resty_ffi_head_t *head);
 
 #endif /* PYTHON_SCOPE_H */

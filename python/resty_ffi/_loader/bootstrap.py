@@ -156,6 +156,8 @@ def _serve(target: Any, cfg: Cfg, tq: int) -> Serve:
         config = (cfg.config or b"").decode("utf-8", "surrogateescape")
         serve: Serve = target.__resty_ffi__.start(target, cfg.what, config, tq)
         return serve
+    except LoadError:
+        raise
     except BaseException as error:
         raise failed(cfg.what, error) from error
 

@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 
-LOG_ERR, LOG_WARN = 4, 5
+LOG_ERR, LOG_WARN, LOG_INFO = 4, 5, 7
 
 INTERNAL_ERROR = "ffi_python3: internal error: see error.log"
 

@@ -37,6 +37,13 @@ typedef struct {
                                            there are none */
 } ngx_http_ffi_pass_loc_conf_t;
 
+/*
+ * Has the location that is read pass its requests to target, whose root_path
+ * it has; is_new: no location did before.  As of a directive's handler.
+ */
+char *ngx_http_ffi_pass_set(ngx_conf_t *cf, ngx_http_ffi_target_t *target,
+    ngx_str_t *root_path, ngx_uint_t is_new);
+
 #pragma GCC visibility pop
 
 

@@ -19,6 +19,8 @@
 #define NGX_HTTP_FFI_PASS_TIMEOUT  60000
 
 
+static ngx_uint_t ngx_http_ffi_pass_is_below(ngx_str_t *uri,
+    ngx_str_t *root_path);
 static void ngx_http_ffi_pass_begin(ngx_http_request_t *r);
 static void ngx_http_ffi_pass_start(ngx_http_ffi_pass_t *p);
 static ngx_int_t ngx_http_ffi_pass_load(ngx_http_ffi_pass_t *p,
@@ -49,6 +51,10 @@ ngx_http_ffi_pass_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
+    if (!ngx_http_ffi_pass_is_below(&r->uri, &plcf->root_path)) {
+        return NGX_HTTP_NOT_FOUND;
+    }
+
     p = ngx_http_ffi_pass_new(r);
     if (p == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -64,6 +70,17 @@ ngx_http_ffi_pass_handler(ngx_http_request_t *r)
     }
 
     return NGX_DONE;
+}
+
+
+/* "/api" has "/api" and "/api/x", and not "/apis" */
+static ngx_uint_t
+ngx_http_ffi_pass_is_below(ngx_str_t *uri, ngx_str_t *root_path)
+{
+    return uri->len >= root_path->len
+           && ngx_strncmp(uri->data, root_path->data, root_path->len) == 0
+           && (root_path->len == 0 || uri->len == root_path->len
+               || uri->data[root_path->len] == '/');
 }
 
 

@@ -105,10 +105,15 @@ ngx_http_ffi_pass_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_http_core_loc_conf_t  *clcf;
 
+    if (conf->params == NULL) {
+        conf->params = prev->params;
+    }
+
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     if (clcf->noname && conf->target == NULL) {
         conf->target = prev->target;
+        conf->root_path = prev->root_path;
     }
 
     if (clcf->lmt_excpt && clcf->handler == NULL && conf->target) {
@@ -122,19 +127,14 @@ ngx_http_ffi_pass_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 static char *
 ngx_http_ffi_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_ffi_pass_loc_conf_t  *plcf = conf;
+    ngx_str_t               *value;
+    ngx_uint_t               i;
+    ngx_http_ffi_target_t   *target;
 
-    ngx_str_t                       *value;
-    ngx_uint_t                       i;
-    ngx_http_ffi_target_t           *target, **all;
-    ngx_http_core_loc_conf_t        *clcf;
-    ngx_http_ffi_pass_main_conf_t   *pmcf;
+    static ngx_str_t  none = ngx_null_string;
 
     (void) cmd;
-
-    if (plcf->target) {
-        return "is duplicate";
-    }
+    (void) conf;
 
     value = cf->args->elts;
 
@@ -144,19 +144,45 @@ ngx_http_ffi_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ffi_pass_module);
-
     target = ngx_pcalloc(cf->pool, sizeof(ngx_http_ffi_target_t));
-    all = (ngx_http_ffi_target_t **) ngx_array_push(&pmcf->targets);
-
-    if (target == NULL || all == NULL) {
+    if (target == NULL) {
         return NGX_CONF_ERROR;
     }
 
     ngx_http_ffi_target_init(target, &value[1],
                              cf->args->nelts > 2 ? &value[2] : NULL);
-    *all = target;
+
+    return ngx_http_ffi_pass_set(cf, target, &none, 1);
+}
+
+
+char *
+ngx_http_ffi_pass_set(ngx_conf_t *cf, ngx_http_ffi_target_t *target,
+    ngx_str_t *root_path, ngx_uint_t is_new)
+{
+    ngx_http_ffi_target_t          **all;
+    ngx_http_core_loc_conf_t        *clcf;
+    ngx_http_ffi_pass_loc_conf_t    *plcf;
+    ngx_http_ffi_pass_main_conf_t   *pmcf;
+
+    plcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_ffi_pass_module);
+    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ffi_pass_module);
+
+    if (plcf->target) {
+        return "is duplicate";
+    }
+
+    if (is_new) {
+        all = (ngx_http_ffi_target_t **) ngx_array_push(&pmcf->targets);
+        if (all == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *all = target;
+    }
+
     plcf->target = target;
+    plcf->root_path = *root_path;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = ngx_http_ffi_pass_handler;

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#include "scope.h"
+
+#include <string.h>
+
+
+/* clients choose the names: there is no end to them */
+#define MAX_NAMES   256
+#define MAX_NAME    64
+
+
+int
+scope_init(scope_shared_t *shared)
+{
+    static const char *const  keys[SCOPE_KEYS] = {
+        "type", "http_version", "method", "scheme", "path", "raw_path",
+        "query_string", "root_path", "headers", "client", "server"
+    };
+
+    int  i;
+
+    for (i = 0; i < SCOPE_KEYS; i++) {
+        shared->keys[i] = PyUnicode_InternFromString(keys[i]);
+        if (shared->keys[i] == NULL) {
+            return -1;
+        }
+    }
+
+    shared->http = PyUnicode_InternFromString("http");
+    shared->names = PyDict_New();
+
+    return shared->http && shared->names ? 0 : -1;
+}
+
+
+void
+scope_clear(scope_shared_t *shared)
+{
+    int  i;
+
+    for (i = 0; i < SCOPE_KEYS; i++) {
+        Py_CLEAR(shared->keys[i]);
+    }
+
+    Py_CLEAR(shared->http);
+    Py_CLEAR(shared->names);
+}
+
+
+int
+scope_traverse(scope_shared_t *shared, visitproc visit, void *arg)
+{
+    Py_VISIT(shared->names);
+    return 0;
+}
+
+
+static PyObject *
+text_str(const resty_ffi_head_t *head, resty_ffi_text_t text)
+{
+    return PyUnicode_DecodeUTF8(RESTY_FFI_TEXT(head, text), text.len,
+                                "replace");
+}
+
+
+static PyObject *
+text_bytes(const resty_ffi_head_t *head, resty_ffi_text_t text)
+{
+    return PyBytes_FromStringAndSize(RESTY_FFI_TEXT(head, text), text.len);
+}
+
+
+/* the bytes of a name that has been seen before, where it is short */
+static PyObject *
+name_bytes(scope_shared_t *shared, const resty_ffi_head_t *head,
+    resty_ffi_text_t text)
+{
+    PyObject  *name, *known;
+
+    name = text_bytes(head, text);
+
+    if (name == NULL || text.len > MAX_NAME) {
+        return name;
+    }
+
+    known = PyDict_GetItemWithError(shared->names, name);
+
+    if (known) {
+        Py_DECREF(name);
+        return Py_NewRef(known);
+    }
+
+    if (PyErr_Occurred()
+        || (PyDict_GET_SIZE(shared->names) < MAX_NAMES
+            && PyDict_SetItem(shared->names, name, name) == -1))
+    {
+        Py_CLEAR(name);
+    }
+
+    return name;
+}
+
+
+/* a list of pairs */
+static PyObject *
+headers(scope_shared_t *shared, const resty_ffi_head_t *head)
+{
+    uint32_t                  i;
+    PyObject                 *list, *pair, *name, *value;
+    const resty_ffi_field_t  *fields;
+
+    list = PyList_New(head->nfields);
+    if (list == NULL) {
+        return NULL;
+    }
+
+    fields = RESTY_FFI_FIELDS(head);
+
+    for (i = 0; i < head->nfields; i++) {
+        name = name_bytes(shared, head, fields[i].name);
+        value = text_bytes(head, fields[i].value);
+        pair = name && value ? PyTuple_New(2) : NULL;
+
+        if (pair == NULL) {
+            Py_XDECREF(name);
+            Py_XDECREF(value);
+            Py_DECREF(list);
+            return NULL;
+        }
+
+        PyTuple_SET_ITEM(pair, 0, name);
+        PyTuple_SET_ITEM(pair, 1, value);
+        PyList_SET_ITEM(list, i, pair);
+    }
+
+    return list;
+}
+
+
+/* (host, port), or None; a unix socket's path has the port None */
+static PyObject *
+address(const resty_ffi_head_t *head, resty_ffi_text_t host, uint32_t port,
+    int is_server)
+{
+    const char  *text;
+
+    text = RESTY_FFI_TEXT(head, host);
+
+    if (host.len >= 5 && memcmp(text, "unix:", 5) == 0) {
+        if (!is_server || host.len == 5) {
+            Py_RETURN_NONE;
+        }
+
+        return Py_BuildValue("(s#O)", text + 5, (Py_ssize_t) host.len - 5,
+                             Py_None);
+    }
+
+    return Py_BuildValue("(s#I)", text, (Py_ssize_t) host.len, port);
+}
+
+
+/* takes value over; -1 with an exception set, also where value is NULL */
+static int
+put(PyObject *dict, PyObject *key, PyObject *value)
+{
+    int  rc;
+
+    rc = value ? PyDict_SetItem(dict, key, value) : -1;
+    Py_XDECREF(value);
+
+    return rc;
+}
+
+
+PyObject *
+scope_new(scope_shared_t *shared, const resty_ffi_head_t *head)
+{
+    PyObject   *scope;
+    PyObject  **keys = shared->keys;
+
+    scope = PyDict_New();
+    if (scope == NULL) {
+        return NULL;
+    }
+
+    if (put(scope, keys[SCOPE_TYPE], Py_NewRef(shared->http)) == -1
+        || put(scope, keys[SCOPE_HTTP_VERSION],
+               text_str(head, head->protocol)) == -1
+        || put(scope, keys[SCOPE_METHOD], text_str(head, head->method)) == -1
+        || put(scope, keys[SCOPE_SCHEME], text_str(head, head->scheme)) == -1
+        || put(scope, keys[SCOPE_PATH], text_str(head, head->path)) == -1
+        || put(scope, keys[SCOPE_RAW_PATH],
+               text_bytes(head, head->raw_path)) == -1
+        || put(scope, keys[SCOPE_QUERY_STRING],
+               text_bytes(head, head->query)) == -1
+        || put(scope, keys[SCOPE_ROOT_PATH],
+               text_str(head, head->root_path)) == -1
+        || put(scope, keys[SCOPE_HEADERS], headers(shared, head)) == -1
+        || put(scope, keys[SCOPE_CLIENT],
+               address(head, head->client, head->client_port, 0)) == -1
+        || put(scope, keys[SCOPE_SERVER],
+               address(head, head->server, head->server_port, 1)) == -1)
+    {
+        Py_CLEAR(scope);
+    }
+
+    return scope;
+}
+
+
+PyObject *
+scope_params(const resty_ffi_head_t *head)
+{
+    uint32_t                  i;
+    PyObject                 *dict, *name, *value;
+    const resty_ffi_field_t  *params;
+
+    dict = PyDict_New();
+    if (dict == NULL) {
+        return NULL;
+    }
+
+    params = RESTY_FFI_PARAMS(head);
+
+    for (i = 0; i < head->nparams; i++) {
+        name = text_str(head, params[i].name);
+        value = name ? text_str(head, params[i].value) : NULL;
+
+        if (value == NULL || PyDict_SetItem(dict, name, value) == -1) {
+            Py_CLEAR(dict);
+        }
+
+        Py_XDECREF(name);
+        Py_XDECREF(value);
+
+        if (dict == NULL) {
+            return NULL;
+        }
+    }
+
+    return dict;
+}
