@@ -27,7 +27,7 @@ location /expires { expires 1h; ffi_pass webprobe; }
 location /added { add_header X-Added yes always; ffi_pass webprobe; }
 location /errors {
     error_page 502 504 = /fallback;
-    ffi_timeout 100ms;
+    ffi_read_timeout 100ms;
     ffi_pass webprobe;
 }
 location /fallback { return 200 "fallback"; }
@@ -359,11 +359,6 @@ def test_no_head_in_time(web: Web) -> None:
     settle(web)
 
 
-def test_the_body_may_take_longer(web: Web) -> None:
-    do = "head=200;part=a;sleep=300;part=b"
-    assert web.do(do, "/errors").body == b"ab"
-
-
 # -- where the directive may be ---------------------------------------------
 
 
@@ -385,6 +380,16 @@ def test_if_and_limit_except(web: Web) -> None:
         ("location /x { ffi_pass a b c; }", "invalid number of arguments"),
         ("ffi_pass a;", "is not allowed here"),
         ("location /x { ffi_stream_buffer 0; }", "must not be 0"),
+        ("location /x { python_stream_buffer 0; }", "must not be 0"),
+        (
+            "python_stream_buffer 8k; ffi_stream_buffer 8k;",
+            '"ffi_stream_buffer" directive is duplicate',
+        ),
+        (
+            "ffi_read_timeout 1s; python_read_timeout 1s;",
+            '"python_read_timeout" directive is duplicate',
+        ),
+        ("ffi_request_buffering maybe;", 'must be "on" or "off"'),
     ],
 )
 def test_bad_configurations(libs: Path, server: str, said: str) -> None:

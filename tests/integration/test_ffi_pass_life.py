@@ -110,7 +110,7 @@ def test_an_application_that_dies(libs: Path) -> None:
 
 
 def test_an_application_that_is_stuck(libs: Path) -> None:
-    server = "location /b { ffi_timeout 1s; ffi_pass webprobe busy; }"
+    server = "location /b { ffi_read_timeout 1s; ffi_pass webprobe busy; }"
     with Web(libs, server=server) as web, ThreadPoolExecutor(1) as pool:
         first = pool.submit(web.do, "sleep=4000;head=200", "/b")
         eventually(lambda: web.counts()["live"] == 1, "it runs")
@@ -223,7 +223,7 @@ def test_four_workers(libs: Path) -> None:
 def test_beside_lua(new_nginx: NewNginx) -> None:
     """One runtime for both; it can tell which is which."""
     server = """
-        location /web { ffi_timeout 5s; ffi_pass webprobe; }
+        location /web { ffi_read_timeout 5s; ffi_pass webprobe; }
         location /lua_then_web {
             access_by_lua_block { ngx.req.read_body() }
             ffi_pass webprobe;

@@ -52,8 +52,9 @@ ngx_http_ffi_pass_part(bridge_task_t *t, bridge_part_t *part)
 
     p = t->data;
 
-    if (p->no_body) {
-        bridge_part_free(bridge_host(), part, 1);
+    if (p->no_body || p->lost) {
+        bridge_part_free(bridge_host(), part, p->no_body);
+        p->touched = ngx_current_msec;
         return;
     }
 
@@ -112,6 +113,8 @@ ngx_http_ffi_pass_go_on(ngx_http_ffi_pass_t *p)
 {
     ngx_int_t  rc;
 
+    p->touched = ngx_current_msec;
+
     if (p->head && !p->head_sent && ngx_http_ffi_pass_send_head(p) != NGX_OK) {
         return;
     }
@@ -133,6 +136,14 @@ ngx_http_ffi_pass_go_on(ngx_http_ffi_pass_t *p)
             ngx_http_ffi_pass_fail(p, rc);
             return;
         }
+    }
+
+    if (p->lost) {
+        if (!p->feeding) {
+            ngx_http_ffi_pass_lost(p, NGX_ERROR);
+        }
+
+        return;
     }
 
     if (!p->head_sent || p->no_body) {
@@ -179,7 +190,12 @@ ngx_http_ffi_pass_send_head(ngx_http_ffi_pass_t *p)
 
     rc = ngx_http_send_header(r);
 
-    if (rc == NGX_ERROR || rc > NGX_OK || r->post_action) {
+    if (rc == NGX_ERROR) {
+        ngx_http_ffi_pass_lost(p, rc);
+        return NGX_ERROR;
+    }
+
+    if (rc > NGX_OK || r->post_action) {
         ngx_http_ffi_pass_finalize(p, rc);
         return NGX_ERROR;
     }
@@ -187,10 +203,6 @@ ngx_http_ffi_pass_send_head(ngx_http_ffi_pass_t *p)
     if (r->header_only) {
         p->no_body = 1;
         ngx_http_ffi_outlet_drop(&p->outlet);
-    }
-
-    if (!p->answered) {
-        ngx_http_ffi_pass_wait(p, 0);
     }
 
     return NGX_OK;
@@ -209,8 +221,8 @@ ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p)
         return;
     }
 
-    if (p->no_body) {
-        ngx_http_ffi_pass_finalize(p, NGX_OK);
+    if (p->no_body || p->lost) {
+        ngx_http_ffi_pass_finalize(p, p->lost ? NGX_ERROR : NGX_OK);
         return;
     }
 
@@ -344,7 +356,7 @@ ngx_http_ffi_pass_write(ngx_http_ffi_pass_t *p, ngx_uint_t progress)
     ngx_http_core_loc_conf_t  *clcf;
 
     if (ngx_http_ffi_outlet_write(&p->outlet, 1) != NGX_OK) {
-        ngx_http_ffi_pass_finalize(p, NGX_ERROR);
+        ngx_http_ffi_pass_lost(p, NGX_ERROR);
         return;
     }
 
@@ -385,19 +397,20 @@ ngx_http_ffi_pass_writer(ngx_http_request_t *r)
 
     p = ngx_http_ffi_pass_get(r);
 
-    if (p == NULL || p->task == NULL) {
+    if (p == NULL || p->task == NULL || p->lost) {
         return;
     }
 
     c = r->connection;
     wev = c->write;
+    p->touched = ngx_current_msec;
 
     if (wev->timedout) {
         ngx_log_error(NGX_LOG_INFO, c->log, NGX_ETIMEDOUT,
                       "client timed out");
         c->timedout = 1;
 
-        ngx_http_ffi_pass_finalize(p, NGX_HTTP_REQUEST_TIME_OUT);
+        ngx_http_ffi_pass_lost(p, NGX_HTTP_REQUEST_TIME_OUT);
         return;
     }
 

@@ -13,6 +13,7 @@
 #include "ngx_http_ffi_pass_body.h"
 
 
+static ngx_uint_t ngx_http_ffi_pass_body_is_buffered(ngx_http_ffi_pass_t *p);
 static ngx_int_t ngx_http_ffi_pass_body_more(ngx_http_ffi_pass_t *p);
 static ngx_int_t ngx_http_ffi_pass_body_write(ngx_http_ffi_pass_t *p,
     off_t *written);
@@ -36,11 +37,22 @@ ngx_http_ffi_pass_body_read(ngx_http_ffi_pass_t *p,
 
     p->read_before = r->main->reading_body;
 
-    if (r->request_body == NULL) {
+    if (r->request_body == NULL && !ngx_http_ffi_pass_body_is_buffered(p)) {
         r->request_body_no_buffering = 1;
     }
 
     return ngx_http_read_client_request_body(r, handler);
+}
+
+
+static ngx_uint_t
+ngx_http_ffi_pass_body_is_buffered(ngx_http_ffi_pass_t *p)
+{
+    if (p->conf->request_buffering == NGX_CONF_UNSET) {
+        return p->target->request_buffering;
+    }
+
+    return p->conf->request_buffering;
 }
 
 
@@ -171,6 +183,7 @@ ngx_http_ffi_pass_body_write(ngx_http_ffi_pass_t *p, off_t *written)
     switch (ngx_http_ffi_body_write(p->task, b, p->offset, &len)) {
 
     case 0:
+        p->touched = ngx_current_msec;
         p->offset += (off_t) len;
         *written += (off_t) len;
         return NGX_OK;
@@ -215,7 +228,10 @@ ngx_http_ffi_pass_body_hold(ngx_http_ffi_pass_t *p)
     p->held = 1;
     rev = p->request->connection->read;
 
-    if (rev->pending_eof && ngx_http_ffi_outlet_active(&p->outlet)) {
+    if (rev->pending_eof
+        && !p->conf->ignore_client_abort
+        && ngx_http_ffi_outlet_active(&p->outlet))
+    {
         ngx_post_event(rev, &ngx_posted_events);
     }
 
@@ -239,7 +255,7 @@ ngx_http_ffi_pass_body_end(ngx_http_ffi_pass_t *p)
     }
 
     p->feeding = 0;
-    r->read_event_handler = ngx_http_test_reading;
+    ngx_http_ffi_pass_watch(p);
 
     /* its end may have been seen already */
 
@@ -271,7 +287,7 @@ ngx_http_ffi_pass_body_event(ngx_http_request_t *r)
         return;
     }
 
-    if (ngx_http_ffi_pass_client_gone(r)) {
+    if (!p->conf->ignore_client_abort && ngx_http_ffi_pass_client_gone(r)) {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                       "client prematurely closed connection");
         ngx_http_ffi_pass_finalize(p, NGX_HTTP_CLIENT_CLOSED_REQUEST);

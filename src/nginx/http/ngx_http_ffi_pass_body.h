@@ -4,7 +4,8 @@
 #define _NGX_HTTP_FFI_PASS_BODY_H_INCLUDED_
 
 /*
- * The body of a request, written to its task as it arrives, while the runtime
+ * The body of a request, in parts.  With request buffering nginx has all of it
+ * before the request is passed on.  Without, it is written to its task as it arrives, while the runtime
  * has room.  If it has none the client is left alone, and TCP, or HTTP/2's
  * window, has it wait.
  */

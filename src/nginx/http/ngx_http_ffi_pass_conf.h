@@ -35,6 +35,10 @@ typedef struct {
     ngx_str_t                root_path; /* "/api", or "" */
     ngx_array_t             *params;    /* ngx_http_ffi_pass_param_t; NULL:
                                            there are none */
+    ngx_flag_t               request_buffering;  /* unset: as target says */
+    ngx_flag_t               ignore_client_abort;
+    ngx_msec_t               read_timeout;      /* 0: none */
+    ngx_msec_t               send_timeout;      /* unset: nginx's */
 } ngx_http_ffi_pass_loc_conf_t;
 
 /*

@@ -15,10 +15,6 @@
 #include "ngx_http_ffi_pass_head.h"
 
 
-/* for the head, where neither nginx.conf nor the runtime says */
-#define NGX_HTTP_FFI_PASS_TIMEOUT  60000
-
-
 static ngx_uint_t ngx_http_ffi_pass_is_below(ngx_str_t *uri,
     ngx_str_t *root_path);
 static void ngx_http_ffi_pass_begin(ngx_http_request_t *r);
@@ -28,13 +24,12 @@ static ngx_int_t ngx_http_ffi_pass_load(ngx_http_ffi_pass_t *p,
 static void ngx_http_ffi_pass_loaded(ngx_event_t *ev);
 static ngx_int_t ngx_http_ffi_pass_put(ngx_http_ffi_pass_t *p,
     ngx_http_ffi_runtime_t *rt);
-static ngx_msec_t ngx_http_ffi_pass_timeout(ngx_http_ffi_loc_conf_t *flcf,
-    ngx_http_ffi_runtime_t *rt);
 static void ngx_http_ffi_pass_log_full(ngx_http_request_t *r,
     ngx_http_ffi_runtime_t *rt);
 static void ngx_http_ffi_pass_log_unfit(ngx_http_request_t *r,
     ngx_http_ffi_target_t *target, const char *why);
 static void ngx_http_ffi_pass_timer(ngx_event_t *ev);
+static ngx_msec_t ngx_http_ffi_pass_left(ngx_http_ffi_pass_t *p);
 static void ngx_http_ffi_pass_expire(ngx_http_ffi_pass_t *p);
 
 
@@ -60,6 +55,7 @@ ngx_http_ffi_pass_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    p->conf = plcf;
     p->target = plcf->target;
     p->timer.handler = ngx_http_ffi_pass_timer;
 
@@ -148,7 +144,7 @@ ngx_http_ffi_pass_load(ngx_http_ffi_pass_t *p, ngx_http_ffi_runtime_t *rt)
     p->event.handler = ngx_http_ffi_pass_loaded;
 
     if (!p->feeding) {
-        p->request->read_event_handler = ngx_http_test_reading;
+        ngx_http_ffi_pass_watch(p);
     }
 
     flcf = ngx_http_get_module_loc_conf(p->request, ngx_http_ffi_module);
@@ -204,7 +200,6 @@ static ngx_int_t
 ngx_http_ffi_pass_put(ngx_http_ffi_pass_t *p, ngx_http_ffi_runtime_t *rt)
 {
     ngx_int_t                 rc;
-    ngx_msec_t                ms;
     const char               *unfit;
     bridge_task_t            *t;
     ngx_http_request_t       *r;
@@ -217,10 +212,7 @@ ngx_http_ffi_pass_put(ngx_http_ffi_pass_t *p, ngx_http_ffi_runtime_t *rt)
         return NGX_HTTP_SERVICE_UNAVAILABLE;
     }
 
-    flcf = ngx_http_get_module_loc_conf(r, ngx_http_ffi_module);
-    ms = ngx_http_ffi_pass_timeout(flcf, rt);
-
-    unfit = ngx_http_ffi_unfit(rt, ms);
+    unfit = ngx_http_ffi_unfit(rt, p->conf->read_timeout);
     if (unfit) {
         ngx_http_ffi_pass_log_unfit(r, p->target, unfit);
         return NGX_HTTP_SERVICE_UNAVAILABLE;
@@ -231,6 +223,7 @@ ngx_http_ffi_pass_put(ngx_http_ffi_pass_t *p, ngx_http_ffi_runtime_t *rt)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    flcf = ngx_http_get_module_loc_conf(r, ngx_http_ffi_module);
     bridge_stream_open(t, flcf->stream_buffer, p->feeding);
 
     t->data = p;
@@ -249,31 +242,15 @@ ngx_http_ffi_pass_put(ngx_http_ffi_pass_t *p, ngx_http_ffi_runtime_t *rt)
 
     ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "ffi: request %uL put to runtime %p: %M ms",
-                   bridge_task_id(t), rt, ms);
+                   bridge_task_id(t), rt, p->conf->read_timeout);
 
     (void) bridge_put(rt->requests, t);
     ngx_http_ffi_wake_later(&rt->wake);
 
-    ngx_http_ffi_pass_wait(p, ms);
+    p->touched = ngx_current_msec;
+    ngx_http_ffi_pass_wait(p, p->conf->read_timeout);
 
     return NGX_OK;
-}
-
-
-static ngx_msec_t
-ngx_http_ffi_pass_timeout(ngx_http_ffi_loc_conf_t *flcf,
-    ngx_http_ffi_runtime_t *rt)
-{
-    ngx_msec_t  ms;
-
-    if (flcf->timeout != NGX_CONF_UNSET_MSEC) {
-        return flcf->timeout;
-    }
-
-    ms = (ngx_msec_t) atomic_load_explicit(&rt->requests->timeout,
-                                           memory_order_relaxed);
-
-    return ms ? ms : NGX_HTTP_FFI_PASS_TIMEOUT;
 }
 
 
@@ -311,6 +288,7 @@ ngx_http_ffi_pass_log_unfit(ngx_http_request_t *r,
 static void
 ngx_http_ffi_pass_timer(ngx_event_t *ev)
 {
+    ngx_msec_t            left;
     ngx_connection_t     *c;
     ngx_http_ffi_pass_t  *p;
 
@@ -323,14 +301,45 @@ ngx_http_ffi_pass_timer(ngx_event_t *ev)
 
     ngx_http_ffi_event_drain();
 
-    if (p->head || p->answered) {
-        ngx_http_ffi_pass_wait(p, 0);
+    left = ngx_http_ffi_pass_left(p);
+
+    if (left) {
+        ngx_http_ffi_pass_wait(p, left);
         return;
     }
 
     ngx_http_ffi_pass_expire(p);
 
     ngx_http_run_posted_requests(c);
+}
+
+
+/* until the time is over, as it seems now; 0: it is */
+static ngx_msec_t
+ngx_http_ffi_pass_left(ngx_http_ffi_pass_t *p)
+{
+    ngx_msec_t      ms;
+    ngx_msec_int_t  left;
+
+    ms = p->conf->read_timeout;
+
+    if (p->answered || (ms == 0 && !p->loading)) {
+        return NGX_MAX_INT32_VALUE;
+    }
+
+    if (p->loading) {
+        return 0;
+    }
+
+    /* who waits for the client has other bounds */
+
+    if (p->event.posted || ngx_http_ffi_pass_waits_for_client(p)) {
+        return ms;
+    }
+
+    left = (ngx_msec_int_t) (p->touched + ms - ngx_current_msec);
+
+    return left > 0 ? (ngx_msec_t) left : 0;
 }
 
 
@@ -347,7 +356,8 @@ ngx_http_ffi_pass_expire(ngx_http_ffi_pass_t *p)
 
     ngx_log_error(NGX_LOG_ERR, p->request->connection->log, NGX_ETIMEDOUT,
                   "ffi: \"%V\" has %s in time", &p->target->name,
-                  p->loading ? "not started" : "sent no head");
+                  p->loading ? "not started"
+                  : p->head_sent ? "sent nothing more" : "sent no head");
 
-    ngx_http_ffi_pass_finalize(p, NGX_HTTP_GATEWAY_TIME_OUT);
+    ngx_http_ffi_pass_fail(p, NGX_HTTP_GATEWAY_TIME_OUT);
 }

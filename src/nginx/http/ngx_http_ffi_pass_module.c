@@ -4,10 +4,15 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_ffi_conf.h"
 #include "ngx_http_ffi_pass_conf.h"
 #include "ngx_http_ffi_pass_handler.h"
 #include "ngx_http_ffi_pass_request.h"
 #include "ngx_http_ffi_process.h"
+
+
+/* for the head of an answer, and between its parts */
+#define NGX_HTTP_FFI_PASS_TIMEOUT  60000
 
 
 static void *ngx_http_ffi_pass_create_main_conf(ngx_conf_t *cf);
@@ -16,6 +21,8 @@ static char *ngx_http_ffi_pass_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static char *ngx_http_ffi_pass(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_ffi_pass_stream_buffer(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 static ngx_int_t ngx_http_ffi_pass_init_process(ngx_cycle_t *cycle);
 
 
@@ -24,11 +31,45 @@ static ngx_http_ffi_quit_t  ngx_http_ffi_pass_quit = {
 };
 
 
+#define NGX_HTTP_FFI_PASS_LEVELS                                              \
+    NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+
+/* one setting under two names */
+#define NGX_HTTP_FFI_PASS_SETTING(name, args, set, member)                    \
+    { ngx_string("ffi_" name), NGX_HTTP_FFI_PASS_LEVELS|args, set,            \
+      NGX_HTTP_LOC_CONF_OFFSET,                                               \
+      offsetof(ngx_http_ffi_pass_loc_conf_t, member), NULL },                 \
+    { ngx_string("python_" name), NGX_HTTP_FFI_PASS_LEVELS|args, set,         \
+      NGX_HTTP_LOC_CONF_OFFSET,                                               \
+      offsetof(ngx_http_ffi_pass_loc_conf_t, member), NULL }
+
+
 static ngx_command_t  ngx_http_ffi_pass_commands[] = {
 
     { ngx_string("ffi_pass"),
       NGX_HTTP_LOC_CONF|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE12,
       ngx_http_ffi_pass,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    NGX_HTTP_FFI_PASS_SETTING("request_buffering", NGX_CONF_FLAG,
+                              ngx_conf_set_flag_slot, request_buffering),
+
+    NGX_HTTP_FFI_PASS_SETTING("ignore_client_abort", NGX_CONF_FLAG,
+                              ngx_conf_set_flag_slot, ignore_client_abort),
+
+    NGX_HTTP_FFI_PASS_SETTING("read_timeout", NGX_CONF_TAKE1,
+                              ngx_conf_set_msec_slot, read_timeout),
+
+    NGX_HTTP_FFI_PASS_SETTING("send_timeout", NGX_CONF_TAKE1,
+                              ngx_conf_set_msec_slot, send_timeout),
+
+    /* ffi_stream_buffer is the core's */
+
+    { ngx_string("python_stream_buffer"),
+      NGX_HTTP_FFI_PASS_LEVELS|NGX_CONF_TAKE1,
+      ngx_http_ffi_pass_stream_buffer,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -92,7 +133,19 @@ ngx_http_ffi_pass_create_main_conf(ngx_conf_t *cf)
 static void *
 ngx_http_ffi_pass_create_loc_conf(ngx_conf_t *cf)
 {
-    return ngx_pcalloc(cf->pool, sizeof(ngx_http_ffi_pass_loc_conf_t));
+    ngx_http_ffi_pass_loc_conf_t  *plcf;
+
+    plcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_ffi_pass_loc_conf_t));
+    if (plcf == NULL) {
+        return NULL;
+    }
+
+    plcf->request_buffering = NGX_CONF_UNSET;
+    plcf->ignore_client_abort = NGX_CONF_UNSET;
+    plcf->read_timeout = NGX_CONF_UNSET_MSEC;
+    plcf->send_timeout = NGX_CONF_UNSET_MSEC;
+
+    return plcf;
 }
 
 
@@ -118,6 +171,23 @@ ngx_http_ffi_pass_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (clcf->lmt_excpt && clcf->handler == NULL && conf->target) {
         clcf->handler = ngx_http_ffi_pass_handler;
+    }
+
+    /* where nothing is said, it is the target's */
+
+    ngx_conf_merge_value(conf->request_buffering, prev->request_buffering,
+                         NGX_CONF_UNSET);
+    ngx_conf_merge_value(conf->ignore_client_abort, prev->ignore_client_abort,
+                         0);
+    ngx_conf_merge_msec_value(conf->read_timeout, prev->read_timeout,
+                              NGX_HTTP_FFI_PASS_TIMEOUT);
+    ngx_conf_merge_msec_value(conf->send_timeout, prev->send_timeout,
+                              NGX_CONF_UNSET_MSEC);
+
+    /* nginx's own has been merged, and what it sends after us has it, too */
+
+    if (conf->target && conf->send_timeout != NGX_CONF_UNSET_MSEC) {
+        clcf->send_timeout = conf->send_timeout;
     }
 
     return NGX_CONF_OK;
@@ -192,6 +262,31 @@ ngx_http_ffi_pass_set(ngx_conf_t *cf, ngx_http_ffi_target_t *target,
     }
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_ffi_pass_stream_buffer(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    char                     *rv;
+    ngx_command_t             core;
+    ngx_http_ffi_loc_conf_t  *flcf;
+
+    (void) conf;
+
+    flcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_ffi_module);
+
+    core = *cmd;
+    core.offset = offsetof(ngx_http_ffi_loc_conf_t, stream_buffer);
+
+    rv = ngx_conf_set_size_slot(cf, &core, flcf);
+
+    if (rv == NGX_CONF_OK && flcf->stream_buffer == 0) {
+        return "must not be 0";
+    }
+
+    return rv;
 }
 
 

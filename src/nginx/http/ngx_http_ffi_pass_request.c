@@ -7,6 +7,7 @@
 
 #include "abi.h"
 #include "end.h"
+#include "ngx_http_ffi_pass_drain.h"
 #include "ngx_http_ffi_pass_request.h"
 
 
@@ -139,6 +140,27 @@ ngx_http_ffi_pass_wait(ngx_http_ffi_pass_t *p, ngx_msec_t ms)
 }
 
 
+ngx_uint_t
+ngx_http_ffi_pass_waits_for_client(ngx_http_ffi_pass_t *p)
+{
+    if (p->feeding && p->unbuffered && !p->held) {
+        return 1;
+    }
+
+    return p->head_sent && !p->no_body && !p->lost
+           && ngx_http_ffi_outlet_blocked(&p->outlet);
+}
+
+
+void
+ngx_http_ffi_pass_watch(ngx_http_ffi_pass_t *p)
+{
+    p->request->read_event_handler = p->conf->ignore_client_abort
+                                     ? ngx_http_block_reading
+                                     : ngx_http_test_reading;
+}
+
+
 void
 ngx_http_ffi_pass_end(ngx_http_ffi_pass_t *p)
 {
@@ -180,9 +202,67 @@ ngx_http_ffi_pass_end(ngx_http_ffi_pass_t *p)
 
 
 void
+ngx_http_ffi_pass_leave(ngx_http_ffi_pass_t *p, off_t max)
+{
+    bridge_task_t  *t;
+
+    t = p->task;
+
+    if (t && !p->answered && !p->feeding) {
+        p->task = NULL;
+
+        ngx_http_ffi_pass_drain(t, &p->target->name,
+                                p->conf->read_timeout, max);
+    }
+
+    ngx_http_ffi_pass_end(p);
+}
+
+
+void
+ngx_http_ffi_pass_lost(ngx_http_ffi_pass_t *p, ngx_int_t rc)
+{
+    ngx_event_t       *wev;
+    ngx_connection_t  *c;
+
+    c = p->request->connection;
+
+    if (p->conf->ignore_client_abort && (c->error || c->timedout)) {
+
+        /* it has the rest of the body yet to read, which is there */
+
+        if (p->feeding && !p->unbuffered && !p->answered) {
+            wev = c->write;
+
+            if (wev->timer_set) {
+                ngx_del_timer(wev);
+            }
+
+            c->error = 1;
+            p->lost = 1;
+
+            /* frames of HTTP/2 may be on their way still */
+
+            if (p->request->http_version <= NGX_HTTP_VERSION_11) {
+                ngx_http_ffi_outlet_abandon(&p->outlet);
+            }
+
+            return;
+        }
+
+        ngx_http_ffi_pass_leave(p, -1);
+    }
+
+    ngx_http_ffi_pass_finalize(p, rc);
+}
+
+
+void
 ngx_http_ffi_pass_end_all(void)
 {
     ngx_queue_t  *q;
+
+    ngx_http_ffi_pass_drain_end_all();
 
     while (!ngx_queue_empty(&ngx_http_ffi_passes)) {
         q = ngx_queue_head(&ngx_http_ffi_passes);

@@ -28,12 +28,15 @@ typedef struct {
     ngx_queue_t             queue;      /* of all that have not ended */
     ngx_http_request_t     *request;
     ngx_http_ffi_target_t  *target;
+    ngx_http_ffi_pass_loc_conf_t  *conf;
     bridge_task_t          *task;       /* NULL: none yet, or any more */
     bridge_head_t          *head;       /* of the answer, once it has come */
     ngx_http_ffi_outlet_t   outlet;
     ngx_event_t             event;      /* something has come */
     ngx_event_t             timer;      /* for what is waited for; while it is
                                            set a worker that quits stays */
+    ngx_msec_t              touched;    /* when a part has come last, or went
+                                           to the client or the runtime */
     off_t                   length;     /* Content-Length of the answer, -1 */
     ngx_chain_t            *bufs;       /* of the body, not written yet */
     off_t                   offset;     /* of the first of them */
@@ -49,6 +52,7 @@ typedef struct {
     unsigned                held:1;     /* there is no room for more of it */
     unsigned                feed:1;     /* go on with it in the event */
     unsigned                later:1;    /* the event is one of the next turn */
+    unsigned                lost:1;     /* the client, which is ignored */
 } ngx_http_ffi_pass_t;
 
 
@@ -65,8 +69,30 @@ void ngx_http_ffi_pass_post_later(ngx_http_ffi_pass_t *p);
 /* Sets the timer to ms milliseconds from now; 0: no bound. */
 void ngx_http_ffi_pass_wait(ngx_http_ffi_pass_t *p, ngx_msec_t ms);
 
+/* Whether the runtime has nothing to do before the client does something. */
+ngx_uint_t ngx_http_ffi_pass_waits_for_client(ngx_http_ffi_pass_t *p);
+
+/*
+ * Sets the request's read handler, once there is nothing to read: to one that
+ * notices that the client has gone, unless that is to be ignored.
+ */
+void ngx_http_ffi_pass_watch(ngx_http_ffi_pass_t *p);
+
 /* Lets go of the task, and of what has not been sent. */
 void ngx_http_ffi_pass_end(ngx_http_ffi_pass_t *p);
+
+/*
+ * Ends it, but not the task: the runtime may end as it wants, see drain.h;
+ * max: bytes.  One that has not had its request is told all the same.
+ */
+void ngx_http_ffi_pass_leave(ngx_http_ffi_pass_t *p, off_t max);
+
+/*
+ * What the filters have returned is an error, or the client is too slow: ends
+ * it with rc, and its request.  If that is the client's fault, which is to be
+ * ignored, the runtime is not told.
+ */
+void ngx_http_ffi_pass_lost(ngx_http_ffi_pass_t *p, ngx_int_t rc);
 
 /* In exit_process, before runtimes are unloaded: ends all. */
 void ngx_http_ffi_pass_end_all(void);

@@ -21,6 +21,7 @@ typedef struct {
     time_t                failed;    /* when a load has, last */
     ngx_http_ffi_limit_t  said;      /* of messages about it */
     unsigned              has_id:1;
+    unsigned              request_buffering:1;  /* if nginx.conf is silent */
 } ngx_http_ffi_target_t;
 
 

@@ -60,18 +60,8 @@ ngx_http_ffi_outlet_init(ngx_http_ffi_outlet_t *o, ngx_http_request_t *r)
 static void
 ngx_http_ffi_outlet_cleanup(void *data)
 {
-    ngx_chain_t            *cl, *next;
-    ngx_http_ffi_outlet_t  *o;
-
-    o = data;
-
-    ngx_http_ffi_outlet_release(o);
-    ngx_http_ffi_outlet_drop(o);
-
-    for (cl = o->busy; cl; cl = next) {
-        next = cl->next;
-        ngx_http_ffi_outlet_give_back(o, cl, 0);
-    }
+    ngx_http_ffi_outlet_release(data);
+    ngx_http_ffi_outlet_abandon(data);
 }
 
 
@@ -322,6 +312,24 @@ ngx_http_ffi_outlet_drop(ngx_http_ffi_outlet_t *o)
     }
 
     o->last_out = &o->out;
+}
+
+
+void
+ngx_http_ffi_outlet_abandon(ngx_http_ffi_outlet_t *o)
+{
+    ngx_chain_t  *cl;
+
+    ngx_http_ffi_outlet_drop(o);
+
+    while (o->busy) {
+        cl = o->busy;
+        o->busy = cl->next;
+
+        ngx_http_ffi_outlet_give_back(o, cl, 0);
+    }
+
+    o->last_busy = &o->busy;
 }
 
 

@@ -65,6 +65,9 @@ void ngx_http_ffi_outlet_release(ngx_http_ffi_outlet_t *o);
 /* Gives back what was not handed to the filters. */
 void ngx_http_ffi_outlet_drop(ngx_http_ffi_outlet_t *o);
 
+/* Gives back all.  No filter must be called any more. */
+void ngx_http_ffi_outlet_abandon(ngx_http_ffi_outlet_t *o);
+
 /*
  * The response will not be whole, and must not end cleanly: with this, and if
  * it gets no last buffer.
