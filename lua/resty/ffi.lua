@@ -11,14 +11,17 @@ local core, streams = ...
 
 local type = type
 local error = error
+local pcall = pcall
 local setmetatable = setmetatable
 local rawequal = rawequal
 local sub = string.sub
 local format = string.format
 
+local sleep = ngx.sleep
 local submit = core.submit
-local wait = core.wait
+local start = core.start
 local take = core.take
+local raised = core.raised
 
 
 local _M = { _VERSION = core.version }
@@ -36,15 +39,40 @@ local function bad_arg(n, name, expected, value)
 end
 
 
--- what take returns, once it was the answer, the deadline or the end that has
--- resumed this coroutine
-local function answer(task)
-    local ok, res, err
+-- what C functions that wait return first when they are done; nobody else has
+-- it to resume them with
+local DONE = {}
 
-    repeat
-        wait()
-        ok, res, err = take(task)
-    until ok ~= nil
+
+-- Raises again what was raised, by C for want of memory or by somebody's hook,
+-- where this coroutine waits: it is not to be resumed by that any more.
+local function raise(err)
+    if raised() then
+        pcall(sleep, 0)
+    end
+
+    error(err, 0)
+end
+
+
+-- what the call returns, once it was the answer, the deadline or the end that
+-- has resumed this coroutine
+local function await(task)
+    local done, ok, res, err = start(task, DONE)
+
+    while not rawequal(done, DONE) do
+        done, ok, res, err = take(task, DONE)
+    end
+
+    return ok, res, err
+end
+
+
+local function answer(task)
+    local well, ok, res, err = pcall(await, task)
+    if not well then
+        raise(ok)
+    end
 
     if ok or err == nil then
         return ok, res
@@ -333,7 +361,7 @@ local function id_of(rt)
 end
 
 
-_M.stream = streams(core, id_of)
+_M.stream = streams(core, id_of, DONE, raise)
 _M.load = load_ffi
 ngx.load_ffi = load_ffi
 

@@ -3,17 +3,19 @@
 -- Answers and requests in parts: ffi.stream, and what a stream is.
 --
 -- This file is compiled into the nginx module; ffi.lua runs it with `core`,
--- the functions in C, and a function that gives the id of a runtime. A stream
--- is a userdata that C makes, and that closes itself when it is forgotten.
+-- the functions in C, one that gives the id of a runtime, and what it says of
+-- waits. A stream is a userdata that C makes, and that closes itself when it
+-- is forgotten.
 
-local core, id_of = ...
+local core, id_of, DONE, raise = ...
 
 local type = type
 local error = error
+local pcall = pcall
+local rawequal = rawequal
 local sub = string.sub
 local format = string.format
 
-local wait = core.wait
 local open = core.stream_open
 local read = core.stream_read
 local write = core.stream_write
@@ -26,16 +28,33 @@ local body_arrives = core.body_arrives
 local stream = core.stream_methods()
 
 
--- What f returns when it is done. Until then it has asked to be woken, and is
--- called again.
-local function wait_for(f, self, arg, done, ...)
-    if done then
+local function go_on(f, self, arg, done, ...)
+    if rawequal(done, DONE) then
         return ...
     end
 
-    wait()
+    return go_on(f, self, arg, f(self, true, arg, DONE))
+end
 
-    return wait_for(f, self, arg, f(self, true, arg))
+
+local function begin(f, self, arg)
+    return go_on(f, self, arg, f(self, false, arg, DONE))
+end
+
+
+local function result(well, ...)
+    if well then
+        return ...
+    end
+
+    raise((...))
+end
+
+
+-- What f returns when it is done. Until then it waits, and is called again
+-- whenever this coroutine is resumed.
+local function wait_for(f, self, arg)
+    return result(pcall(begin, f, self, arg))
 end
 
 
@@ -43,13 +62,13 @@ end
 --
 -- err is "failed" where the runtime has answered with a status that is not 0.
 function stream.read(self)
-    return wait_for(read, self, false, read(self, false, false))
+    return wait_for(read, self, false)
 end
 
 
 -- waits for a part, or the end, and leaves it; else what read returns
 local function peek(self)
-    return wait_for(read, self, true, read(self, false, true))
+    return wait_for(read, self, true)
 end
 
 
@@ -85,7 +104,7 @@ function stream.pipe(self)
     end
 
     local _, ok
-    _, ok, err = pipe(self, false, true)
+    _, ok, err = pipe(self, false, true, DONE)
 
     if ok then
         ok, err = send_header()
@@ -95,7 +114,7 @@ function stream.pipe(self)
         return nil, err
     end
 
-    return wait_for(pipe, self, false, pipe(self, false, false))
+    return wait_for(pipe, self, false)
 end
 
 
@@ -106,7 +125,7 @@ function stream.write(self, chunk)
               .. type(chunk) .. ")", 2)
     end
 
-    local ok, err = wait_for(write, self, chunk, write(self, false, chunk))
+    local ok, err = wait_for(write, self, chunk)
 
     return ok, err
 end

@@ -27,8 +27,7 @@
 static int ngx_ffi_lua_resty_core(lua_State *L);
 static int ngx_ffi_lua_resty_ffi(lua_State *L);
 static int ngx_ffi_lua_core_submit(lua_State *L);
-static int ngx_ffi_lua_core_wait(lua_State *L);
-static int ngx_ffi_lua_core_take(lua_State *L);
+static int ngx_ffi_lua_core_raised(lua_State *L);
 static int ngx_ffi_lua_core_alive(lua_State *L);
 static int ngx_ffi_lua_core_unload(lua_State *L);
 
@@ -37,8 +36,9 @@ static const luaL_Reg  ngx_ffi_lua_core[] = {
     { "load",            ngx_ffi_lua_core_load },
     { "reload",          ngx_ffi_lua_core_reload },
     { "submit",          ngx_ffi_lua_core_submit },
-    { "wait",            ngx_ffi_lua_core_wait },
-    { "take",            ngx_ffi_lua_core_take },
+    { "start",           ngx_ffi_lua_start },
+    { "take",            ngx_ffi_lua_take },
+    { "raised",          ngx_ffi_lua_core_raised },
     { "alive",           ngx_ffi_lua_core_alive },
     { "unload",          ngx_ffi_lua_core_unload },
     { "stream_open",     ngx_ffi_lua_core_stream_open },
@@ -147,37 +147,37 @@ ngx_ffi_lua_resty_ffi(lua_State *L)
 
 /*
  * submit(id, req, method, timeout)
- * Returns a task, after which wait and take must be called; or nil and why
- * the call was not made.
+ * Returns a task, to be started next; or nil and why the call is not made.
  */
 static int
 ngx_ffi_lua_core_submit(lua_State *L)
 {
-    size_t                errlen;
-    u_char                err[NGX_HTTP_FFI_ERR_LEN];
-    bridge_task_t        *t;
-    ngx_ffi_lua_asked_t   asked;
+    bridge_task_t         *t;
+    ngx_ffi_lua_asked_t    asked;
+    ngx_ffi_lua_waiter_t  *w;
 
     t = ngx_ffi_lua_task_new(L, &asked);
     if (t == NULL) {
         return 2;
     }
 
-    errlen = sizeof(err);
-
     if (asked.high) {
         bridge_stream_open(t, asked.high, false);
     }
 
-    if (ngx_ffi_lua_wait(L, asked.request, t, asked.ms,
-                         asked.runtime->load.max_response, err, &errlen)
-        != NGX_OK)
-    {
+    w = ngx_ffi_lua_waiter_new(asked.request, t);
+    if (w == NULL) {
         bridge_task_free(bridge_host(), t, 0);
-        return ngx_ffi_lua_fail(L, err, errlen);
+
+        lua_pushnil(L);
+        lua_pushliteral(L, "no memory");
+        return 2;
     }
 
-    ngx_ffi_lua_task_put(&asked, t);
+    w->kept = 1;
+    w->runtime = ngx_http_ffi_id(asked.runtime);
+    w->ms = asked.ms;
+    w->max = asked.runtime->load.max_response;
 
     lua_pushnumber(L, (lua_Number) bridge_task_id(t));
 
@@ -185,17 +185,17 @@ ngx_ffi_lua_core_submit(lua_State *L)
 }
 
 
+/* whether the coroutine, which has left a wait by an error, is to sleep */
 static int
-ngx_ffi_lua_core_wait(lua_State *L)
+ngx_ffi_lua_core_raised(lua_State *L)
 {
-    return lua_yield(L, 0);
-}
+    ngx_http_request_t  *r;
 
+    r = ngx_http_lua_get_request(L);
 
-static int
-ngx_ffi_lua_core_take(lua_State *L)
-{
-    return ngx_ffi_lua_take(L, (uint64_t) lua_tonumber(L, 1));
+    lua_pushboolean(L, r && ngx_ffi_lua_sema_raised(L, r));
+
+    return 1;
 }
 
 

@@ -12,60 +12,121 @@
 #include "ngx_ffi_lua_call.h"
 #include "ngx_ffi_lua_deadline.h"
 #include "ngx_ffi_lua_log.h"
+#include "ngx_ffi_lua_task.h"
 #include "ngx_ffi_lua_waiter.h"
+#include "ngx_http_ffi_conf.h"
 #include "ngx_http_ffi_event.h"
+#include "ngx_http_ffi_load.h"
 
 
+static ngx_ffi_lua_waiter_t *ngx_ffi_lua_waiter_of(lua_State *L);
+static int ngx_ffi_lua_not_started(lua_State *L, ngx_ffi_lua_waiter_t *w,
+    const u_char *err, size_t len);
+static int ngx_ffi_lua_aborted(lua_State *L);
 static int ngx_ffi_lua_give_up(lua_State *L, ngx_ffi_lua_waiter_t *w);
 static ngx_int_t ngx_ffi_lua_complete(ngx_ffi_lua_waiter_t *w);
 static int ngx_ffi_lua_push(lua_State *L, ngx_ffi_lua_waiter_t *w);
 
 
-ngx_int_t
-ngx_ffi_lua_wait(lua_State *L, ngx_http_request_t *r, bridge_task_t *t,
-    ngx_msec_t ms, size_t max, u_char *err, size_t *errlen)
+int
+ngx_ffi_lua_start(lua_State *L)
 {
+    size_t                 len;
+    u_char                 err[NGX_HTTP_FFI_ERR_LEN];
+    ngx_ffi_lua_asked_t    asked;
     ngx_ffi_lua_waiter_t  *w;
 
-    w = ngx_ffi_lua_waiter_new(r, t, max);
+    w = ngx_ffi_lua_waiter_of(L);
     if (w == NULL) {
-        *errlen = ngx_snprintf(err, *errlen, "no memory") - err;
-        return NGX_ERROR;
+        return ngx_ffi_lua_aborted(L);
     }
 
-    w->sema = ngx_ffi_lua_sema_wait(L, r, ms, err, errlen);
+    if (w->kept) {
+        asked.runtime = ngx_http_ffi_serving(w->runtime);
+
+        if (asked.runtime == NULL) {
+            return ngx_ffi_lua_not_started(L, w,
+                                     (u_char *) NGX_HTTP_FFI_FINISHED,
+                                     sizeof(NGX_HTTP_FFI_FINISHED) - 1);
+        }
+    }
+
+    len = sizeof(err);
+
+    w->sema = ngx_ffi_lua_sema_wait(L, w->request, w->ms, err, &len);
     if (w->sema == NULL) {
-        ngx_ffi_lua_waiter_free(w);
-        return NGX_ERROR;
+        return ngx_ffi_lua_not_started(L, w, err, len);
     }
 
     if (w->sema->bounded) {
-        t->deadline = ngx_ffi_lua_now() + (int64_t) ms;
+        w->task->deadline = ngx_ffi_lua_now() + (int64_t) w->ms;
     }
 
-    return NGX_OK;
+    if (w->kept) {
+        w->kept = 0;
+
+        asked.request = w->request;
+        asked.ms = w->ms;
+
+        ngx_ffi_lua_task_put(&asked, w->task);
+    }
+
+    return lua_yield(L, 0);
+}
+
+
+static ngx_ffi_lua_waiter_t *
+ngx_ffi_lua_waiter_of(lua_State *L)
+{
+    bridge_task_t  *t;
+
+    t = bridge_task_find(bridge_host(), (uint64_t) lua_tonumber(L, 1));
+
+    return t ? t->data : NULL;
+}
+
+
+static int
+ngx_ffi_lua_not_started(lua_State *L, ngx_ffi_lua_waiter_t *w,
+    const u_char *err, size_t len)
+{
+    ngx_ffi_lua_waiter_drop(w);
+
+    lua_pushboolean(L, 0);
+    lua_pushlstring(L, (const char *) err, len);
+
+    return 3;
+}
+
+
+static int
+ngx_ffi_lua_aborted(lua_State *L)
+{
+    lua_pushboolean(L, 0);
+    lua_pushliteral(L, "aborted");
+
+    return 3;
 }
 
 
 int
-ngx_ffi_lua_take(lua_State *L, uint64_t id)
+ngx_ffi_lua_take(lua_State *L)
 {
     int                    n;
     bool                   delivered;
     bridge_task_t         *t;
     ngx_ffi_lua_waiter_t  *w;
 
-    t = bridge_task_find(bridge_host(), id);
-    w = t ? t->data : NULL;
+    w = ngx_ffi_lua_waiter_of(L);
 
-    if (w == NULL) {
-        lua_pushboolean(L, 0);
-        lua_pushliteral(L, "aborted");
-        return 2;
+    if (w == NULL || w->sema == NULL) {
+        return ngx_ffi_lua_aborted(L);
     }
 
+    t = w->task;
+
     if (ngx_ffi_lua_sema_waits(w->sema)) {
-        return 0;
+        return lua_yield(L, 0);
     }
 
     if (!w->answered) {
@@ -81,7 +142,7 @@ ngx_ffi_lua_take(lua_State *L, uint64_t id)
     }
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, w->request->connection->log, 0,
-                   "lua ffi: call %uL taken by Lua%s", id,
+                   "lua ffi: call %uL taken by Lua%s", bridge_task_id(t),
                    t->rejected ? ": rejected" : "");
 
     if ((t->rejected || t->rc != 0) && ngx_ffi_lua_is_late(t)) {
@@ -116,11 +177,11 @@ ngx_ffi_lua_take(lua_State *L, uint64_t id)
     ngx_ffi_lua_waiter_free(w);
     bridge_task_free(bridge_host(), t, delivered);
 
-    return n;
+    return 1 + n;
 }
 
 
-/* no answer is there */
+/* no answer is there; with the mark */
 static int
 ngx_ffi_lua_give_up(lua_State *L, ngx_ffi_lua_waiter_t *w)
 {
@@ -144,10 +205,9 @@ ngx_ffi_lua_give_up(lua_State *L, ngx_ffi_lua_waiter_t *w)
     lua_pushboolean(L, 0);
     lua_pushstring(L, why);
 
-    bridge_task_cancel(bridge_host(), t);
-    ngx_ffi_lua_waiter_free(w);
+    ngx_ffi_lua_waiter_drop(w);
 
-    return 2;
+    return 3;
 }
 
 

@@ -11,29 +11,23 @@
 
 #include <lua.h>
 
-#include "task.h"
+#include "ngx_ffi_lua_waiter.h"
 
 #pragma GCC visibility push(hidden)
 
 
 /*
- * Lets the running coroutine of r wait for t, at most ms milliseconds (0: no
- * bound), for an answer of at most max bytes.  Where this succeeds t must be
- * pushed, and the coroutine must yield before anything else happens and then
- * call take.  Else not NGX_OK, with the reason in err (*errlen bytes of room;
- * becomes its length), and t is still the caller's.
+ * start(task, mark): lets the running coroutine wait for a task that has a
+ * waiter, and puts it to the runtime, if that was not done.
+ * take(task, mark): after the coroutine was resumed, by its answer or
+ * whatever else.
+ *
+ * Each yields, and take is to be called when it is resumed; or it returns mark
+ * and what a call returns, one to three values.  No Lua code runs between the
+ * wait and the yield.
  */
-ngx_int_t ngx_ffi_lua_wait(lua_State *L, ngx_http_request_t *r,
-    bridge_task_t *t, ngx_msec_t ms, size_t max, u_char *err,
-    size_t *errlen);
-
-/*
- * After the coroutine was resumed: pushes what a call returns (one to three
- * values) and ends the task, or cancels it where no answer has come in time.
- * Returns the number of values; 0 where something else has resumed it: it
- * must yield again, before anything else happens, and call take again.
- */
-int ngx_ffi_lua_take(lua_State *L, uint64_t id);
+int ngx_ffi_lua_start(lua_State *L);
+int ngx_ffi_lua_take(lua_State *L);
 
 #pragma GCC visibility pop
 

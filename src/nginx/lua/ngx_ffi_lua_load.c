@@ -206,6 +206,7 @@ ngx_ffi_lua_await(lua_State *L, ngx_http_request_t *r,
     ngx_int_t                 rc;
     ngx_msec_t                ms;
     bridge_task_t            *t;
+    ngx_ffi_lua_waiter_t     *w;
     ngx_http_ffi_loc_conf_t  *flcf;
 
     if (rt->state == NGX_HTTP_FFI_READY) {
@@ -252,19 +253,20 @@ ngx_ffi_lua_await(lua_State *L, ngx_http_request_t *r,
     }
 
     bridge_task_lend(t);
-    len = sizeof(err);
 
     if (ngx_http_ffi_loaders_add(&rt->loaders, t) != NGX_OK) {
         bridge_task_free(bridge_host(), t, 0);
         goto nomem;
     }
 
-    if (ngx_ffi_lua_wait(L, r, t, ms, NGX_MAX_INT32_VALUE, err, &len)
-        != NGX_OK)
-    {
+    w = ngx_ffi_lua_waiter_new(r, t);
+    if (w == NULL) {
         bridge_task_free(bridge_host(), t, 0);
-        return ngx_ffi_lua_fail(L, err, len);
+        goto nomem;
     }
+
+    w->ms = ms;
+    w->max = NGX_MAX_INT32_VALUE;
 
     lua_pushnil(L);
     lua_pushnil(L);

@@ -49,8 +49,7 @@ ngx_ffi_lua_core_stream_pipe(lua_State *L)
     }
 
     if (ngx_ffi_lua_sema_waits(p->sema)) {
-        lua_pushboolean(L, 0);
-        return 1;
+        return lua_yield(L, 0);
     }
 
     if (p->running) {
@@ -71,7 +70,7 @@ ngx_ffi_lua_pipe_prepare(lua_State *L, ngx_http_request_t *r)
         return ngx_ffi_lua_pipe_refused(L, "no memory");
     }
 
-    lua_pushboolean(L, 1);
+    ngx_ffi_lua_push_mark(L);
     lua_pushboolean(L, 1);
 
     return 2;
@@ -100,7 +99,7 @@ ngx_ffi_lua_pipe_begin(lua_State *L, ngx_ffi_lua_stream_t *s,
 
     if (s->task == NULL || r->header_only) {
         ngx_ffi_lua_stream_close(s, "closed");
-        lua_pushboolean(L, 1);
+        ngx_ffi_lua_push_mark(L);
         lua_pushinteger(L, 0);
         return 2;
     }
@@ -115,7 +114,7 @@ ngx_ffi_lua_pipe_begin(lua_State *L, ngx_ffi_lua_stream_t *s,
     len = sizeof(err);
 
     if (ngx_ffi_lua_can_wait(L, r, err, &len) != NGX_OK) {
-        lua_pushboolean(L, 1);
+        ngx_ffi_lua_push_mark(L);
         return 1 + ngx_ffi_lua_fail(L, err, len);
     }
 
@@ -124,8 +123,7 @@ ngx_ffi_lua_pipe_begin(lua_State *L, ngx_ffi_lua_stream_t *s,
         p->sema = ngx_ffi_lua_sema_wait(L, r, 0, err, &len);
 
         if (p->sema) {
-            lua_pushboolean(L, 0);
-            return 1;
+            return lua_yield(L, 0);
         }
 
         ngx_ffi_lua_pipe_fail(p, "shutting down");
@@ -188,7 +186,7 @@ ngx_ffi_lua_pipe_result(lua_State *L, ngx_ffi_lua_pipe_t *p)
         p->sema = NULL;
     }
 
-    lua_pushboolean(L, 1);
+    ngx_ffi_lua_push_mark(L);
 
     if (p->error) {
 
@@ -217,7 +215,7 @@ ngx_ffi_lua_pipe_result(lua_State *L, ngx_ffi_lua_pipe_t *p)
 static int
 ngx_ffi_lua_pipe_refused(lua_State *L, const char *why)
 {
-    lua_pushboolean(L, 1);
+    ngx_ffi_lua_push_mark(L);
     lua_pushnil(L);
     lua_pushstring(L, why);
 

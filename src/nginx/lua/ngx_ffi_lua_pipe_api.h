@@ -11,11 +11,10 @@
 
 
 /*
- * stream_pipe(stream, resumed, prepare)
+ * stream_pipe(stream, resumed, prepare, mark)
  * With prepare, before the header is sent: takes what it needs, and returns
- * true, and true, or nil and err.  Once it has been sent: returns false where
- * the coroutine must yield, before anything else happens, and call again with
- * resumed true; else true, and what pipe returns.
+ * mark, and true, or nil and err.  Once it has been sent: yields, and is to be
+ * called again with resumed true; or returns mark, and what pipe returns.
  */
 int ngx_ffi_lua_core_stream_pipe(lua_State *L);
 

@@ -114,6 +114,7 @@ ngx_ffi_lua_sema_wait(lua_State *L, ngx_http_request_t *r, ngx_msec_t ms,
         return NULL;
     }
 
+    s->co = L;
     s->request = r;
     s->ended = NULL;
     s->posted = 0;
@@ -181,6 +182,7 @@ void
 ngx_ffi_lua_sema_put(ngx_ffi_lua_sema_t *s)
 {
     ngx_queue_remove(&s->queue);
+    s->co = NULL;
 
     /*
      * One that was posted in vain would not wait the next time; one that is
@@ -236,6 +238,39 @@ ngx_ffi_lua_sema_waits(ngx_ffi_lua_sema_t *s)
 
     return ngx_http_lua_ffi_sema_wait(s->request, s->sem, 0, err, &len)
            == NGX_DECLINED;
+}
+
+
+ngx_uint_t
+ngx_ffi_lua_sema_raised(lua_State *L, ngx_http_request_t *r)
+{
+    ngx_queue_t         *q;
+    ngx_ffi_lua_sema_t  *s;
+
+    if (ngx_ffi_lua_used_semas.next == NULL) {
+        return 0;
+    }
+
+    for (q = ngx_queue_head(&ngx_ffi_lua_used_semas);
+         q != ngx_queue_sentinel(&ngx_ffi_lua_used_semas);
+         q = ngx_queue_next(q))
+    {
+        s = ngx_queue_data(q, ngx_ffi_lua_sema_t, queue);
+
+        if (s->co != L || ngx_ffi_lua_sema_left(s)) {
+            continue;
+        }
+
+        s->request = r;
+
+        if (ngx_ffi_lua_sema_waits(s)) {
+            return 1;
+        }
+
+        s->posted = 0;
+    }
+
+    return 0;
 }
 
 
@@ -374,9 +409,11 @@ ngx_ffi_lua_end_each(const char *why)
     {
         s = ngx_queue_data(q, ngx_ffi_lua_sema_t, queue);
 
-        /* who is resumed already has another reason */
+        /* who is resumed already has another reason; who does not wait may
+         * have no request any more */
 
         if (!s->posted
+            && ngx_http_lua_ffi_sema_count(s->sem) < 0
             && ngx_ffi_lua_waits_ended(s->request, s->bounded)
             && ngx_ffi_lua_sema_resume(s) == NGX_OK)
         {

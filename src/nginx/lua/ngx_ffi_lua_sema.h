@@ -28,6 +28,7 @@
 typedef struct {
     ngx_queue_t           queue;      /* of those in use, or given back */
     ngx_http_lua_sema_t  *sem;
+    lua_State            *co;         /* who waits, or has waited */
     ngx_http_request_t   *request;
     const char           *ended;      /* the wait, before its time: why */
     unsigned              posted:1;
@@ -47,9 +48,11 @@ ngx_uint_t ngx_ffi_lua_waits_ended(ngx_http_request_t *r, ngx_msec_t ms);
 
 /*
  * Lets the running coroutine of r wait, at most ms milliseconds (0: no
- * bound).  Where this succeeds the coroutine must yield before anything else
- * happens, and ask ngx_ffi_lua_sema_waits when it is resumed.  Else NULL,
- * with the reason in err (*errlen bytes of room; becomes its length).
+ * bound).  Where this succeeds the C function that the coroutine runs must
+ * return lua_yield(L, 0), without anything before that may raise: who has left
+ * by an error, and waits, crashes the worker.  When it is resumed it asks
+ * ngx_ffi_lua_sema_waits.  Else NULL, with the reason in err (*errlen bytes of
+ * room; becomes its length).
  */
 ngx_ffi_lua_sema_t *ngx_ffi_lua_sema_wait(lua_State *L,
     ngx_http_request_t *r, ngx_msec_t ms, u_char *err, size_t *errlen);
@@ -62,6 +65,13 @@ ngx_int_t ngx_ffi_lua_sema_reserve(void);
  * semaphore's queue, and would be resumed by it wherever it goes.
  */
 ngx_uint_t ngx_ffi_lua_sema_waits(ngx_ffi_lua_sema_t *s);
+
+/*
+ * The coroutine that runs has left a wait by an error.  Whether it still
+ * stands in a semaphore's queue: then ngx.sleep takes it out.  Nobody asks
+ * ngx_ffi_lua_sema_waits of its semaphores any more.  Looks at all there are.
+ */
+ngx_uint_t ngx_ffi_lua_sema_raised(lua_State *L, ngx_http_request_t *r);
 
 /*
  * Has the coroutine resumed in a posted event, once; NGX_DECLINED where none

@@ -71,10 +71,10 @@ ngx_ffi_lua_stream_new(lua_State *L)
     s->closed = "closed";
     s->last = &s->first;
 
-    ngx_queue_insert_tail(&ngx_ffi_lua_streams, &s->queue);
-
     luaL_getmetatable(L, NGX_FFI_LUA_STREAM);
     lua_setmetatable(L, -2);
+
+    ngx_queue_insert_tail(&ngx_ffi_lua_streams, &s->queue);
 
     return s;
 }
@@ -401,6 +401,13 @@ ngx_ffi_lua_streams_exit(void)
 
         ngx_ffi_lua_stream_forget(s, "shutting down");
     }
+}
+
+
+void
+ngx_ffi_lua_push_mark(lua_State *L)
+{
+    lua_pushvalue(L, 4);
 }
 
 

@@ -149,6 +149,12 @@ ngx_uint_t ngx_ffi_lua_stream_grows(ngx_ffi_lua_stream_t *s);
 void ngx_ffi_lua_stream_close(ngx_ffi_lua_stream_t *s, const char *why);
 
 /*
+ * Pushes what tells Lua that a function of a stream is done, and has not been
+ * resumed by whatever: its fourth argument.
+ */
+void ngx_ffi_lua_push_mark(lua_State *L);
+
+/*
  * What read, and pipe, return to Lua for an answer with rc other than 0, or
  * one that was rejected: pushes nil, err[, status[, text]], and returns their
  * number.  The task is still the caller's.

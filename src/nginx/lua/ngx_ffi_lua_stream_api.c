@@ -61,8 +61,7 @@ ngx_ffi_lua_core_stream_read(lua_State *L)
 
     if (lua_toboolean(L, 2)) {
         if (!ngx_ffi_lua_woken(&s->reader, &woken)) {
-            lua_pushboolean(L, 0);
-            return 1;
+            return lua_yield(L, 0);
         }
 
         if (woken.late) {
@@ -87,7 +86,7 @@ ngx_ffi_lua_core_stream_read(lua_State *L)
     }
 
     if (lua_toboolean(L, 3) && ngx_ffi_lua_is_readable(s)) {
-        lua_pushboolean(L, 1);
+        ngx_ffi_lua_push_mark(L);
         lua_pushboolean(L, 1);
         return 2;
     }
@@ -152,7 +151,7 @@ ngx_ffi_lua_read_part(lua_State *L, ngx_ffi_lua_stream_t *s)
 
     /* may throw for want of memory: the part is still there then */
 
-    lua_pushboolean(L, 1);
+    ngx_ffi_lua_push_mark(L);
     lua_pushlstring(L, p->bytes, p->len);
 
     bridge_part_free(bridge_host(), ngx_ffi_lua_stream_part(s), 1);
@@ -175,7 +174,7 @@ ngx_ffi_lua_read_end(lua_State *L, ngx_ffi_lua_stream_t *s)
 
     /* may throw for want of memory: the task is still there then */
 
-    lua_pushboolean(L, 1);
+    ngx_ffi_lua_push_mark(L);
 
     n = 1;
 
@@ -215,9 +214,13 @@ ngx_ffi_lua_read_wait(lua_State *L, ngx_ffi_lua_stream_t *s,
 
     s->reader = ngx_ffi_lua_sema_wait(L, r, ms, err, &len);
 
-    lua_pushboolean(L, s->reader == NULL);
+    if (s->reader) {
+        return lua_yield(L, 0);
+    }
 
-    return s->reader ? 1 : 1 + ngx_ffi_lua_fail(L, err, len);
+    ngx_ffi_lua_push_mark(L);
+
+    return 1 + ngx_ffi_lua_fail(L, err, len);
 }
 
 
@@ -242,8 +245,7 @@ ngx_ffi_lua_core_stream_write(lua_State *L)
 
     if (lua_toboolean(L, 2)) {
         if (!ngx_ffi_lua_woken(&s->writer, &woken)) {
-            lua_pushboolean(L, 0);
-            return 1;
+            return lua_yield(L, 0);
         }
 
     } else {
@@ -269,7 +271,7 @@ ngx_ffi_lua_core_stream_write(lua_State *L)
 
     case 0:
         s->moved = 1;
-        lua_pushboolean(L, 1);
+        ngx_ffi_lua_push_mark(L);
         lua_pushboolean(L, 1);
         return 2;
 
@@ -311,9 +313,13 @@ ngx_ffi_lua_write_wait(lua_State *L, ngx_ffi_lua_stream_t *s,
 
     s->writer = ngx_ffi_lua_sema_wait(L, r, ms, err, &len);
 
-    lua_pushboolean(L, s->writer == NULL);
+    if (s->writer) {
+        return lua_yield(L, 0);
+    }
 
-    return s->writer ? 1 : 1 + ngx_ffi_lua_fail(L, err, len);
+    ngx_ffi_lua_push_mark(L);
+
+    return 1 + ngx_ffi_lua_fail(L, err, len);
 }
 
 
@@ -346,11 +352,11 @@ ngx_ffi_lua_stop(lua_State *L, ngx_ffi_lua_stream_t *s, const char *why)
 }
 
 
-/* true, nil, and an error if there is one */
+/* the mark, nil, and an error if there is one */
 static int
 ngx_ffi_lua_done(lua_State *L, const char *err)
 {
-    lua_pushboolean(L, 1);
+    ngx_ffi_lua_push_mark(L);
     lua_pushnil(L);
 
     if (err == NULL) {

@@ -5,9 +5,9 @@
 
 /*
  * The functions that lua/resty/ffi.lua makes streams of, but for the one that
- * opens them.  Those that may wait return false where the coroutine must
- * yield, before anything else happens, and call them again with resumed true;
- * else true, and what the method returns.
+ * opens them.  Those that may wait yield, and are to be called again with
+ * resumed true whenever the coroutine is resumed; or they return mark, and what
+ * the method returns.
  */
 
 #include <lua.h>
@@ -16,12 +16,12 @@
 
 
 /*
- * stream_read(stream, resumed, peek)
+ * stream_read(stream, resumed, peek, mark)
  * peek: instead of a part, or the end with status 0, true, which leaves it.
  */
 int ngx_ffi_lua_core_stream_read(lua_State *L);
 
-/* stream_write(stream, resumed, chunk) */
+/* stream_write(stream, resumed, chunk, mark) */
 int ngx_ffi_lua_core_stream_write(lua_State *L);
 
 /* stream_finish(stream): returns true, or nil and why not */

@@ -18,14 +18,19 @@ static void ngx_ffi_lua_sweep(ngx_event_t *ev);
 static ngx_ffi_lua_waiter_t *ngx_ffi_lua_waiter_at(uint32_t slot);
 
 
-static ngx_queue_t   ngx_ffi_lua_swept;
-static ngx_event_t   ngx_ffi_lua_sweep_event;
+static ngx_queue_t            ngx_ffi_lua_swept;
+static ngx_event_t            ngx_ffi_lua_sweep_event;
+static ngx_ffi_lua_waiter_t  *ngx_ffi_lua_last;     /* made */
 
 
 ngx_ffi_lua_waiter_t *
-ngx_ffi_lua_waiter_new(ngx_http_request_t *r, bridge_task_t *t, size_t max)
+ngx_ffi_lua_waiter_new(ngx_http_request_t *r, bridge_task_t *t)
 {
     ngx_ffi_lua_waiter_t  *w;
+
+    if (ngx_ffi_lua_last && ngx_ffi_lua_last->sema == NULL) {
+        ngx_ffi_lua_waiter_drop(ngx_ffi_lua_last);
+    }
 
     w = ngx_calloc(sizeof(ngx_ffi_lua_waiter_t), ngx_cycle->log);
     if (w == NULL) {
@@ -43,9 +48,10 @@ ngx_ffi_lua_waiter_new(ngx_http_request_t *r, bridge_task_t *t, size_t max)
     w->caller.part = ngx_ffi_lua_part;
     w->request = r;
     w->task = t;
-    w->max = max;
 
     t->data = w;
+
+    ngx_ffi_lua_last = w;
 
     return w;
 }
@@ -62,8 +68,30 @@ ngx_ffi_lua_waiter_free(ngx_ffi_lua_waiter_t *w)
         ngx_ffi_lua_sema_put(w->sema);
     }
 
+    if (ngx_ffi_lua_last == w) {
+        ngx_ffi_lua_last = NULL;
+    }
+
     free(w->parts);
     ngx_free(w);
+}
+
+
+void
+ngx_ffi_lua_waiter_drop(ngx_ffi_lua_waiter_t *w)
+{
+    bridge_task_t  *t;
+
+    t = w->task;
+
+    if (!w->kept && !w->answered) {
+        bridge_task_cancel(bridge_host(), t);
+        ngx_ffi_lua_waiter_free(w);
+        return;
+    }
+
+    ngx_ffi_lua_waiter_free(w);
+    bridge_task_free(bridge_host(), t, 0);
 }
 
 
@@ -80,9 +108,10 @@ ngx_ffi_lua_answered(bridge_task_t *t)
                    "lua ffi: call %uL answered: status %d, %uz bytes",
                    bridge_task_id(t), t->rc, t->rsp_len);
 
-    if (!w->taking && ngx_ffi_lua_sema_resume(w->sema) != NGX_OK) {
-
-        /* killed */
+    if (!w->taking
+        && (w->sema == NULL || ngx_ffi_lua_sema_resume(w->sema) != NGX_OK))
+    {
+        /* killed, or has raised */
 
         ngx_ffi_lua_waiter_free(w);
         bridge_task_free(bridge_host(), t, 0);
@@ -171,12 +200,10 @@ ngx_ffi_lua_waiter_end(ngx_ffi_lua_owned_t *o)
                    "lua ffi: call %uL cancelled: its request ends",
                    bridge_task_id(w->task));
 
-    bridge_task_cancel(bridge_host(), w->task);
-
     /* not in the request's queue any more */
     ngx_queue_init(&o->queue);
 
-    ngx_ffi_lua_waiter_free(w);
+    ngx_ffi_lua_waiter_drop(w);
 }
 
 
@@ -233,7 +260,7 @@ ngx_ffi_lua_waiters_exit(void)
 {
     uint32_t               slot;
     bridge_task_t         *t;
-    ngx_uint_t             answered;
+    ngx_uint_t             ended;
     ngx_ffi_lua_waiter_t  *w;
 
     for (slot = 0; slot < bridge_host()->ntasks; slot++) {
@@ -241,11 +268,11 @@ ngx_ffi_lua_waiters_exit(void)
 
         if (w) {
             t = w->task;
-            answered = w->answered;
+            ended = w->answered || w->kept;
 
             ngx_ffi_lua_waiter_free(w);
 
-            if (answered) {
+            if (ended) {
                 bridge_task_free(bridge_host(), t, 0);
             }
         }

@@ -11,6 +11,10 @@
  *
  * A waiter whose coroutine was resumed but did not take its answer is swept
  * after the posted events of that turn.
+ *
+ * Between waiter_new and the wait Lua code runs, which may raise.  Nothing else
+ * happens in between, so whoever has not begun to wait when the next one is
+ * made never will, and is swept, too.
  */
 
 #include <ngx_config.h>
@@ -31,23 +35,30 @@ typedef struct {
     ngx_ffi_lua_sema_t    *sema;
     ngx_http_request_t    *request;
     bridge_task_t         *task;
+    uint64_t               runtime;   /* to be put to; its id */
+    ngx_msec_t             ms;        /* to wait; 0: no bound */
     size_t                 max;       /* bytes of its answer */
     u_char                *parts;     /* that have come; malloc'ed */
     size_t                 nparts;    /* their bytes */
     size_t                 room;
     size_t                 large;     /* bytes, which were too many */
     const char            *failed;    /* for its parts: why */
+    unsigned               kept:1;    /* the task, which is put to the runtime
+                                         when the coroutine waits */
     unsigned               answered:1;
     unsigned               taking:1;
 } ngx_ffi_lua_waiter_t;
 
 
 /*
- * A waiter of r for t, for an answer of at most max bytes, whose sema is to
- * be set; NULL where memory ran out.
+ * A waiter of r for t, which it owns; the caller sets ms and max, and where
+ * the task is still to be put, runtime and kept.  NULL where memory ran out.
  */
 ngx_ffi_lua_waiter_t *ngx_ffi_lua_waiter_new(ngx_http_request_t *r,
-    bridge_task_t *t, size_t max);
+    bridge_task_t *t);
+
+/* Ends w and its task, whose answer nobody wants. */
+void ngx_ffi_lua_waiter_drop(ngx_ffi_lua_waiter_t *w);
 
 /* Ends w, which lets go of its task; gives back its semaphore, if any. */
 void ngx_ffi_lua_waiter_free(ngx_ffi_lua_waiter_t *w);

@@ -7,6 +7,11 @@
  * the n-th call from now on fails; with -1, the next one from a place where
  * none has failed so far.  FAULTS_ARM=n arms from the start.  Each failure is
  * a line "library function return-address" in the file FAULTS_LOG.
+ *
+ * faults_lua(n), a function of Lua, does the same to LuaJIT's own objects; 0
+ * ends that.  It returns how many have failed since it was called last.  What
+ * grows does not fail: LuaJIT before 2024 writes beyond a stack that cannot
+ * (LuaJIT/LuaJIT#1152).
  */
 
 #define _GNU_SOURCE
@@ -33,7 +38,17 @@ typedef struct {
     void        *replacement;
 } import_t;
 
+typedef void *(*lua_alloc_t)(void *data, void *block, size_t old, size_t size);
+
+#define CALL(name, L, a, b)                                                   \
+    original(name)((long) (L), (long) (a), (long) (b), 0, 0, 0, 0, 0, 0, 0,   \
+                   0, 0)
+
 static atomic_int          countdown, failures;
+static long                lua_countdown;
+static int                 lua_failures;
+static lua_alloc_t         lua_alloc;
+static void               *lua_data;
 static char               *log_name;
 static _Thread_local bool  failed_dl;
 
@@ -156,6 +171,39 @@ original(const char *name)
     }
 
     return (function_t) f;
+}
+
+
+static void *
+alloc_lua(void *data, void *block, size_t old, size_t size)
+{
+    if (block == NULL && lua_countdown && --lua_countdown == 0) {
+        lua_failures++;
+        return NULL;
+    }
+
+    return lua_alloc(data, block, old, size);
+}
+
+
+__attribute__((visibility("default")))
+int
+faults_lua(void *L)
+{
+    int   failed = lua_failures;
+    long  n = CALL("luaL_checkinteger", L, 1, 0);
+
+    if (lua_alloc == NULL) {
+        lua_alloc = (lua_alloc_t) CALL("lua_getallocf", L, &lua_data, 0);
+        (void) CALL("lua_setallocf", L, alloc_lua, lua_data);
+    }
+
+    (void) CALL("lua_pushinteger", L, failed, 0);
+
+    lua_failures = 0;
+    lua_countdown = n;
+
+    return 1;
 }
 
 
