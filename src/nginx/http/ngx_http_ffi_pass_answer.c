@@ -7,6 +7,7 @@
 
 #include "abi.h"
 #include "end.h"
+#include "ngx_http_ffi_pass_accel.h"
 #include "ngx_http_ffi_pass_answer.h"
 #include "ngx_http_ffi_pass_body.h"
 #include "ngx_http_ffi_pass_fields.h"
@@ -169,7 +170,11 @@ ngx_http_ffi_pass_send_head(ngx_http_ffi_pass_t *p)
 
     r = p->request;
 
-    rc = ngx_http_ffi_pass_fields(r, p->head, &why);
+    if (ngx_http_ffi_pass_accel(p) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_ffi_pass_fields(r, p->head, p->conf->hide_headers, &why);
 
     if (rc == NGX_DECLINED) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,

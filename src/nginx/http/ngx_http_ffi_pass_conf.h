@@ -37,6 +37,9 @@ typedef struct {
                                            there are none */
     ngx_flag_t               request_buffering;  /* unset: as target says */
     ngx_flag_t               ignore_client_abort;
+    ngx_flag_t               intercept_errors;
+    ngx_array_t             *hide_headers;      /* ngx_str_t, in lower case;
+                                                   NULL: there are none */
     ngx_msec_t               read_timeout;      /* 0: none */
     ngx_msec_t               send_timeout;      /* unset: nginx's */
 } ngx_http_ffi_pass_loc_conf_t;

@@ -79,16 +79,22 @@ ngx_http_ffi_pass_drain_answer(bridge_task_t *t)
 
     d = t->data;
 
-    if (t->rc != 0) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "ffi: \"%V\" has failed with status %d after its client "
-                      "had its answer, or had gone",
-                      d->name, t->rc);
-    }
-
+    ngx_http_ffi_pass_drained(t, d->name);
     ngx_http_ffi_pass_drain_free(d);
 
     bridge_task_free(bridge_host(), t, 0);
+}
+
+
+void
+ngx_http_ffi_pass_drained(bridge_task_t *t, ngx_str_t *name)
+{
+    if (t->rc != 0) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "ffi: \"%V\" has failed with status %d when its client "
+                      "had another answer, or had gone",
+                      name, t->rc);
+    }
 }
 
 

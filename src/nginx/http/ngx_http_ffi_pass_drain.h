@@ -25,6 +25,9 @@
 void ngx_http_ffi_pass_drain(bridge_task_t *t, ngx_str_t *name, ngx_msec_t ms,
     off_t max);
 
+/* Logs that t, which has its answer, has failed, if it has. */
+void ngx_http_ffi_pass_drained(bridge_task_t *t, ngx_str_t *name);
+
 /* In exit_process, before runtimes are unloaded: tells them all. */
 void ngx_http_ffi_pass_drain_end_all(void);
 

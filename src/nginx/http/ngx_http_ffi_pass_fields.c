@@ -24,9 +24,12 @@ typedef struct {
     ngx_str_t             name;
     ngx_http_ffi_field_e  kind;
     size_t                offset;   /* in ngx_http_headers_out_t */
+    unsigned              kept;     /* NGX_HTTP_FFI_KEPT_… */
 } ngx_http_ffi_known_t;
 
 
+static ngx_uint_t ngx_http_ffi_pass_is_hidden(ngx_array_t *hidden,
+    bridge_field_t *f);
 static ngx_int_t ngx_http_ffi_pass_length(bridge_head_t *h, off_t *length,
     const char **why);
 static const ngx_http_ffi_known_t *ngx_http_ffi_pass_known(
@@ -38,31 +41,38 @@ static ngx_int_t ngx_http_ffi_pass_many(ngx_http_request_t *r,
 static void ngx_http_ffi_pass_type(ngx_http_request_t *r, bridge_field_t *f);
 
 
-#define FIELD(name, kind, member)                                             \
+#define FIELD(name, kind, member, kept)                                       \
     { ngx_string(name), NGX_HTTP_FFI_FIELD_##kind,                            \
-      offsetof(ngx_http_headers_out_t, member) }
+      offsetof(ngx_http_headers_out_t, member), kept }
+#define KEPT(name, kept)                                                      \
+    { ngx_string(name), NGX_HTTP_FFI_FIELD_PLAIN, 0, kept }
 #define DROPPED(name)                                                         \
-    { ngx_string(name), NGX_HTTP_FFI_FIELD_DROPPED, 0 }
+    { ngx_string(name), NGX_HTTP_FFI_FIELD_DROPPED, 0, 0 }
+#define REDIRECT  NGX_HTTP_FFI_KEPT_BY_REDIRECT
+#define ERROR     NGX_HTTP_FFI_KEPT_BY_ERROR
 
 static const ngx_http_ffi_known_t  ngx_http_ffi_pass_names[] = {
-    FIELD("date",              ONE,      date),
-    FIELD("etag",              ONE,      etag),
-    FIELD("link",              MANY,     link),
-    FIELD("server",            ONE,      server),
-    FIELD("expires",           ONE,      expires),
-    FIELD("location",          LOCATION, location),
-    FIELD("content-type",      TYPE,     content_type),
-    FIELD("cache-control",     MANY,     cache_control),
-    FIELD("content-length",    LENGTH,   content_length),
-    FIELD("accept-ranges",     ONE,      accept_ranges),
-    FIELD("last-modified",     MODIFIED, last_modified),
-    FIELD("content-encoding",  ONE,      content_encoding),
+    FIELD("date",              ONE,      date,             0),
+    FIELD("etag",              ONE,      etag,             0),
+    FIELD("link",              MANY,     link,             0),
+    FIELD("server",            ONE,      server,           0),
+    FIELD("expires",           ONE,      expires,          REDIRECT),
+    FIELD("location",          LOCATION, location,         0),
+    FIELD("content-type",      TYPE,     content_type,     REDIRECT),
+    FIELD("cache-control",     MANY,     cache_control,    REDIRECT),
+    FIELD("content-length",    LENGTH,   content_length,   0),
+    FIELD("accept-ranges",     ONE,      accept_ranges,    REDIRECT),
+    FIELD("last-modified",     MODIFIED, last_modified,    0),
+    FIELD("content-encoding",  ONE,      content_encoding, 0),
 
 #if (nginx_version >= 1023000)
-    FIELD("www-authenticate",  MANY,     www_authenticate),
+    FIELD("www-authenticate",  MANY,     www_authenticate, ERROR),
 #else
-    FIELD("www-authenticate",  ONE,      www_authenticate),
+    FIELD("www-authenticate",  ONE,      www_authenticate, ERROR),
 #endif
+
+    KEPT("set-cookie",          REDIRECT),
+    KEPT("content-disposition", REDIRECT),
 
     DROPPED("te"),
     DROPPED("trailer"),
@@ -70,16 +80,20 @@ static const ngx_http_ffi_known_t  ngx_http_ffi_pass_names[] = {
     DROPPED("connection"),
     DROPPED("keep-alive"),
     DROPPED("proxy-connection"),
-    DROPPED("transfer-encoding")
+    DROPPED("transfer-encoding"),
+    DROPPED("x-accel-charset"),
+    DROPPED("x-accel-expires"),
+    DROPPED("x-accel-redirect"),
+    DROPPED("x-accel-buffering"),
+    DROPPED("x-accel-limit-rate")
 };
 
 
 ngx_int_t
 ngx_http_ffi_pass_fields(ngx_http_request_t *r, bridge_head_t *h,
-    const char **why)
+    ngx_array_t *hidden, const char **why)
 {
-    off_t   length;
-    size_t  i;
+    off_t  length;
 
     if (ngx_http_ffi_pass_length(h, &length, why) != NGX_OK) {
         return NGX_DECLINED;
@@ -89,16 +103,55 @@ ngx_http_ffi_pass_fields(ngx_http_request_t *r, bridge_head_t *h,
     r->headers_out.status_line.len = 0;
     r->headers_out.content_length_n = length;
 
+    return ngx_http_ffi_pass_keep_fields(r, h, hidden, 0);
+}
+
+
+/* by 0: all of them */
+ngx_int_t
+ngx_http_ffi_pass_keep_fields(ngx_http_request_t *r, bridge_head_t *h,
+    ngx_array_t *hidden, unsigned by)
+{
+    size_t                       i;
+    bridge_field_t              *f;
+    const ngx_http_ffi_known_t  *known;
+
     for (i = 0; i < h->nfields; i++) {
-        if (ngx_http_ffi_pass_field(r, &h->fields[i],
-                                    ngx_http_ffi_pass_known(&h->fields[i]))
-            != NGX_OK)
+        f = &h->fields[i];
+        known = ngx_http_ffi_pass_known(f);
+
+        if ((by && (known == NULL || !(known->kept & by)))
+            || (hidden && ngx_http_ffi_pass_is_hidden(hidden, f)))
         {
+            continue;
+        }
+
+        if (ngx_http_ffi_pass_field(r, f, known) != NGX_OK) {
             return NGX_ERROR;
         }
     }
 
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_ffi_pass_is_hidden(ngx_array_t *hidden, bridge_field_t *f)
+{
+    ngx_str_t   *names;
+    ngx_uint_t   i;
+
+    names = hidden->elts;
+
+    for (i = 0; i < hidden->nelts; i++) {
+        if (names[i].len == f->name_len
+            && ngx_memcmp(names[i].data, f->lower, f->name_len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

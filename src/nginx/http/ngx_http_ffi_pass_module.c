@@ -21,6 +21,7 @@ static char *ngx_http_ffi_pass_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static char *ngx_http_ffi_pass(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_ffi_pass_lower(ngx_conf_t *cf, void *post, void *data);
 static char *ngx_http_ffi_pass_stream_buffer(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static ngx_int_t ngx_http_ffi_pass_init_process(ngx_cycle_t *cycle);
@@ -31,17 +32,22 @@ static ngx_http_ffi_quit_t  ngx_http_ffi_pass_quit = {
 };
 
 
+static ngx_conf_post_t  ngx_http_ffi_pass_lower_post = {
+    ngx_http_ffi_pass_lower
+};
+
+
 #define NGX_HTTP_FFI_PASS_LEVELS                                              \
     NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
 
 /* one setting under two names */
-#define NGX_HTTP_FFI_PASS_SETTING(name, args, set, member)                    \
+#define NGX_HTTP_FFI_PASS_SETTING(name, args, set, member, post)              \
     { ngx_string("ffi_" name), NGX_HTTP_FFI_PASS_LEVELS|args, set,            \
       NGX_HTTP_LOC_CONF_OFFSET,                                               \
-      offsetof(ngx_http_ffi_pass_loc_conf_t, member), NULL },                 \
+      offsetof(ngx_http_ffi_pass_loc_conf_t, member), post },                 \
     { ngx_string("python_" name), NGX_HTTP_FFI_PASS_LEVELS|args, set,         \
       NGX_HTTP_LOC_CONF_OFFSET,                                               \
-      offsetof(ngx_http_ffi_pass_loc_conf_t, member), NULL }
+      offsetof(ngx_http_ffi_pass_loc_conf_t, member), post }
 
 
 static ngx_command_t  ngx_http_ffi_pass_commands[] = {
@@ -54,16 +60,24 @@ static ngx_command_t  ngx_http_ffi_pass_commands[] = {
       NULL },
 
     NGX_HTTP_FFI_PASS_SETTING("request_buffering", NGX_CONF_FLAG,
-                              ngx_conf_set_flag_slot, request_buffering),
+                              ngx_conf_set_flag_slot, request_buffering, NULL),
 
     NGX_HTTP_FFI_PASS_SETTING("ignore_client_abort", NGX_CONF_FLAG,
-                              ngx_conf_set_flag_slot, ignore_client_abort),
+                              ngx_conf_set_flag_slot, ignore_client_abort,
+                              NULL),
+
+    NGX_HTTP_FFI_PASS_SETTING("intercept_errors", NGX_CONF_FLAG,
+                              ngx_conf_set_flag_slot, intercept_errors, NULL),
+
+    NGX_HTTP_FFI_PASS_SETTING("hide_header", NGX_CONF_TAKE1,
+                              ngx_conf_set_str_array_slot, hide_headers,
+                              &ngx_http_ffi_pass_lower_post),
 
     NGX_HTTP_FFI_PASS_SETTING("read_timeout", NGX_CONF_TAKE1,
-                              ngx_conf_set_msec_slot, read_timeout),
+                              ngx_conf_set_msec_slot, read_timeout, NULL),
 
     NGX_HTTP_FFI_PASS_SETTING("send_timeout", NGX_CONF_TAKE1,
-                              ngx_conf_set_msec_slot, send_timeout),
+                              ngx_conf_set_msec_slot, send_timeout, NULL),
 
     /* ffi_stream_buffer is the core's */
 
@@ -142,6 +156,8 @@ ngx_http_ffi_pass_create_loc_conf(ngx_conf_t *cf)
 
     plcf->request_buffering = NGX_CONF_UNSET;
     plcf->ignore_client_abort = NGX_CONF_UNSET;
+    plcf->intercept_errors = NGX_CONF_UNSET;
+    plcf->hide_headers = NGX_CONF_UNSET_PTR;
     plcf->read_timeout = NGX_CONF_UNSET_MSEC;
     plcf->send_timeout = NGX_CONF_UNSET_MSEC;
 
@@ -179,6 +195,8 @@ ngx_http_ffi_pass_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                          NGX_CONF_UNSET);
     ngx_conf_merge_value(conf->ignore_client_abort, prev->ignore_client_abort,
                          0);
+    ngx_conf_merge_value(conf->intercept_errors, prev->intercept_errors, 0);
+    ngx_conf_merge_ptr_value(conf->hide_headers, prev->hide_headers, NULL);
     ngx_conf_merge_msec_value(conf->read_timeout, prev->read_timeout,
                               NGX_HTTP_FFI_PASS_TIMEOUT);
     ngx_conf_merge_msec_value(conf->send_timeout, prev->send_timeout,
@@ -260,6 +278,21 @@ ngx_http_ffi_pass_set(ngx_conf_t *cf, ngx_http_ffi_target_t *target,
     if (clcf->name.len && clcf->name.data[clcf->name.len - 1] == '/') {
         clcf->auto_redirect = 1;
     }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_ffi_pass_lower(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_str_t  *name;
+
+    (void) cf;
+    (void) post;
+
+    name = data;
+    ngx_strlow(name->data, name->data, name->len);
 
     return NGX_CONF_OK;
 }

@@ -208,7 +208,10 @@ ngx_http_ffi_pass_leave(ngx_http_ffi_pass_t *p, off_t max)
 
     t = p->task;
 
-    if (t && !p->answered && !p->feeding) {
+    if (t && p->answered) {
+        ngx_http_ffi_pass_drained(t, &p->target->name);
+
+    } else if (t && !p->feeding) {
         p->task = NULL;
 
         ngx_http_ffi_pass_drain(t, &p->target->name,
