@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import re
@@ -23,6 +24,7 @@ BROKEN_EVERY = 7  # a file that cannot be imported
 REFUSAL = "ffi_python3: soaked: RuntimeError: not this one"
 EXIT_S = 5  # ffi_exit_timeout
 CALL_S = 5  # ffi_timeout
+LINGER_S = 30  # lingering_time
 SLACK_S = 20  # a machine that is busy with other things
 
 HTTP = f"""
@@ -98,12 +100,19 @@ class Sample:
     requests: int
     resident: int  # bytes
     threads: int
-    descriptors: int
+    descriptors: int  # of nginx, but for sockets: clients come and go
     processes: int
     heap: int = 0  # bytes that malloc has given out
     fragments: int = 0  # bytes that it keeps between them
     lua: int = 0  # bytes
     blocks: int = 0  # of Python's allocator
+    sockets: int = 0
+    parted: int = 0  # descriptors of Python's threads, which have their own
+
+    @property
+    def rest(self) -> int:
+        """Resident, but for what malloc keeps."""
+        return self.resident - self.fragments
 
 
 @dataclass
@@ -116,6 +125,8 @@ class Result:
     refused: int = 0  # of those, broken files that were refused
     hups: int = 0
     old_workers: list[float] = field(default_factory=list)  # s to their end
+    # sockets of the one worker without clients, before and after
+    idle: list[int] = field(default_factory=list)
     log: dict[str, int] = field(default_factory=dict)
     # of the runtime in C, of all workers
     parts: dict[str, int] = field(default_factory=dict)
@@ -144,6 +155,28 @@ def build(path: Path, *words: str) -> Path:
         [*compiler, *flags, "-o", path, *words], check=True, cwd=HERE
     )
     return path
+
+
+def descriptors(process: str) -> tuple[int, int]:
+    """Those that are no sockets, and sockets."""
+    sockets = others = 0
+    for path in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(path).startswith("socket:"):
+                sockets += 1
+            else:
+                others += 1
+    return others, sockets
+
+
+def parted(pid: int) -> int:
+    """Descriptors of the thread that has most, nginx's excepted."""
+    most = 0
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(OSError):
+            if tid != str(pid):
+                most = max(most, len(os.listdir(f"/proc/{pid}/task/{tid}/fd")))
+    return most
 
 
 class Soak:
@@ -199,6 +232,23 @@ class Soak:
         return self.result
 
     def _run(self) -> None:
+        if not self.hup_s:
+            self._reload()
+            idle = self._sockets()
+        self._with_clients()
+        if not self.hup_s:
+            eventually(
+                lambda: self._sockets() <= idle,
+                "sockets of clients that have gone are closed",
+                LINGER_S + SLACK_S,
+            )
+            self.result.idle = [idle, self._sockets()]
+        self._wait_old()
+
+    def _sockets(self) -> int:
+        return descriptors(str(self._nginx.worker()))[1]
+
+    def _with_clients(self) -> None:
         path = self.folder / f"{self.name}.complaints"
         with path.open("wb") as file:
             client = subprocess.Popen(
@@ -223,7 +273,6 @@ class Soak:
                 client.wait()
                 self.result.counts = self._board.counts()
                 self.result.complaints = path.read_text()
-        self._wait_old()
 
     # -- what happens meanwhile -----------------------------------------
 
@@ -303,13 +352,16 @@ class Soak:
         eventually(gone, "old workers end", CALL_S + EXIT_S + 2 * SLACK_S)
 
     def _sample(self, seconds: float) -> None:
-        usage = [0, 0, 0, 0]
+        usage = {}
         if not self.hup_s:
             answer = self._nginx.get("/usage")
             assert answer.status == 200, answer.text
-            usage = [int(float(word)) for word in answer.text.split()]
+            words = (int(float(word)) for word in answer.text.split())
+            names = ("heap", "fragments", "lua", "blocks")
+            usage = dict(zip(names, words, strict=True))
         pid = self._nginx.pid if self.hup_s else self._nginx.worker()
         status = Path(f"/proc/{pid}/status").read_text()
+        others, sockets = descriptors(str(pid))
         fields = dict(re.findall(r"^(\w+):\s+(\d+)", status, re.MULTILINE))
         self.result.samples.append(
             Sample(
@@ -317,9 +369,11 @@ class Soak:
                 self._board["answered"],
                 int(fields["VmRSS"]) * 1024,
                 int(fields["Threads"]),
-                len(os.listdir(f"/proc/{pid}/fd")),
+                others,
                 len(self._nginx.children()),
-                *usage,
+                sockets=sockets,
+                parted=parted(pid),
+                **usage,
             )
         )
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,29 @@ def test_a_dead_worker_is_seen(tmp_path: Path) -> None:
     assert Soak("dead", 2, 0, tmp_path, edit).run().failures()
 
 
+# what answers have kept for ever, in place of VERSION, and what grows by it
+LEAKS = {
+    "heap": "append(bytes(4000))",
+    "blocks": "append([])",
+    "rest": "append((m := mmap.mmap(-1, 8192), m.write(bytes(8192))))",
+    "parted": "append(open('/dev/null')) if not request[:1] else None",
+}
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_a_leak_is_seen(tmp_path: Path, name: str) -> None:
+    kept = "sys.__dict__.setdefault('kept', [])"
+    leak = f"{kept}.{LEAKS[name]}".replace("mmap.", "__import__('mmap').", 1)
+    edit = (
+        "    return VERSION + request",
+        f"    {leak}\n    return VERSION + request",
+    )
+    result = Soak("leak", SECONDS, 0, tmp_path, edit).run()
+    print(as_text(result), result.complaints)
+    assert result.failures() == []
+    assert any(text.startswith(name) for text in growths(result))
+
+
 def sample(requests: int, heap: int) -> Sample:
     return Sample(requests / 10, requests, 10**8, 8, 80, 1, heap)
 
@@ -69,6 +94,31 @@ def test_growth_is_seen() -> None:
         for s in result.samples
     ]
     assert growths(result) == ["heap grows"]
+
+
+@pytest.mark.parametrize(
+    ("fragments", "said"),
+    [
+        (lambda x: 0, []),
+        # of arenas that fill
+        (lambda x: 120e6 * (1 - math.exp(-x / 250)), []),
+        (lambda x: 120e6 * x / (x + 100), []),
+        (lambda x: 30_000 * x, ["fragments grow, and do not settle"]),
+        (lambda x: 200 * x**2, ["fragments grow, and do not settle"]),
+    ],
+)
+def test_what_malloc_keeps_settles(
+    fragments: Callable[[int], float], said: list[str]
+) -> None:
+    result = Result("a", seconds=100)
+    for step in range(1, 1001):
+        kept = int(fragments(step))
+        result.samples.append(
+            dataclasses.replace(
+                sample(step, 10**7), fragments=kept, resident=10**8 + kept
+            )
+        )
+    assert growths(result) == said
 
 
 def test_a_line() -> None:
