@@ -323,7 +323,6 @@ ngx_http_ffi_pass_stream_buffer(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
-/* one that cannot start is tried again at its first request */
 static ngx_int_t
 ngx_http_ffi_pass_init_process(ngx_cycle_t *cycle)
 {
@@ -347,7 +346,7 @@ ngx_http_ffi_pass_init_process(ngx_cycle_t *cycle)
     targets = (ngx_http_ffi_target_t **) pmcf->targets.elts;
 
     for (i = 0; i < pmcf->targets.nelts; i++) {
-        (void) ngx_http_ffi_target_runtime(targets[i], cycle->log);
+        ngx_http_ffi_target_start(targets[i], cycle->log);
     }
 
     return NGX_OK;

@@ -5,11 +5,29 @@
 
 #include <math.h>
 
+#include "abi.h"
+#include "end.h"
 #include "ngx_http_ffi_load.h"
 #include "ngx_http_ffi_pass_runtime.h"
 
 
 #define NGX_HTTP_FFI_PASS_MAX_QUEUE  65536
+
+
+/* has its task answered with the others that wait for a start */
+typedef struct {
+    ngx_http_ffi_caller_t   caller;     /* first: bridge_task_t.data */
+    ngx_http_ffi_target_t  *target;
+} ngx_http_ffi_watch_t;
+
+
+static void ngx_http_ffi_target_watch(ngx_http_ffi_target_t *target,
+    ngx_http_ffi_runtime_t *rt);
+static void ngx_http_ffi_target_answered(bridge_task_t *t);
+static void ngx_http_ffi_target_log(ngx_http_ffi_target_t *target,
+    ngx_log_t *log, ngx_str_t *why);
+static void ngx_http_ffi_target_bury(ngx_http_ffi_target_t *target,
+    ngx_str_t *why);
 
 
 void
@@ -43,6 +61,85 @@ ngx_http_ffi_target_init(ngx_http_ffi_target_t *target, ngx_str_t *lib,
 }
 
 
+void
+ngx_http_ffi_target_start(ngx_http_ffi_target_t *target, ngx_log_t *log)
+{
+    ngx_http_ffi_runtime_t  *rt;
+
+    rt = ngx_http_ffi_target_runtime(target, log);
+
+    if (rt == NULL || target->settled == NULL) {
+        return;
+    }
+
+    if (rt->state == NGX_HTTP_FFI_READY) {
+        target->settled(target, 1);
+
+    } else {
+        ngx_http_ffi_target_watch(target, rt);
+    }
+}
+
+
+/* where memory runs out, the first request hears how the start has ended */
+static void
+ngx_http_ffi_target_watch(ngx_http_ffi_target_t *target,
+    ngx_http_ffi_runtime_t *rt)
+{
+    bridge_task_t         *t;
+    ngx_http_ffi_watch_t  *w;
+
+    t = bridge_task_new(bridge_host(), NULL, 0, NULL, 0);
+    if (t == NULL) {
+        return;
+    }
+
+    w = ngx_calloc(sizeof(ngx_http_ffi_watch_t), ngx_cycle->log);
+
+    if (w) {
+        w->caller.handler = ngx_http_ffi_target_answered;
+        w->target = target;
+        t->data = w;
+
+        bridge_task_lend(t);
+
+        if (ngx_http_ffi_loaders_add(&rt->loaders, t) == NGX_OK) {
+            return;
+        }
+
+        ngx_free(w);
+        t->data = NULL;
+    }
+
+    bridge_task_free(bridge_host(), t, 0);
+}
+
+
+static void
+ngx_http_ffi_target_answered(bridge_task_t *t)
+{
+    ngx_str_t               why;
+    ngx_http_ffi_watch_t   *w;
+    ngx_http_ffi_target_t  *target;
+
+    w = t->data;
+    target = w->target;
+    ngx_free(w);
+
+    if (t->rc) {
+        why.data = (u_char *) t->rsp;
+        why.len = t->rsp ? t->rsp_len : 0;
+
+        ngx_http_ffi_target_failed(target, ngx_cycle->log, &why);
+
+    } else {
+        target->settled(target, 1);
+    }
+
+    bridge_task_free(bridge_host(), t, 0);
+}
+
+
 ngx_http_ffi_runtime_t *
 ngx_http_ffi_target_runtime(ngx_http_ffi_target_t *target, ngx_log_t *log)
 {
@@ -58,6 +155,11 @@ ngx_http_ffi_target_runtime(ngx_http_ffi_target_t *target, ngx_log_t *log)
         }
 
         target->has_id = 0;
+    }
+
+    if (target->dead) {
+        ngx_http_ffi_target_log(target, log, &target->why);
+        return NULL;
     }
 
     if (target->failed == ngx_time()) {
@@ -88,16 +190,48 @@ void
 ngx_http_ffi_target_failed(ngx_http_ffi_target_t *target, ngx_log_t *log,
     ngx_str_t *why)
 {
+    static ngx_str_t  unknown = ngx_string("the library could not start");
+
+    if (why->len == 0) {
+        why = &unknown;
+    }
+
     target->failed = ngx_time();
 
+    ngx_http_ffi_target_log(target, log, why);
+
+    if (target->settled && !target->dead) {
+        ngx_http_ffi_target_bury(target, why);
+    }
+}
+
+
+static void
+ngx_http_ffi_target_log(ngx_http_ffi_target_t *target, ngx_log_t *log,
+    ngx_str_t *why)
+{
     if (!ngx_http_ffi_may_log(&target->said)) {
         return;
     }
 
-    if (why->len == 0) {
-        ngx_str_set(why, "the library could not start");
-    }
-
     ngx_log_error(NGX_LOG_ERR, log, 0, "ffi: cannot load \"%V\": %V",
                   &target->name, why);
+}
+
+
+static void
+ngx_http_ffi_target_bury(ngx_http_ffi_target_t *target, ngx_str_t *why)
+{
+    target->dead = 1;
+
+    /* the worker's, until it ends */
+
+    target->why.data = ngx_alloc(why->len, ngx_cycle->log);
+
+    if (target->why.data) {
+        target->why.len = why->len;
+        ngx_memcpy(target->why.data, why->data, why->len);
+    }
+
+    target->settled(target, 0);
 }

@@ -13,16 +13,30 @@
 #pragma GCC visibility push(hidden)
 
 
+typedef struct ngx_http_ffi_target_s  ngx_http_ffi_target_t;
+
+/*
+ * Of a target that is not tried again: its first start has succeeded, or
+ * failed.  Not called from within a bridge function.
+ */
+typedef void (*ngx_http_ffi_settled_pt)(ngx_http_ffi_target_t *target,
+    ngx_uint_t started);
+
+
 /* Zeroed at first, but for what is to be loaded. */
-typedef struct {
-    ngx_http_ffi_load_t   load;
-    ngx_str_t             name;      /* what error.log calls it */
-    uint64_t              id;        /* of its runtime */
-    time_t                failed;    /* when a load has, last */
-    ngx_http_ffi_limit_t  said;      /* of messages about it */
-    unsigned              has_id:1;
-    unsigned              request_buffering:1;  /* if nginx.conf is silent */
-} ngx_http_ffi_target_t;
+struct ngx_http_ffi_target_s {
+    ngx_http_ffi_load_t       load;
+    ngx_str_t                 name;      /* what error.log calls it */
+    uint64_t                  id;        /* of its runtime */
+    time_t                    failed;    /* when a load has, last */
+    ngx_http_ffi_limit_t      said;      /* of messages about it */
+    ngx_http_ffi_settled_pt   settled;   /* NULL: it is tried again */
+    ngx_str_t                 why;       /* it is dead */
+    unsigned                  has_id:1;
+    unsigned                  dead:1;    /* has failed, and stays so */
+    unsigned                  request_buffering:1;  /* if nginx.conf is
+                                                       silent */
+};
 
 
 /*
@@ -32,10 +46,13 @@ typedef struct {
 void ngx_http_ffi_target_init(ngx_http_ffi_target_t *target, ngx_str_t *lib,
     ngx_str_t *cfg);
 
+/* In init_process: begins to load it. */
+void ngx_http_ffi_target_start(ngx_http_ffi_target_t *target, ngx_log_t *log);
+
 /*
  * The runtime, READY or STARTING, which is loaded where there is none; NULL
  * where that has failed, which is logged.  A load that has failed is tried
- * again, but once a second.
+ * again, but once a second; not where the target has a settled.
  */
 ngx_http_ffi_runtime_t *ngx_http_ffi_target_runtime(
     ngx_http_ffi_target_t *target, ngx_log_t *log);

@@ -5,6 +5,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ffi_python_env.h"
+#include "ngx_http_ffi_python_restart.h"
 #include "ngx_http_ffi_python_target.h"
 #include "resty_ffi.h"
 
@@ -14,16 +15,19 @@
 
 
 typedef struct {
-    ngx_array_t  targets;   /* ngx_http_ffi_python_target_t * */
-    ngx_array_t  path;      /* ngx_str_t, of python_path */
-    ngx_str_t    venv;
-    ngx_int_t    threads;
-    ngx_int_t    max_queue;
+    ngx_array_t      targets;    /* ngx_http_ffi_python_target_t * */
+    ngx_array_t      path;       /* ngx_str_t, of python_path */
+    ngx_str_t        venv;
+    ngx_int_t        threads;
+    ngx_int_t        max_queue;
+    ngx_shm_zone_t  *restarts;   /* NULL: there are no targets */
 } ngx_http_ffi_python_main_conf_t;
 
 
 static void *ngx_http_ffi_python_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_ffi_python_init_main_conf(ngx_conf_t *cf, void *conf);
+static void ngx_http_ffi_python_settled(ngx_http_ffi_target_t *target,
+    ngx_uint_t started);
 static char *ngx_http_ffi_python_pass(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_ffi_python_param(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -178,8 +182,6 @@ ngx_http_ffi_python_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_uint_t                      i;
     ngx_http_ffi_python_target_t  **targets;
 
-    (void) cf;
-
     ngx_conf_init_value(pmcf->threads, NGX_HTTP_FFI_PYTHON_THREADS);
     ngx_conf_init_value(pmcf->max_queue, NGX_HTTP_FFI_PYTHON_MAX_QUEUE);
 
@@ -189,9 +191,37 @@ ngx_http_ffi_python_init_main_conf(ngx_conf_t *cf, void *conf)
         targets[i]->pass.load.max_queue = (uint32_t) pmcf->max_queue;
         targets[i]->pass.load.options[RESTY_FFI_THREADS] =
             (double) pmcf->threads;
+        targets[i]->pass.settled = ngx_http_ffi_python_settled;
+    }
+
+    if (pmcf->targets.nelts) {
+        pmcf->restarts = ngx_http_ffi_python_restart_zone(
+                             cf, &ngx_http_ffi_python_module);
+        if (pmcf->restarts == NULL) {
+            return NGX_CONF_ERROR;
+        }
     }
 
     return NGX_CONF_OK;
+}
+
+
+static void
+ngx_http_ffi_python_settled(ngx_http_ffi_target_t *target, ngx_uint_t started)
+{
+    ngx_http_ffi_python_main_conf_t  *pmcf;
+
+    (void) target;
+
+    pmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_ffi_python_module);
+
+    if (started) {
+        ngx_http_ffi_python_started(pmcf->restarts);
+
+    } else {
+        ngx_http_ffi_python_not_started(pmcf->restarts);
+    }
 }
 
 
