@@ -11,7 +11,8 @@ from .._loader.errors import failed
 from .._native import native
 from .._options import Options
 from ._asgi import Asgi
-from ._target import Target, set_home
+from ._interface import ASGI
+from ._target import Target
 from ._wsgi import Wsgi
 
 THREADS = 0
@@ -19,7 +20,6 @@ THREADS = 0
 
 def start(config: str, tq: int) -> Callable[[], None]:
     """LoadError where the application's import, or its start, fails."""
-    set_home()
     target = Target.parse(config)
     try:
         runtime = _make(target, tq)
@@ -30,10 +30,10 @@ def start(config: str, tq: int) -> Callable[[], None]:
 
 
 def _make(target: Target, tq: int) -> Asgi | Wsgi:
-    app = target.load()
+    app, interface = target.load()
     Base.renew_here()
     options = Options()
-    if target.is_asgi(app):
+    if interface == ASGI:
         return Asgi(app, target.name, "", tq, 1, options)
     threads = int(native.option(tq, THREADS, 8))
     return Wsgi(app, target.name, "", tq, threads, options)

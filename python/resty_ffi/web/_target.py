@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import importlib
-import inspect
-import os
 import sys
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
+
+from ._interface import find_interface
 
 
 @dataclass(frozen=True)
@@ -44,39 +44,24 @@ class Target:
             said.get("name") or path,
         )
 
-    def load(self) -> Any:
-        """The application; raises what its import or factory raises."""
+    def load(self) -> tuple[Any, str]:
+        """The application, and its interface.
+
+        Raises what its import or factory raises; TypeError where it is none.
+        """
         if self.directory and self.directory not in sys.path:
             sys.path.insert(0, self.directory)
         found: Any = importlib.import_module(self.module)
         for name in self.attribute.split("."):
             found = getattr(found, name)
-        if not callable(found):
-            kind = type(found).__name__
-            raise TypeError(f"{self.name} is {kind}, which cannot be called")
-        return found() if self.factory else found
-
-    def is_asgi(self, app: Any) -> bool:
-        """Whether to call it as ASGI has it, and not as WSGI has it."""
-        if self.interface:
-            return self.interface == "asgi"
-        call = app if inspect.isroutine(app) else type(app).__call__
-        if inspect.iscoroutinefunction(inspect.unwrap(call)):
-            return True
-        try:
-            parameters = inspect.signature(app).parameters.values()
-        except (TypeError, ValueError):
-            return False
-        places = [
-            p
-            for p in parameters
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-            and p.default is p.empty
-        ]
-        return len(places) == 3
+        _check(found)
+        if self.factory:
+            found = found()
+            _check(found)
+        return found, find_interface(found, self.interface)
 
 
-def set_home() -> None:
-    """HOME, of the user that the worker runs as, where nginx took it away."""
-    if "HOME" not in os.environ:
-        os.environ["HOME"] = os.path.expanduser("~")
+def _check(found: Any) -> None:
+    if not callable(found):
+        kind = type(found).__name__
+        raise TypeError(f"{kind!r} object is not callable")

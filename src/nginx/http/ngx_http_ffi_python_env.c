@@ -3,12 +3,18 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include <pwd.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "ngx_http_ffi_python_env.h"
 
 
 #define NGX_HTTP_FFI_PYTHON_MAX_FILE  1048576
 
 
+static ngx_str_t *ngx_http_ffi_python_env_find(ngx_core_conf_t *ccf,
+    const char *name);
 static ngx_int_t ngx_http_ffi_python_env_line(ngx_conf_t *cf, ngx_str_t *line);
 static ngx_int_t ngx_http_ffi_python_env_load(ngx_conf_t *cf, ngx_str_t *name,
     ngx_str_t *text);
@@ -30,39 +36,28 @@ ngx_http_ffi_python_env_name(ngx_str_t *name)
 
 
 ngx_int_t
-ngx_http_ffi_python_env_set(ngx_conf_t *cf, const char *name,
+ngx_http_ffi_python_env_set(ngx_cycle_t *cycle, const char *name,
     ngx_str_t *value)
 {
     u_char           *p;
     size_t            len;
     ngx_str_t        *var;
-    ngx_uint_t        i;
     ngx_core_conf_t  *ccf;
 
-    ccf = (ngx_core_conf_t *) ngx_get_conf(cf->cycle->conf_ctx,
-                                           ngx_core_module);
-    len = ngx_strlen(name);
-    var = ccf->env.elts;
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
-    for (i = 0; i < ccf->env.nelts; i++) {
-        if (var[i].len >= len && ngx_strncmp(var[i].data, name, len) == 0
-            && (var[i].data[len] == '\0' || var[i].data[len] == '='))
-        {
-            break;
-        }
-    }
+    var = ngx_http_ffi_python_env_find(ccf, name);
 
-    if (i < ccf->env.nelts) {
-        var = &var[i];
-
-    } else {
+    if (var == NULL) {
         var = ngx_array_push(&ccf->env);
         if (var == NULL) {
             return NGX_ERROR;
         }
     }
 
-    p = ngx_pnalloc(cf->pool, len + 1 + value->len + 1);
+    len = ngx_strlen(name);
+
+    p = ngx_pnalloc(cycle->pool, len + 1 + value->len + 1);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -78,6 +73,67 @@ ngx_http_ffi_python_env_set(ngx_conf_t *cf, const char *name,
 }
 
 
+/* NULL where no directive has named it */
+static ngx_str_t *
+ngx_http_ffi_python_env_find(ngx_core_conf_t *ccf, const char *name)
+{
+    size_t       len;
+    ngx_str_t   *var;
+    ngx_uint_t   i;
+
+    len = ngx_strlen(name);
+    var = ccf->env.elts;
+
+    for (i = 0; i < ccf->env.nelts; i++) {
+        if (var[i].len >= len
+            && ngx_strncmp(var[i].data, name, len) == 0
+            && (var[i].data[len] == '\0' || var[i].data[len] == '='))
+        {
+            return &var[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_int_t
+ngx_http_ffi_python_env_home(ngx_cycle_t *cycle)
+{
+    uid_t             uid;
+    ngx_str_t        *var, home;
+    struct passwd    *user;
+    ngx_core_conf_t  *ccf;
+
+    static const char  name[] = "HOME";
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    var = ngx_http_ffi_python_env_find(ccf, name);
+
+    if (var && (var->data[var->len] == '=' || getenv(name))) {
+        return NGX_OK;
+    }
+
+    uid = geteuid();
+
+    if (uid == 0) {
+        uid = (uid_t) ccf->user;
+    }
+
+    user = getpwuid(uid);
+
+    if (user == NULL || user->pw_dir == NULL || *user->pw_dir == '\0') {
+        return NGX_OK;
+    }
+
+    home.data = (u_char *) user->pw_dir;
+    home.len = ngx_strlen(home.data);
+
+    return ngx_http_ffi_python_env_set(cycle, name, &home);
+}
+
+
 ngx_int_t
 ngx_http_ffi_python_env_read(ngx_conf_t *cf, ngx_str_t *file)
 {
@@ -85,16 +141,26 @@ ngx_http_ffi_python_env_read(ngx_conf_t *cf, ngx_str_t *file)
     ngx_str_t    text, line;
     ngx_uint_t   number;
 
+    /* editors put it before UTF-8 */
+    static const char  mark[] = "\xEF\xBB\xBF";
+
     if (ngx_http_ffi_python_full_name(cf, file) != NGX_OK
         || ngx_http_ffi_python_env_load(cf, file, &text) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    last = text.data + text.len;
+    p = text.data;
+    last = p + text.len;
     number = 1;
 
-    for (p = text.data; p < last; p = end + 1, number++) {
+    if (text.len >= sizeof(mark) - 1
+        && ngx_strncmp(p, mark, sizeof(mark) - 1) == 0)
+    {
+        p += sizeof(mark) - 1;
+    }
+
+    for ( /* void */ ; p < last; p = end + 1, number++) {
 
         end = ngx_strlchr(p, last, '\n');
         if (end == NULL) {
@@ -111,7 +177,7 @@ ngx_http_ffi_python_env_read(ngx_conf_t *cf, ngx_str_t *file)
 
         case NGX_DECLINED:
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"%V\" has no NAME=value in line %ui",
+                               "\"%V\" has no \"NAME=value\" in line %ui",
                                file, number);
             return NGX_ERROR;
 
@@ -179,7 +245,7 @@ ngx_http_ffi_python_env_line(ngx_conf_t *cf, ngx_str_t *line)
 
     name.data[name.len] = '\0';
 
-    return ngx_http_ffi_python_env_set(cf, (char *) name.data, &value);
+    return ngx_http_ffi_python_env_set(cf->cycle, (char *) name.data, &value);
 }
 
 
@@ -194,7 +260,10 @@ ngx_http_ffi_python_env_load(ngx_conf_t *cf, ngx_str_t *name, ngx_str_t *text)
 
     rc = NGX_ERROR;
 
-    fd = ngx_open_file(name->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+    /* a FIFO would hold up nginx */
+
+    fd = ngx_open_file(name->data, NGX_FILE_RDONLY|NGX_FILE_NONBLOCK,
+                       NGX_FILE_OPEN, 0);
 
     if (fd == NGX_INVALID_FILE) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,

@@ -5,7 +5,8 @@
 
 /*
  * The workers' environment, as nginx's own "env" has it: what is set here is
- * there before anything runs that was loaded.  While nginx.conf is read.
+ * there before anything runs that was loaded.  While nginx.conf is read, and
+ * in init_module.
  */
 
 #include <ngx_config.h>
@@ -18,8 +19,11 @@
 ngx_uint_t ngx_http_ffi_python_env_name(ngx_str_t *name);
 
 /* Sets a variable, whatever "env" has said about it by now. */
-ngx_int_t ngx_http_ffi_python_env_set(ngx_conf_t *cf, const char *name,
+ngx_int_t ngx_http_ffi_python_env_set(ngx_cycle_t *cycle, const char *name,
     ngx_str_t *value);
+
+/* HOME, of the workers' user, where the environment would have none. */
+ngx_int_t ngx_http_ffi_python_env_home(ngx_cycle_t *cycle);
 
 /*
  * Sets those of a file: lines NAME=value, of which the value may be in

@@ -21,9 +21,11 @@ typedef struct {
     ngx_int_t        threads;
     ngx_int_t        max_queue;
     ngx_shm_zone_t  *restarts;   /* NULL: there are no targets */
+    unsigned         used:1;     /* by any of its directives */
 } ngx_http_ffi_python_main_conf_t;
 
 
+static ngx_int_t ngx_http_ffi_python_init_module(ngx_cycle_t *cycle);
 static void *ngx_http_ffi_python_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_ffi_python_init_main_conf(ngx_conf_t *cf, void *conf);
 static void ngx_http_ffi_python_settled(ngx_http_ffi_target_t *target,
@@ -138,7 +140,7 @@ ngx_module_t  ngx_http_ffi_python_module = {
     ngx_http_ffi_python_commands,          /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_http_ffi_python_init_module,       /* init module */
     NULL,                                  /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -146,6 +148,23 @@ ngx_module_t  ngx_http_ffi_python_module = {
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
+
+
+/* "user" and "env" may stand behind "http" */
+static ngx_int_t
+ngx_http_ffi_python_init_module(ngx_cycle_t *cycle)
+{
+    ngx_http_ffi_python_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_ffi_python_module);
+
+    if (pmcf == NULL || !pmcf->used) {
+        return NGX_OK;
+    }
+
+    return ngx_http_ffi_python_env_home(cycle);
+}
 
 
 static void *
@@ -259,9 +278,9 @@ ngx_http_ffi_python_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (ngx_http_ffi_python_target_shadows(all[i], target)) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "module \"%V\" of \"%V\" is one already, "
-                               "from another directory: Python has each name "
-                               "once", &target->module, &target->pass.name);
+                               "\"%V\" and \"%V\" are modules of one "
+                               "name in two directories: an interpreter has "
+                               "one", &all[i]->app, &target->app);
             return NGX_CONF_ERROR;
         }
     }
@@ -276,6 +295,7 @@ ngx_http_ffi_python_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     *all = target;
+    pmcf->used = 1;
 
     return ngx_http_ffi_pass_set(cf, &target->pass, &root_path, 1);
 }
@@ -332,6 +352,7 @@ ngx_http_ffi_python_path(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     (void) cmd;
 
     value = cf->args->elts;
+    pmcf->used = 1;
 
     for (i = 1; i < cf->args->nelts; i++) {
         if (ngx_http_ffi_python_full_name(cf, &value[i]) != NGX_OK) {
@@ -351,7 +372,8 @@ ngx_http_ffi_python_path(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (ngx_http_ffi_python_join(cf, &pmcf->path, &joined) != NGX_OK
-        || ngx_http_ffi_python_env_set(cf, "PYTHONPATH", &joined) != NGX_OK)
+        || ngx_http_ffi_python_env_set(cf->cycle, "PYTHONPATH", &joined)
+           != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
@@ -375,9 +397,10 @@ ngx_http_ffi_python_venv(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
     pmcf->venv = value[1];
+    pmcf->used = 1;
 
     if (ngx_http_ffi_python_full_name(cf, &pmcf->venv) != NGX_OK
-        || ngx_http_ffi_python_env_set(cf, "VIRTUAL_ENV", &pmcf->venv)
+        || ngx_http_ffi_python_env_set(cf->cycle, "VIRTUAL_ENV", &pmcf->venv)
            != NGX_OK)
     {
         return NGX_CONF_ERROR;
@@ -390,18 +413,22 @@ ngx_http_ffi_python_venv(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 static char *
 ngx_http_ffi_python_env(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
+    ngx_http_ffi_python_main_conf_t  *pmcf = conf;
+
     ngx_str_t  *value;
 
     (void) cmd;
-    (void) conf;
+
+    pmcf->used = 1;
 
     value = cf->args->elts;
 
     if (!ngx_http_ffi_python_env_name(&value[1])) {
-        return "has a name that is none of a variable";
+        return "has a name that no variable can have";
     }
 
-    return ngx_http_ffi_python_env_set(cf, (char *) value[1].data, &value[2])
+    return ngx_http_ffi_python_env_set(cf->cycle, (char *) value[1].data,
+                                       &value[2])
            == NGX_OK
            ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
@@ -410,10 +437,13 @@ ngx_http_ffi_python_env(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 static char *
 ngx_http_ffi_python_env_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
+    ngx_http_ffi_python_main_conf_t  *pmcf = conf;
+
     ngx_str_t  *value;
 
     (void) cmd;
-    (void) conf;
+
+    pmcf->used = 1;
 
     value = cf->args->elts;
 

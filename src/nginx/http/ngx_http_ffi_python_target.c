@@ -23,6 +23,8 @@ static const char *ngx_http_ffi_python_parse_app(
 static ngx_uint_t ngx_http_ffi_python_is_name(u_char *p, u_char *last);
 static ngx_uint_t ngx_http_ffi_python_is_root_path(ngx_str_t *path);
 static ngx_uint_t ngx_http_ffi_python_same(ngx_str_t *one, ngx_str_t *two);
+static ngx_uint_t ngx_http_ffi_python_is_in(ngx_str_t *module,
+    ngx_str_t *package);
 static ngx_int_t ngx_http_ffi_python_cfg(ngx_conf_t *cf,
     ngx_http_ffi_python_target_t *target, ngx_str_t *cfg);
 static ngx_int_t ngx_http_ffi_python_lib(ngx_conf_t *cf, ngx_str_t *lib);
@@ -32,7 +34,8 @@ const char *
 ngx_http_ffi_python_target_parse(ngx_conf_t *cf,
     ngx_http_ffi_python_target_t *target, ngx_str_t *root_path)
 {
-    ngx_str_t   *value;
+    size_t       skip;
+    ngx_str_t   *value, *param, name;
     ngx_uint_t   i;
     const char  *err;
 
@@ -45,6 +48,7 @@ ngx_http_ffi_python_target_parse(ngx_conf_t *cf,
     }
 
     target->app = value[1];
+    ngx_str_null(&name);
     ngx_str_null(root_path);
 
     err = ngx_http_ffi_python_parse_app(target);
@@ -54,34 +58,48 @@ ngx_http_ffi_python_target_parse(ngx_conf_t *cf,
 
     for (i = 2; i < cf->args->nelts; i++) {
 
+        param = NULL;
+        skip = 0;
+
         if (ngx_strcmp(value[i].data, "asgi") == 0
             || ngx_strcmp(value[i].data, "wsgi") == 0)
         {
-            target->interface = value[i];
-            continue;
+            param = &target->interface;
+
+        } else if (ngx_strncmp(value[i].data, "name=", 5) == 0
+                   && value[i].len > 5)
+        {
+            param = &name;
+            skip = 5;
+
+        } else if (ngx_strncmp(value[i].data, "root_path=", 10) == 0) {
+            param = root_path;
+            skip = 10;
         }
 
-        if (ngx_strncmp(value[i].data, "name=", 5) == 0 && value[i].len > 5) {
-            target->pass.name.data = value[i].data + 5;
-            target->pass.name.len = value[i].len - 5;
-            continue;
+        if (param == NULL) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
         }
 
-        if (ngx_strncmp(value[i].data, "root_path=", 10) == 0) {
-            root_path->data = value[i].data + 10;
-            root_path->len = value[i].len - 10;
-
-            if (ngx_http_ffi_python_is_root_path(root_path)) {
-                continue;
-            }
-
-            return "has a root_path that does not begin with \"/\", or ends "
-                   "with one";
+        if (param->data) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate parameter \"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
         }
 
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\"", &value[i]);
-        return NGX_CONF_ERROR;
+        param->data = value[i].data + skip;
+        param->len = value[i].len - skip;
+    }
+
+    if (!ngx_http_ffi_python_is_root_path(root_path)) {
+        return "has a root_path that does not begin with \"/\", or ends with "
+               "one";
+    }
+
+    if (name.len) {
+        target->pass.name = name;
     }
 
     return NULL;
@@ -205,8 +223,20 @@ ngx_uint_t
 ngx_http_ffi_python_target_shadows(ngx_http_ffi_python_target_t *one,
     ngx_http_ffi_python_target_t *two)
 {
-    return ngx_http_ffi_python_same(&one->module, &two->module)
-           && !ngx_http_ffi_python_same(&one->directory, &two->directory);
+    return !ngx_http_ffi_python_same(&one->directory, &two->directory)
+           && (ngx_http_ffi_python_is_in(&one->module, &two->module)
+               || ngx_http_ffi_python_is_in(&two->module, &one->module));
+}
+
+
+/* a module is in itself, too */
+static ngx_uint_t
+ngx_http_ffi_python_is_in(ngx_str_t *module, ngx_str_t *package)
+{
+    return module->len >= package->len
+           && ngx_strncmp(module->data, package->data, package->len) == 0
+           && (module->len == package->len
+               || module->data[package->len] == '.');
 }
 
 

@@ -35,7 +35,7 @@ const char *ngx_http_ffi_python_target_parse(ngx_conf_t *cf,
 ngx_uint_t ngx_http_ffi_python_target_is(ngx_http_ffi_python_target_t *one,
     ngx_http_ffi_python_target_t *two);
 
-/* Whether their modules are two files of one name. */
+/* Whether their modules, or the packages they are in, are two of one name. */
 ngx_uint_t ngx_http_ffi_python_target_shadows(
     ngx_http_ffi_python_target_t *one, ngx_http_ffi_python_target_t *two);
 
