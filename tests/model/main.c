@@ -26,7 +26,7 @@ extern char  __start_model_state[], __stop_model_state[];
 
 static const model_scenario_t *const  lists[] = {
     model_queue, model_loop, model_release, model_task, model_stack,
-    model_stream, NULL
+    model_stream, model_head, NULL
 };
 
 

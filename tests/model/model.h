@@ -118,5 +118,6 @@ extern const model_scenario_t  model_release[];
 extern const model_scenario_t  model_task[];
 extern const model_scenario_t  model_stack[];
 extern const model_scenario_t  model_stream[];
+extern const model_scenario_t  model_head[];
 
 #endif /* MODEL_H */

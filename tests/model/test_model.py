@@ -302,6 +302,78 @@ MUTATIONS = [
         "            && bridge_queue_has_event(q, 1))",
         "two marks, and events of two threads",
     ),
+    (
+        "head.c",
+        "    if (rc != 0) {\n        bridge_head_free(head);",
+        "    if (rc == EPIPE) {\n        bridge_head_free(head);",
+        "two threads send a head",
+    ),
+    (
+        "head.c",
+        "    if (rc != 0) {\n        bridge_head_free(head);",
+        "    if (rc == EINVAL) {\n        bridge_head_free(head);",
+        "a head and cancel",
+    ),
+    (
+        "head.c",
+        "    head->task = handle;",
+        "    head->task = handle + 1;",
+        "a head, a part and the answer",
+    ),
+    (
+        "head.c",
+        "    head->status = status;",
+        "    head->status = 201;",
+        "two threads send a head",
+    ),
+    (
+        "head.c",
+        "            p[i] |= 0x20;",
+        "            p[i] |= 0;",
+        "a head, a part and the answer",
+    ),
+    (
+        "send.c",
+        "        t->stream.headless = false;\n",
+        "",
+        "two threads send a head",
+    ),
+    (
+        "send.c",
+        "        notify = bridge_lay_up(b, n);\n    }\n\n"
+        "    bridge_stream_leave(b, t, notify);\n",
+        "    }\n\n    bridge_stream_leave(b, t, false);\n"
+        "    if (rc == 0) bridge_up(b, n);\n    (void) notify;\n",
+        "a head and a part, and an answer",
+    ),
+    (
+        "send.c",
+        "        notify = bridge_lay_up(b, n);\n    }\n\n"
+        "    bridge_stream_leave(b, t, notify);\n",
+        "    }\n\n    bridge_stream_leave(b, t, false);\n"
+        "    if (rc == 0) bridge_up(b, n);\n    (void) notify;\n",
+        "a head, and a part of another thread",
+    ),
+    (
+        "send.c",
+        "    if (s->headless) {\n        rc = EINVAL;",
+        "    if (0) {\n        rc = EINVAL;",
+        "a head, and a part of another thread",
+    ),
+    (
+        "stream.c",
+        "    s->headless = false;\n",
+        "",
+        "a late head, the slot is used by a call",
+    ),
+    (
+        "stream.c",
+        "    if (!is_waited_for(bridge_task_state(t), handle)) {\n"
+        "        pthread_mutex_unlock(&t->stream.lock);\n"
+        "        return NULL;\n    }\n",
+        "",
+        "a late head, the slot is used by a web request",
+    ),
 ]
 
 

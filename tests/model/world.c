@@ -2,6 +2,8 @@
 
 #include "world.h"
 
+#include "head.h"
+
 
 MODEL_STATE world_t  world;
 
@@ -152,6 +154,23 @@ take_line(bridge_line_t *line)
 }
 
 
+/* before all parts, and the answer */
+static void
+take_head(bridge_head_t *h)
+{
+    unsigned  n;
+
+    n = number_of(h->task);
+    MODEL_ASSERT(bridge_task_find(world.b, h->task) == world.tasks[n]);
+    MODEL_ASSERT(world.parts[n] == 0 && world.back[n] == 0);
+    MODEL_ASSERT(h->nfields == 1 && strcmp(h->fields[0].lower, "a") == 0
+                 && strcmp(h->fields[0].value, "b") == 0);
+    world.heads[n]++;
+    world.status = h->status;
+    bridge_head_free(h);
+}
+
+
 /* never behind the answer */
 static void
 take_part(bridge_part_t *p)
@@ -192,6 +211,9 @@ world_drain(void)
 
         } else if (n->kind == BRIDGE_NODE_LINE) {
             take_line((bridge_line_t *) n);
+
+        } else if (n->kind == BRIDGE_NODE_HEAD) {
+            take_head((bridge_head_t *) n);
 
         } else if (n->kind == BRIDGE_NODE_PART) {
             take_part((bridge_part_t *) n);

@@ -42,6 +42,8 @@ typedef struct {
     unsigned         most_lines;        /* that may wait at once; 0: all */
     bool             logs;              /* a line before each answer */
     unsigned         orphans;
+    unsigned         heads[TASKS];      /* that have come up */
+    int              status;            /* of the last one */
     unsigned         parts[TASKS];      /* that have come up */
     unsigned         rooms;
     bool             put_off;           /* a wake of the first queue */
