@@ -157,10 +157,10 @@ def build(path: Path, *words: str) -> Path:
     return path
 
 
-def descriptors(process: str) -> tuple[int, int]:
+def descriptors(pid: int) -> tuple[int, int]:
     """Those that are no sockets, and sockets."""
     sockets = others = 0
-    for path in Path(f"/proc/{process}/fd").iterdir():
+    for path in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
             if os.readlink(path).startswith("socket:"):
                 sockets += 1
@@ -232,21 +232,22 @@ class Soak:
         return self.result
 
     def _run(self) -> None:
-        if not self.hup_s:
-            self._reload()
-            idle = self._sockets()
+        if self.hup_s:
+            self._sampled = self._nginx.pid
+            self._with_clients()
+            self._wait_old()
+            return
+        self._reload()
+        self._sampled = self._nginx.worker()
+        idle = descriptors(self._sampled)[1]
         self._with_clients()
-        if not self.hup_s:
-            eventually(
-                lambda: self._sockets() <= idle,
-                "sockets of clients that have gone are closed",
-                LINGER_S + SLACK_S,
-            )
-            self.result.idle = [idle, self._sockets()]
-        self._wait_old()
-
-    def _sockets(self) -> int:
-        return descriptors(str(self._nginx.worker()))[1]
+        assert self._nginx.worker_pids() == {self._sampled}, "another worker"
+        eventually(
+            lambda: descriptors(self._sampled)[1] <= idle,
+            "sockets of clients that have gone are closed",
+            LINGER_S + SLACK_S,
+        )
+        self.result.idle = [idle, descriptors(self._sampled)[1]]
 
     def _with_clients(self) -> None:
         path = self.folder / f"{self.name}.complaints"
@@ -359,9 +360,9 @@ class Soak:
             words = (int(float(word)) for word in answer.text.split())
             names = ("heap", "fragments", "lua", "blocks")
             usage = dict(zip(names, words, strict=True))
-        pid = self._nginx.pid if self.hup_s else self._nginx.worker()
+        pid = self._sampled
         status = Path(f"/proc/{pid}/status").read_text()
-        others, sockets = descriptors(str(pid))
+        others, sockets = descriptors(pid)
         fields = dict(re.findall(r"^(\w+):\s+(\d+)", status, re.MULTILINE))
         self.result.samples.append(
             Sample(
