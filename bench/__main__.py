@@ -25,7 +25,7 @@ from .server import BENCH, OUT, ROOT, Server
 
 EVENTFD_ROWS = ("c", "sync", "async", "cffi")
 
-T = TypeVar("T", Cell, Row)
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +75,14 @@ def settings() -> Settings:
         rounds=positive("BENCH_ROUNDS", 5),
         seconds=positive("BENCH_SECONDS", 3),
     )
+
+
+def not_idle() -> list[str]:
+    """A note, if something else runs."""
+    load = os.getloadavg()[0]
+    if load <= 0.5:
+        return []
+    return [f"the machine was not idle at the start: load {load:.2f}"]
 
 
 def build_c_runtime() -> None:
@@ -180,13 +188,10 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     mine = settings()
     build_c_runtime()
-    load = os.getloadavg()[0]
+    notes = not_idle()
     with tempfile.TemporaryDirectory(prefix="bench-") as sockets:
         bench = Bench(mine, Path(sockets))
-        if load > 0.5:
-            bench.results.notes.append(
-                f"the machine was not idle at the start: load {load:.2f}"
-            )
+        bench.results.notes += notes
         try:
             bench.start()
             bench.run()

@@ -14,6 +14,7 @@ import time
 import timeit
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .cells import Cell
 from .process import BenchError
@@ -34,19 +35,27 @@ class Sample:
     errors: int
 
 
-def wrk(server: Server, cell: Cell, seconds: int) -> list[str]:
-    command = ["wrk", "--latency", "-t1", f"-c{cell.connections}"]
+def load(
+    server: Server, path: str, connections: int, seconds: int, *options: str
+) -> list[str]:
+    """wrk's command; for the options see wrk.lua."""
+    command = ["wrk", "--latency", "-t1", f"-c{connections}"]
     command += [f"-d{seconds}s", "--timeout", "30s"]
     command += ["-s", str(BENCH / "wrk.lua")]
-    command += [f"http://127.0.0.1:{server.port}{cell.path}"]
-    return [*command, "--", str(cell.size)] if cell.echo else command
+    command += [f"http://127.0.0.1:{server.port}{path}"]
+    return [*command, "--", *options] if options else command
 
 
-def result(output: str) -> dict[str, float]:
+def wrk(server: Server, cell: Cell, seconds: int) -> list[str]:
+    options = [f"size={cell.size}"] if cell.echo else []
+    return load(server, cell.path, cell.connections, seconds, *options)
+
+
+def result(output: str) -> dict[str, Any]:
     found = re.search(r"^\{.*\}$", output, re.MULTILINE)
     if not found:
         raise BenchError(f"wrk said: {output.strip()}")
-    values: dict[str, float] = json.loads(found[0])
+    values: dict[str, Any] = json.loads(found[0])
     if not values["requests"]:
         raise BenchError("wrk saw no answer")
     return values
@@ -64,13 +73,19 @@ def run(
 
 
 def sample(server: Server, cell: Cell, seconds: int) -> Sample:
-    command = wrk(server, cell, seconds)
+    return measured(server, wrk(server, cell, seconds))[0]
+
+
+def measured(
+    server: Server, command: list[str]
+) -> tuple[Sample, dict[str, Any]]:
+    """And all that wrk has said."""
     before = server.cpu()
     output = run(command)
     cost = server.cpu() - before
     values = result(output)
     requests = values["requests"]
-    return Sample(
+    found = Sample(
         requests=int(requests),
         rate=requests / values["seconds"],
         p50=values["p50"],
@@ -79,6 +94,7 @@ def sample(server: Server, cell: Cell, seconds: int) -> Sample:
         python=cost.python / 1000 / requests,
         errors=int(values["errors"]),
     )
+    return found, values
 
 
 # ---- eventfd writes
@@ -105,7 +121,8 @@ def perf(server: Server, command: list[str], output: Path) -> float:
     found = re.search(r"^(\d+),", output.read_text(), re.MULTILINE)
     if not found:
         raise BenchError(f"perf said: {output.read_text().strip()}")
-    return int(found[1]) / result(counted)["requests"]
+    requests: int = result(counted)["requests"]
+    return int(found[1]) / requests
 
 
 def strace(server: Server, command: list[str], output: Path) -> float:
@@ -123,7 +140,8 @@ def strace(server: Server, command: list[str], output: Path) -> float:
         tracer.wait()
     lines = output.read_text(errors="replace").split("\n")
     writes = sum("write(" in line and "[eventfd]" in line for line in lines)
-    return writes / values["requests"]
+    requests: int = values["requests"]
+    return writes / requests
 
 
 def eventfd_writes(server: Server, cell: Cell) -> tuple[float, str]:

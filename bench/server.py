@@ -27,7 +27,7 @@ from .process import (
 BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
 BUILD = ROOT / "build"
-OUT = BUILD / "bench"
+OUT = Path(os.environ.get("BENCH_OUT") or BUILD / "bench")
 NGINX = os.environ.get("NGINX_BIN") or "/usr/sbin/nginx"
 DEBIAN_MODULES = Path("/usr/lib/nginx/modules")
 
@@ -78,6 +78,8 @@ def environ() -> dict[str, str]:
 class Server:
     """sockets: a folder whose path is short enough for a unix socket."""
 
+    conf = BENCH / "nginx.conf"
+
     def __init__(self, row: Row, sockets: Path) -> None:
         self.row = row
         self.port = free_port()
@@ -111,20 +113,28 @@ class Server:
         return Process(command, output, environ(), ROOT)
 
     def _conf(self) -> str:
-        text = (BENCH / "nginx.conf").read_text()
-        row = self.row
-        values = {
-            "start": row.start.replace("{socket}", str(self.socket)),
-            "location": row.location.replace("{socket}", str(self.socket)),
-            "modules": str(modules()),
-            "ours": str(BUILD / "modules" / "ngx_http_lua_ffi_module.so"),
+        values = self._values() | {
+            "location": self.row.location.replace(
+                "{socket}", str(self.socket)
+            ),
             "user": user(),
             "folder": str(self.folder),
             "socket": str(self.socket),
-            "bench": str(BENCH),
             "port": str(self.port),
         }
-        return re.sub(r"@(\w+)@", lambda match: values[match[1]], text)
+        return re.sub(
+            r"@(\w+)@", lambda match: values[match[1]], self.conf.read_text()
+        )
+
+    def _values(self) -> dict[str, str]:
+        """What stands for @…@ in conf, besides what is the same for all."""
+        start = self.row.start.replace("{socket}", str(self.socket))
+        return {
+            "start": start,
+            "modules": str(modules()),
+            "ours": str(BUILD / "modules" / "ngx_http_lua_ffi_module.so"),
+            "bench": str(BENCH),
+        }
 
     def _has_socket(self) -> bool:
         assert self._python
@@ -159,20 +169,27 @@ class Server:
 
     @property
     def worker(self) -> int:
+        return self.workers[0]
+
+    @property
+    def workers(self) -> list[int]:
         assert self._nginx
-        return self._nginx.pids()[1]
+        return self._nginx.pids()[1:]
 
     def cpu(self) -> Cpu:
-        worker = self.worker
-        nginx = main_thread_cpu(worker)
-        python = cpu(worker) - nginx
+        workers = self.workers
+        nginx = sum(map(main_thread_cpu, workers))
+        python = sum(map(cpu, workers)) - nginx
         if self._python:
             python += sum(map(cpu, self._python.pids()))
         return Cpu(nginx, python)
 
+    def pids(self) -> list[int]:
+        return [pid for p in self._processes() for pid in p.pids()]
+
     def resident(self) -> int:
-        """Bytes of memory that the worker and the runtimes have."""
-        pids = [self.worker, *(self._python.pids() if self._python else [])]
+        """Bytes of memory that the workers and the runtimes have."""
+        pids = [*self.workers, *(self._python.pids() if self._python else [])]
         pages = (Path(f"/proc/{pid}/statm").read_text() for pid in pids)
         size = os.sysconf("SC_PAGE_SIZE")
         return sum(int(text.split()[1]) * size for text in pages)
