@@ -9,6 +9,7 @@
 ## make bench       what a call costs, against other ways to have Python answer
 ## make bench-streams
 ##                  the part of that which is about streams
+## make bench-web   and that which is about web applications
 ## make bench-kafka what Kafka costs
 ## make bench-compare OLD=../old
 ##                  this tree against another one, PAIRS=15
@@ -299,13 +300,17 @@ soak:
 	@$(MAKE) --no-print-directory all $(VENV)/test
 	@SOAK_S='$(SOAK_S)' $(VENV_PYTHON) -m tests.soak $(SOAK)
 
-.PHONY: bench bench-streams bench-kafka bench-compare
+.PHONY: bench bench-streams bench-web bench-kafka bench-compare
 bench: all venv
 	@bench/run
-	@[ -n "$$BENCH_CELLS$$BENCH_ROWS" ] || exec bench/run streams
+	@[ -n "$$BENCH_CELLS$$BENCH_ROWS" ] || bench/run streams
+	@[ -n "$$BENCH_CELLS$$BENCH_ROWS" ] || exec bench/run web
 
 bench-streams: all venv
 	@exec bench/run streams
+
+bench-web: all venv
+	@exec bench/run web
 
 bench-compare: all venv
 	@exec $(PYTHON) -m bench.compare '$(OLD)' . $(PAIRS)
