@@ -22,7 +22,8 @@ class Case:
     """send: what httpx.Client.request takes besides.
 
     headers: those that are compared; None: must not be there.
-    body: bytes, text, or what JSON says; None: any.
+    body: bytes, or text; None: any.
+    json: what the body says; None: any.
     """
 
     name: str
@@ -31,7 +32,8 @@ class Case:
     send: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
     headers: Mapping[str, str | None] = field(default_factory=dict)
-    body: Any = None
+    body: bytes | str | None = None
+    json: Any = None
 
     def check(self, client: httpx.Client, prefix: str) -> None:
         answer = client.request(self.method, prefix + self.path, **self.send)
@@ -42,8 +44,8 @@ class Case:
             assert answer.content == self.body
         elif isinstance(self.body, str):
             assert answer.text == self.body, answer.text[:2000]
-        elif self.body is not None:
-            assert answer.json() == self.body, answer.text
+        if self.json is not None:
+            assert answer.json() == self.json, answer.text
 
 
 def each(cases: Iterable[Case]) -> pytest.MarkDecorator:

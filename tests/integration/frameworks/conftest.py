@@ -32,6 +32,12 @@ SERVER = """
         python_pass apps.starlette_app:app asgi;
         python_param shelf "$request_method $arg_shelf";
     }}
+    location /fastapi/ {{
+        python_pass apps.fastapi_app:app root_path=/fastapi;
+    }}
+    location /flask/ {{
+        python_pass apps.flask_app:make() root_path=/flask;
+    }}
     location /squeezed/ {{
         python_pass apps.starlette_app:app asgi root_path=/squeezed;
         gzip on;

@@ -127,7 +127,7 @@ CASES = [
         "/around/form",
         "POST",
         {"data": {"a": "1"}},
-        body=[["a", "1"]],
+        json=[["a", "1"]],
     ),
     Case(
         "around-a-stream",
@@ -151,7 +151,7 @@ CASES = [
     Case(
         "mount",
         "/sub/page",
-        body={
+        json={
             "root_path": "/starlette/sub",
             "path": "/starlette/sub/page",
             "self": "http://site.test/starlette/sub/page",
@@ -161,7 +161,7 @@ CASES = [
     Case(
         "mount-of-plain-asgi",
         "/raw/a%20b",
-        body=[
+        json=[
             "http",
             "/starlette/raw",
             "/starlette/raw/a b",
@@ -172,7 +172,7 @@ CASES = [
     Case(
         "mount-params",
         "/sub/number/4",
-        body={"number": "4"},
+        json={"number": "4"},
     ),
     Case(
         "host",
@@ -193,7 +193,7 @@ BARE = [
     Case(
         "urls",
         "/urls",
-        body={
+        json={
             "client": None,
             "url": "http://site.test/bare/urls",
             "base_url": "http://site.test/",
@@ -202,8 +202,8 @@ BARE = [
             "version": "1.1",
         },
     ),
-    Case("mount", "/sub/number/3", body={"number": "3"}),
-    Case("params", "/params?shelf=top", body={"shelf": "GET top"}),
+    Case("mount", "/sub/number/3", json={"number": "3"}),
+    Case("params", "/params?shelf=top", json={"shelf": "GET top"}),
 ]
 
 
