@@ -9,8 +9,10 @@
 #include "resty_ffi.h"
 
 #include "call.h"
+#include "environs.h"
 #include "heads.h"
 #include "runtime_type.h"
+#include "wsgi_head.h"
 
 
 /* whose stacks are worth a look */
@@ -258,6 +260,8 @@ builtin_exec(PyObject *module)
 {
     return add_type(module, runtime_type_new()) == -1
            || add_type(module, heads_type_new()) == -1
+           || add_type(module, environs_type_new()) == -1
+           || add_type(module, wsgi_head_type_new()) == -1
            ? -1 : 0;
 }
 

@@ -49,6 +49,10 @@ send_part(generator_t *g, PyObject *part)
         g->part = part;
         return PARKED;
 
+    case EINVAL: /* nothing, before the head of an answer to a web request */
+        end = READY;
+        break;
+
     case EPIPE:
         end = GONE;
         break;
@@ -160,6 +164,16 @@ answer(runtime_t *runtime, generator_t *g, end_t end, PyObject *result)
 {
     void      *task = g->stream.task;
     PyObject  *callbacks;
+
+    /* by itself, with something to do yet */
+
+    if (g->call && g->call->answered) {
+        if (end == RAISED || end == REFUSED) {
+            PyErr_WriteUnraisable(g->generator);
+        }
+
+        return;
+    }
 
     callbacks = g->call ? call_end(g->call) : NULL;
 

@@ -10,8 +10,9 @@
 
 /*
  * GIL held.  Has a generator answer the task, in turns of streams, each in
- * context, which no thread is in.  call may be NULL.  References are kept of
- * all three.  -1 with an exception set where memory ran out.
+ * context, which no thread is in.  call may be NULL; a generator that has
+ * answered it itself may do something else yet.  References are kept of all
+ * three.  -1 with an exception set where memory ran out.
  */
 int generator_start(streams_t *streams, void *task, PyObject *generator,
     PyObject *context, call_t *call);

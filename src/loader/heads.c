@@ -7,7 +7,6 @@
 
 #include "resty_ffi.h"
 
-#include "environ.h"
 #include "scope.h"
 
 
@@ -118,19 +117,6 @@ params(heads_t *self, PyObject *number)
     }
 
     return scope_params(head);
-}
-
-
-static PyObject *
-environ_of(heads_t *self, PyObject *number)
-{
-    const resty_ffi_head_t  *head;
-
-    (void) self;
-
-    head = head_of(number);
-
-    return head ? environ_new(head) : NULL;
 }
 
 
@@ -296,9 +282,6 @@ static PyMethodDef  methods[] = {
     { "params", (PyCFunction) params, METH_O,
       "params(task: int, /) -> dict[str, str] | None\n\nWhat nginx.conf says "
       "about it." },
-    { "environ", (PyCFunction) environ_of, METH_O,
-      "environ(task: int, /) -> dict[str, str]\n\nThe request's part of "
-      "WSGI's environ." },
     { "send", (PyCFunction) send_head, METH_VARARGS,
       "send(task: int, status: int, headers, /) -> int\n\nSend the head of an "
       "answer; 0, or EPIPE where nobody waits. ValueError, TypeError: it is "

@@ -11,23 +11,28 @@ from .._native import native
 from .._threads import Threads
 from ._answers import Answers
 from ._errors import Errors
-from ._input import open_input
-from ._response import Response
+from ._files import FileWrapper
+from ._input import Input
+from ._response import Response, check_part
 
 
 class Wsgi(Threads):
     """An application, as `target`; nginx's requests are its calls."""
 
     def _resolve(self) -> Handlers:
-        self._heads = native.Heads()
-        self._environ = {
-            "wsgi.version": (1, 0),
-            "wsgi.errors": Errors(self._name),
-            "wsgi.multithread": self._threads > 1,
-            "wsgi.multiprocess": True,
-            "wsgi.run_once": False,
-            "wsgi.input_terminated": True,
-        }
+        self._errors = Errors(self._name)
+        self._environs = native.Environs(
+            {
+                "wsgi.version": (1, 0),
+                "wsgi.errors": self._errors,
+                "wsgi.multithread": self._threads > 1,
+                "wsgi.multiprocess": True,
+                "wsgi.run_once": False,
+                "wsgi.input_terminated": True,
+                "wsgi.file_wrapper": FileWrapper,
+                "SERVER_SOFTWARE": "nginx",
+            }
+        )
         return Handlers(
             function=self._handle,
             methods=None,
@@ -44,37 +49,92 @@ class Wsgi(Threads):
     def _make_answers(self) -> Answers:
         return Answers(self._name, self._log)
 
-    def _handle(self, call: native.Call) -> bytes | Iterator[bytes] | None:
-        environ: dict[str, Any] = self._heads.environ(call._number)
-        environ.update(self._environ)
-        environ["wsgi.input"] = open_input(call)
-        response = Response(call, self._heads)
-        parts = self._target(environ, response.start)
-        return _answer(response, parts)
+    def _handle(self, call: native.Call) -> bytes | Iterator[bytes]:
+        """What the answer ends with, or goes on with."""
+        environ = self._environs.new(call._number)
+        environ["wsgi.input"] = Input(call)
+        response = Response(call)
+        try:
+            parts = self._target(environ, response.start)
+        finally:
+            if self._errors.begun:
+                self._errors.flush()
+        if type(parts) is list and len(parts) == 1:
+            (part,) = parts
+            if type(part) is not bytes:
+                check_part(part)
+            if not response.sent:
+                response.send_head(len(part))
+            return part if response.left is None else response.take(part)
+        rest = self._iterate(
+            call, response, parts, environ["REQUEST_METHOD"] == "HEAD"
+        )
+        next(rest)
+        return rest
+
+    def _iterate(
+        self,
+        call: native.Call,
+        response: Response,
+        parts: Iterable[bytes],
+        head_only: bool,
+    ) -> Iterator[bytes]:
+        """Sends the head with the first part, and answers when all is sent;
+        what the application's own iterable does then keeps nobody waiting."""
+        complete = False
+        try:
+            # What has begun gets to its `finally` whatever comes.
+            yield b""
+            iterator = iter(parts)
+            for part in iterator:
+                if type(part) is not bytes:
+                    check_part(part)
+                if part:
+                    if not response.sent:
+                        response.send_head(_known_length(parts, part))
+                    if head_only or response.is_enough(part):
+                        call._answer(response.take(part))
+                        complete = True
+                        # so that a generator gets to its end
+                        next(iterator, None)
+                        break
+                    part = response.take(part)
+                yield part
+            if not complete:
+                if not response.sent:
+                    response.send_head(-1 if head_only else 0)
+                call._answer(None)
+                complete = True
+        except Exception as error:
+            if not complete:
+                raise
+            self._log(error)
+        finally:
+            self._close_parts(parts, complete)
+
+    def _close_parts(self, parts: Iterable[bytes], complete: bool) -> None:
+        close = getattr(parts, "close", None)
+        try:
+            if close is not None:
+                close()
+        except Exception as error:
+            if not complete:
+                raise
+            self._log(error)
+        finally:
+            if self._errors.begun:
+                self._errors.flush()
 
 
 def _take(call: native.Call, body: bytes | None) -> native.Call:
     return call
 
 
-def _answer(
-    response: Response, parts: Iterable[bytes]
-) -> bytes | Iterator[bytes] | None:
-    """What the answer ends with, or goes on with."""
-    if type(parts) is list and len(parts) == 1:
-        response.send_head(parts[0], len(parts[0]))
-        return parts[0]
-    return _iterate(response, parts)
-
-
-def _iterate(response: Response, parts: Iterable[bytes]) -> Iterator[bytes]:
+def _known_length(parts: Iterable[bytes], first: bytes) -> int:
+    """Of the body, or -1: the first part may be all there is."""
     try:
-        for part in parts:
-            if part:
-                response.send_head(part)
-                yield part
-        response.send_head(b"", 0)
-    finally:
-        close = getattr(parts, "close", None)
-        if close is not None:
-            close()
+        if len(parts) == 1:  # type: ignore[arg-type]
+            return len(first)
+    except (AttributeError, NotImplementedError, TypeError):
+        pass
+    return -1
