@@ -219,6 +219,10 @@ ngx_http_ffi_python_env_line(ngx_conf_t *cf, ngx_str_t *line)
         && ngx_strncmp(p, export, sizeof(export) - 1) == 0)
     {
         p += sizeof(export) - 1;
+
+        while (p < last && (*p == ' ' || *p == '\t')) {
+            p++;
+        }
     }
 
     name.data = p;

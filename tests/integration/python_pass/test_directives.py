@@ -198,6 +198,7 @@ def test_others(http: str, said: str) -> None:
     [
         (b"A=1\nB\n", 2),
         (b"=1", 1),
+        (b"A = 1", 1),
         (b"A=1\n\n# x\nA B=1\n", 4),
         (b"A=1\0", 1),
         (b"A\0=1", 1),
