@@ -38,6 +38,12 @@ SERVER = """
     location /flask/ {{
         python_pass apps.flask_app:make() root_path=/flask;
     }}
+    location /django/asgi/ {{
+        python_pass apps.django_app:asgi root_path=/django/asgi;
+    }}
+    location /django/wsgi/ {{
+        python_pass apps.django_app:wsgi root_path=/django/wsgi;
+    }}
     location /squeezed/ {{
         python_pass apps.starlette_app:app asgi root_path=/squeezed;
         gzip on;
