@@ -374,6 +374,25 @@ typedef struct {
 RESTY_FFI_API int resty_ffi_send_head(void *tsk, int status,
     const resty_ffi_header_t *headers, size_t n);
 
+/*
+ * Sends a part of the answer to a web request that is a range of a regular
+ * file, which fd has open for reading: len bytes from offset on, wherever fd
+ * is in it.  Nothing is read before the client takes it, with sendfile() where
+ * nginx.conf says so.  If the file is shorter then, the client's answer ends
+ * as one that has failed.  It counts for 4 096 bytes, however long it is.
+ * fd is taken over if the result is 0, and closed once the bytes are sent, or
+ * are not wanted any more: dup() one that is to be kept.
+ * fd is one of the calling thread's: of one that has parted (resty_ffi_thread)
+ * it goes to nginx through a socket, as their descriptors are none of nginx's.
+ * Returns 0, or an error number; nothing is taken then.  As of send, and
+ *   EINVAL  no regular file, or not open for reading; offset or len negative;
+ *           tsk is no web request.
+ *   EMFILE  it could not be passed to nginx, as some 200 are on their way:
+ *           read the file, and send its bytes.
+ */
+RESTY_FFI_API int resty_ffi_send_file(void *tsk, int fd, int64_t offset,
+    int64_t len);
+
 
 /* ---- starting, and error.log ----------------------------------------- */
 

@@ -4,6 +4,7 @@
 
 #include "abi.h"
 #include "answer.h"
+#include "file.h"
 #include "head.h"
 
 
@@ -20,4 +21,12 @@ resty_ffi_send_head(void *tsk, int status, const resty_ffi_header_t *headers,
 {
     return bridge_head_send(bridge_host(), bridge_number(tsk), status,
                             headers, n);
+}
+
+
+int
+resty_ffi_send_file(void *tsk, int fd, int64_t offset, int64_t len)
+{
+    return bridge_file_send(bridge_host(), bridge_number(tsk), fd, offset,
+                            len);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "events.h"
+#include "file.h"
 #include "send.h"
 
 
@@ -25,6 +26,10 @@ bridge_part_free(bridge_t *b, bridge_part_t *p, bool delivered)
         p->release(p->arg, delivered);
     }
 
+    if (bridge_part_is_file(p)) {
+        bridge_file_close(p);
+    }
+
     tell = false;
 
     t = bridge_task_find(b, p->task);
@@ -34,7 +39,8 @@ bridge_part_free(bridge_t *b, bridge_part_t *p, bool delivered)
 
         pthread_mutex_lock(&s->lock);
 
-        s->unreleased -= p->len + BRIDGE_PART_COST;
+        s->unreleased -= bridge_part_is_file(p) ? BRIDGE_FILE_COST
+                                                : p->len + BRIDGE_PART_COST;
 
         if (s->unreleased <= bridge_stream_low(s)) {
             phase = bridge_task_phase(bridge_task_state(t));
@@ -111,24 +117,17 @@ bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n)
 }
 
 
-int
-bridge_stream_send(bridge_t *b, uint64_t handle, const char *bytes,
-    size_t len, bool copy, bridge_release_pt release, void *arg)
+/* p NULL: says whether one may be added */
+static int
+add(bridge_t *b, uint64_t handle, bridge_part_t *p, size_t cost, bool web)
 {
     int               rc;
     bool              notify;
-    bridge_part_t    *p;
     bridge_task_t    *t;
     bridge_stream_t  *s;
 
-    p = len ? new_part(handle, bytes, len, copy) : NULL;
-    if (len && p == NULL) {
-        return ENOMEM;
-    }
-
     t = bridge_stream_enter(b, handle);
     if (t == NULL) {
-        free(p);
         return EPIPE;
     }
 
@@ -136,27 +135,69 @@ bridge_stream_send(bridge_t *b, uint64_t handle, const char *bytes,
     notify = false;
     s = &t->stream;
 
-    if (s->headless) {
+    if (s->headless
+        || (web && !atomic_load_explicit(&t->web, memory_order_relaxed)))
+    {
         rc = EINVAL;
 
-    } else if (p && s->unreleased >= bridge_stream_high(s)) {
+    } else if (cost && s->unreleased >= bridge_stream_high(s)) {
         s->full = true;
         rc = EAGAIN;
 
     } else if (p) {
-        s->unreleased += len + BRIDGE_PART_COST;
-        p->release = release;
-        p->arg = arg;
+        s->unreleased += cost;
         notify = bridge_lay_up(b, &p->node);
-        p = NULL;
     }
 
     bridge_stream_leave(b, t, notify);
 
-    free(p);
+    return rc;
+}
 
-    if (rc == 0 && len == 0 && release) {
-        release(arg, 1);
+
+int
+bridge_stream_add(bridge_t *b, uint64_t handle, bridge_part_t *p, size_t cost)
+{
+    return add(b, handle, p, cost, false);
+}
+
+
+int
+bridge_stream_may_add(bridge_t *b, uint64_t handle, size_t cost, bool web)
+{
+    return add(b, handle, NULL, cost, web);
+}
+
+
+int
+bridge_stream_send(bridge_t *b, uint64_t handle, const char *bytes,
+    size_t len, bool copy, bridge_release_pt release, void *arg)
+{
+    int             rc;
+    bridge_part_t  *p;
+
+    if (len == 0) {
+        rc = add(b, handle, NULL, 0, false);
+
+        if (rc == 0 && release) {
+            release(arg, 1);
+        }
+
+        return rc;
+    }
+
+    p = new_part(handle, bytes, len, copy);
+    if (p == NULL) {
+        return ENOMEM;
+    }
+
+    p->release = release;
+    p->arg = arg;
+
+    rc = add(b, handle, p, len + BRIDGE_PART_COST, false);
+
+    if (rc) {
+        free(p);
     }
 
     return rc;

@@ -14,7 +14,7 @@ typedef struct {
     bridge_node_t      node;
     uint64_t           task;    /* its handle, which may be stale by the time
                                    the part is given back */
-    const char        *bytes;
+    const char        *bytes;   /* NULL: of a file, see file.h */
     size_t             len;     /* at least 1 */
     bridge_release_pt  release; /* NULL: none */
     void              *arg;
@@ -39,6 +39,16 @@ int bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n);
  */
 int bridge_stream_send(bridge_t *b, uint64_t handle, const char *bytes,
     size_t len, bool copy, bridge_release_pt release, void *arg);
+
+/*
+ * Any thread, for file.c.  Brings up p, which counts for cost bytes: 0, EAGAIN,
+ * EINVAL or EPIPE.  may_add: says whether, and brings up nothing; web: only to
+ * a web request, else EINVAL.
+ */
+int bridge_stream_add(bridge_t *b, uint64_t handle, bridge_part_t *p,
+    size_t cost);
+int bridge_stream_may_add(bridge_t *b, uint64_t handle, size_t cost,
+    bool web);
 
 #pragma GCC visibility pop
 

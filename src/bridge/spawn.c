@@ -18,6 +18,7 @@
 
 #include "eventfd.h"
 #include "log.h"
+#include "passing.h"
 #include "queue.h"
 #include "spawn.h"
 
@@ -49,7 +50,7 @@ static pthread_cond_t   changed = PTHREAD_COND_INITIALIZER;
 static order_t         *orders, **last_order = &orders;
 static bool             running;
 static int              fds[2] = { -1, -1 };    /* the host's, the spawner's */
-static struct stat      ours;                   /* what fds[1] is */
+static struct stat      ends[2];                /* what they are */
 static mode_t           mask = 022;
 static int              kept = -1;
 
@@ -64,77 +65,23 @@ bridge_spawn_init(int umask, int fd)
 
 /* ---- descriptors on their way to the spawner */
 
-typedef union {
-    struct cmsghdr  header;
-    char            room[CMSG_SPACE(sizeof(int))];
-} control_t;
-
-
-static void
-prepare(struct msghdr *msg, struct iovec *iov, uint64_t *number,
-    control_t *control)
-{
-    memset(control, 0, sizeof(control_t));
-    memset(msg, 0, sizeof(struct msghdr));
-
-    iov->iov_base = number;
-    iov->iov_len = sizeof(uint64_t);
-    msg->msg_iov = iov;
-    msg->msg_iovlen = 1;
-    msg->msg_control = control->room;
-    msg->msg_controllen = sizeof(control->room);
-}
-
-
 /* lock held; the number to receive it by, 0 where it could not be sent */
 static uint64_t
 send_fd(int fd)
 {
-    uint64_t        number;
-    control_t       control;
-    struct iovec    iov;
-    struct msghdr   msg;
-
     static uint64_t  sent;
 
-    number = ++sent;
-    prepare(&msg, &iov, &number, &control);
-
-    control.header.cmsg_level = SOL_SOCKET;
-    control.header.cmsg_type = SCM_RIGHTS;
-    control.header.cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
-
-    return sendmsg(fds[0], &msg, MSG_DONTWAIT|MSG_NOSIGNAL) == -1 ? 0
-                                                                  : number;
+    return bridge_pass_send(fds[0], fd, ++sent) ? sent : 0;
 }
 
 
-/* the next that has been sent; -1 where there is none, or no room for it */
-static int
-receive_next(uint64_t *number)
+static bool
+is_end(int fd, const struct stat *end)
 {
-    int              fd;
-    control_t        control;
-    struct iovec     iov;
-    struct msghdr    msg;
-    struct cmsghdr  *header;
+    struct stat  st;
 
-    prepare(&msg, &iov, number, &control);
-
-    if (recvmsg(fds[1], &msg, MSG_DONTWAIT|MSG_CMSG_CLOEXEC) == -1) {
-        *number = UINT64_MAX;
-        return -1;
-    }
-
-    header = CMSG_FIRSTHDR(&msg);
-    if (header == NULL) {
-        return -1;
-    }
-
-    memcpy(&fd, CMSG_DATA(header), sizeof(int));
-
-    return fd;
+    return fd != -1 && fstat(fd, &st) == 0
+           && st.st_ino == end->st_ino && st.st_dev == end->st_dev;
 }
 
 
@@ -142,21 +89,17 @@ receive_next(uint64_t *number)
 static int
 receive_fd(uint64_t wanted)
 {
-    int          fd;
-    uint64_t     number;
-    struct stat  st;
+    int       fd;
+    uint64_t  number;
 
-    if (fstat(fds[1], &st) == -1
-        || st.st_ino != ours.st_ino
-        || st.st_dev != ours.st_dev)
-    {
+    if (!is_end(fds[1], &ends[1])) {
         return -1;
     }
 
     /* one before it may not have been received in its time */
 
     for ( ;; ) {
-        fd = receive_next(&number);
+        fd = bridge_pass_receive(fds[1], &number);
 
         if (number >= wanted) {
             return fd;
@@ -358,7 +301,8 @@ start_spawner(bridge_t *b)
 
     if (fds[0] == -1
         && (socketpair(AF_UNIX, SOCK_SEQPACKET|SOCK_CLOEXEC, 0, fds) == -1
-            || fstat(fds[1], &ours) == -1))
+            || fstat(fds[0], &ends[0]) == -1
+            || fstat(fds[1], &ends[1]) == -1))
     {
         return errno;
     }
@@ -523,4 +467,33 @@ void
 bridge_spawn_stderr(int fd)
 {
     give_later(run_stderr, 0, fd);
+}
+
+
+/* ---- descriptors on their way to the host */
+
+bool
+bridge_spawn_parted(int *socket)
+{
+    bool  parted;
+
+    pthread_mutex_lock(&lock);
+
+    *socket = fds[1];
+    parted = fds[0] != -1 && !is_end(fds[0], &ends[0]);
+
+    if (parted && !is_end(fds[1], &ends[1])) {
+        *socket = -1;
+    }
+
+    pthread_mutex_unlock(&lock);
+
+    return parted;
+}
+
+
+int
+bridge_spawn_socket(void)
+{
+    return is_end(fds[0], &ends[0]) ? fds[0] : -1;
 }

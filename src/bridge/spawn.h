@@ -37,6 +37,15 @@ void bridge_spawn_close(int fd);
 /* Host thread.  Soon fd is what such threads have for stderr, too. */
 void bridge_spawn_stderr(int fd);
 
+/*
+ * Any thread.  Whether the calling one has other descriptors than the host;
+ * *socket: where those that are passed go then, -1 if that has been closed.
+ */
+bool bridge_spawn_parted(int *socket);
+
+/* Host thread.  And where they come; -1. */
+int bridge_spawn_socket(void);
+
 #pragma GCC visibility pop
 
 #endif /* BRIDGE_SPAWN_H */

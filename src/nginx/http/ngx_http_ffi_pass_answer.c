@@ -241,7 +241,14 @@ ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p)
         return;
     }
 
-    ngx_http_ffi_pass_finalize(p, ngx_http_ffi_outlet_finish(&p->outlet));
+    rc = ngx_http_ffi_outlet_finish(&p->outlet);
+
+    if (rc == NGX_ERROR) {
+        ngx_http_ffi_pass_lost(p, rc);
+
+    } else {
+        ngx_http_ffi_pass_finalize(p, rc);
+    }
 }
 
 

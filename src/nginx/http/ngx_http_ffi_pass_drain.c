@@ -6,6 +6,7 @@
 
 #include "abi.h"
 #include "end.h"
+#include "file.h"
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_pass_drain.h"
 
@@ -107,7 +108,7 @@ ngx_http_ffi_pass_drain_part(bridge_task_t *t, bridge_part_t *part)
     d = t->data;
     d->touched = ngx_current_msec;
 
-    len = (off_t) part->len;
+    len = bridge_part_is_file(part) ? BRIDGE_FILE_COST : (off_t) part->len;
     bridge_part_free(bridge_host(), part, 0);
 
     if (d->left == -1) {

@@ -256,6 +256,12 @@ ngx_http_ffi_pass_lost(ngx_http_ffi_pass_t *p, ngx_int_t rc)
         ngx_http_ffi_pass_leave(p, -1);
     }
 
+    /* it may be the runtime's fault: a file that has become shorter */
+
+    if (p->head_sent && p->request == p->request->main) {
+        ngx_http_ffi_outlet_break(&p->outlet);
+    }
+
     ngx_http_ffi_pass_finalize(p, rc);
 }
 

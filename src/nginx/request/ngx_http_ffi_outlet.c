@@ -6,6 +6,8 @@
 
 #include "abi.h"
 #include "end.h"
+#include "file.h"
+#include "ngx_http_ffi_lent.h"
 #include "ngx_http_ffi_outlet.h"
 
 
@@ -13,19 +15,11 @@
 #define NGX_HTTP_FFI_MAX_BUF  ((size_t) 1 << 30)
 
 
-/* a buffer, and what is to be released with it, if it is a part's last */
-typedef struct {
-    ngx_buf_t       buf;        /* first: ngx_chain_t.buf */
-    bridge_part_t  *part;
-    bridge_task_t  *task;
-} ngx_http_ffi_lent_t;
-
-
 static void ngx_http_ffi_outlet_cleanup(void *data);
 static ngx_int_t ngx_http_ffi_outlet_add(ngx_http_ffi_outlet_t *o,
     const char *bytes, size_t len, bridge_part_t *part, bridge_task_t *t);
-static ngx_chain_t *ngx_http_ffi_outlet_buf(ngx_http_ffi_outlet_t *o,
-    const char *bytes, size_t len);
+static void ngx_http_ffi_outlet_append(ngx_http_ffi_outlet_t *o,
+    ngx_chain_t *first, ngx_chain_t **last, off_t len);
 static ngx_buf_t *ngx_http_ffi_outlet_last(ngx_http_ffi_outlet_t *o);
 static ngx_int_t ngx_http_ffi_outlet_filter(ngx_http_ffi_outlet_t *o);
 static void ngx_http_ffi_outlet_no_delay(ngx_http_ffi_outlet_t *o);
@@ -68,6 +62,20 @@ ngx_http_ffi_outlet_cleanup(void *data)
 ngx_int_t
 ngx_http_ffi_outlet_part(ngx_http_ffi_outlet_t *o, bridge_part_t *part)
 {
+    ngx_chain_t  *cl;
+
+    if (bridge_part_is_file(part)) {
+        cl = ngx_http_ffi_lent_file(o->request, &o->free, part);
+        if (cl == NULL) {
+            return NGX_ERROR;
+        }
+
+        ((ngx_http_ffi_lent_t *) cl->buf)->part = part;
+        ngx_http_ffi_outlet_append(o, cl, &cl->next, (off_t) part->len);
+
+        return NGX_OK;
+    }
+
     return ngx_http_ffi_outlet_add(o, part->bytes, part->len, part, NULL);
 }
 
@@ -95,7 +103,7 @@ ngx_http_ffi_outlet_add(ngx_http_ffi_outlet_t *o, const char *bytes,
     do {
         n = ngx_min(left, NGX_HTTP_FFI_MAX_BUF);
 
-        cl = ngx_http_ffi_outlet_buf(o, bytes, n);
+        cl = ngx_http_ffi_lent_bytes(o->request, &o->free, bytes, n);
 
         if (cl == NULL) {
             *last = o->free;
@@ -111,11 +119,7 @@ ngx_http_ffi_outlet_add(ngx_http_ffi_outlet_t *o, const char *bytes,
 
     } while (left);
 
-    *o->last_out = first;
-    o->last_out = last;
-
-    o->held += (off_t) len;
-    o->bytes += (off_t) len;
+    ngx_http_ffi_outlet_append(o, first, last, (off_t) len);
 
     /* buffers are released in order */
 
@@ -127,44 +131,15 @@ ngx_http_ffi_outlet_add(ngx_http_ffi_outlet_t *o, const char *bytes,
 }
 
 
-static ngx_chain_t *
-ngx_http_ffi_outlet_buf(ngx_http_ffi_outlet_t *o, const char *bytes,
-    size_t len)
+static void
+ngx_http_ffi_outlet_append(ngx_http_ffi_outlet_t *o, ngx_chain_t *first,
+    ngx_chain_t **last, off_t len)
 {
-    ngx_buf_t            *b;
-    ngx_chain_t          *cl;
-    ngx_http_ffi_lent_t  *lent;
+    *o->last_out = first;
+    o->last_out = last;
 
-    cl = o->free;
-
-    if (cl) {
-        o->free = cl->next;
-        lent = (ngx_http_ffi_lent_t *) cl->buf;
-
-    } else {
-        cl = ngx_alloc_chain_link(o->request->pool);
-        lent = ngx_palloc(o->request->pool, sizeof(ngx_http_ffi_lent_t));
-
-        if (cl == NULL || lent == NULL) {
-            return NULL;
-        }
-    }
-
-    ngx_memzero(lent, sizeof(ngx_http_ffi_lent_t));
-
-    b = &lent->buf;
-
-    b->start = (u_char *) bytes;
-    b->end = b->start + len;
-    b->pos = b->start;
-    b->last = b->end;
-    b->memory = 1;
-    b->tag = (ngx_buf_tag_t) &ngx_http_ffi_outlet_init;
-
-    cl->buf = b;
-    cl->next = NULL;
-
-    return cl;
+    o->held += len;
+    o->bytes += len;
 }
 
 
@@ -341,7 +316,7 @@ ngx_http_ffi_outlet_give_back(ngx_http_ffi_outlet_t *o, ngx_chain_t *cl,
 
     lent = (ngx_http_ffi_lent_t *) cl->buf;
 
-    o->held -= lent->buf.end - lent->buf.start;
+    o->held -= lent->size;
 
     cl->next = o->free;
     o->free = cl;
@@ -358,11 +333,15 @@ ngx_http_ffi_outlet_give_back(ngx_http_ffi_outlet_t *o, ngx_chain_t *cl,
 off_t
 ngx_http_ffi_outlet_unsent(ngx_http_ffi_outlet_t *o)
 {
-    ngx_buf_t  *b;
+    ngx_http_ffi_lent_t  *first;
 
-    b = o->busy ? o->busy->buf : NULL;
+    if (o->busy == NULL) {
+        return o->held;
+    }
 
-    return o->held - (b ? b->pos - b->start : 0);
+    first = (ngx_http_ffi_lent_t *) o->busy->buf;
+
+    return o->held - (first->size - ngx_buf_size(&first->buf));
 }
 
 

@@ -7,6 +7,10 @@
  *     head=STATUS,NAME:VALUE,...     part=TEXT      ref=BYTES
  *     fill=BYTES        a text of so many in parts of 1 000, waited for
  *     endless           parts of 1 000, until one fails
+ *     file=PATH,OFFSET,LENGTH,MODE,TIMES
+ *                       a range of a file, so many times (1); MODE: r, w, p (by
+ *                       its path alone), or | (a pipe)
+ *     fds               how many descriptors this thread has, as a part
  *     dump              the request's head, as a part
  *     echo              the body's parts, as they come
  *     body              reads all of it; its length becomes a part
@@ -20,11 +24,13 @@
  *
  * cfg: "busy" takes one request, and no more while it runs; "start=FILE"
  * starts when that is there, "fail=FILE" fails then; "die" ends at the first
- * request.
+ * request; "parted" has threads that have parted from nginx.
  */
 
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -148,6 +154,93 @@ send_text(request_t *r, const char *text, size_t len)
     memcpy(copy, text, len);
 
     return send_ref(r, copy, len);
+}
+
+
+static int
+open_file(const char *path, char mode)
+{
+    int  ends[2];
+
+    switch (mode) {
+
+    case 'w':
+        return open(path, O_WRONLY | O_CLOEXEC);
+
+    case 'p':
+        return open(path, O_PATH | O_CLOEXEC);
+
+    case '|':
+        if (pipe(ends) != 0) {
+            abort();
+        }
+
+        close(ends[1]);
+        return ends[0];
+
+    default:
+        return open(path, O_RDONLY | O_CLOEXEC);
+    }
+}
+
+
+/* waits where there is no room */
+static int
+send_file(request_t *r, char *arg)
+{
+    int      rc = 0, fd, times;
+    char    *path, *word, mode, *state = NULL;
+    int64_t  offset, len;
+
+    path = strtok_r(arg, ",", &state);
+    decode(path);
+    offset = atoll(strtok_r(NULL, ",", &state));
+    len = atoll(strtok_r(NULL, ",", &state));
+    word = strtok_r(NULL, ",", &state);
+    mode = word ? *word : 'r';
+    word = word ? strtok_r(NULL, ",", &state) : NULL;
+    times = word ? atoi(word) : 1;
+
+    while (rc == 0 && times--) {
+        fd = open_file(path, mode);
+
+        while ((rc = resty_ffi_send_file(r->task, fd, offset, len))
+               == EAGAIN)
+        {
+            if (resty_ffi_wait(r->task, RESTY_FFI_WRITABLE, -1)
+                & RESTY_FFI_GONE)
+            {
+                rc = EPIPE;
+                break;
+            }
+        }
+
+        if (rc != 0) {
+            close(fd);
+        }
+    }
+
+    gone += rc == EPIPE;
+
+    return rc;
+}
+
+
+static int
+send_fds(request_t *r)
+{
+    int             n = 0;
+    DIR            *dir = opendir("/proc/thread-self/fd");
+    char            text[32];
+    struct dirent  *e;
+
+    while ((e = readdir(dir)) != NULL) {
+        n += *e->d_name != '.';
+    }
+
+    closedir(dir);
+
+    return send_text(r, text, (size_t) sprintf(text, "%d", n - 1));
 }
 
 
@@ -347,6 +440,12 @@ run_command(request_t *r, char *name, char *arg, int *rc)
     } else if (strcmp(name, "endless") == 0) {
         *rc = fill(r, 0, true);
 
+    } else if (strcmp(name, "file") == 0) {
+        *rc = send_file(r, arg);
+
+    } else if (strcmp(name, "fds") == 0) {
+        *rc = send_fds(r);
+
     } else if (strcmp(name, "dump") == 0) {
         *rc = dump(r);
 
@@ -522,6 +621,10 @@ libffi_init(char *cfg, void *tq)
         free(rt->cfg);
         free(rt);
         return 3;
+    }
+
+    if (option(rt, "parted")) {
+        return resty_ffi_thread(tq, poll_queue, rt, 0);
     }
 
     start(poll_queue, rt);
