@@ -106,14 +106,14 @@ class Loop(Runtime):
         native.log(LOG_WARN, f"ffi_python3: {self._name}: {text}")
 
     async def _open(self) -> None:
+        self._waits = Waits(self._loop)
         # in the running loop, for clients that want one
         self._handlers, self._on_unload = self._resolve()
         await self._prepare()
-        self._waits = Waits(self._loop)
         self._runtime = self._make(
             self._handlers, self._run, self._make_readers()
         )
-        self._runtime.spawn = _spawner(self._loop)
+        self._runtime.spawn = self._make_spawn()
         self._adopted: set[int] = set()
         self._cancelled: dict[int, float] = {}
         self._streams = self._runtime.streams()
@@ -137,6 +137,16 @@ class Loop(Runtime):
 
     def _resolve(self) -> tuple[Handlers, Callbacks]:
         return resolve_async(self._target, self._config)
+
+    def _make_spawn(
+        self,
+    ) -> Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]:
+        loop = self._loop
+        if sys.version_info >= (3, 12):
+            return lambda coroutine: asyncio.Task(
+                coroutine, loop=loop, eager_start=True
+            )
+        return loop.create_task
 
     async def _prepare(self) -> None:
         """What has to have happened before the first call."""
@@ -301,9 +311,7 @@ class Loop(Runtime):
                 self._cancel_gone(runtime.tasks)
                 self._cancel(_overdue(runtime))
                 if exits is None and native.exiting():
-                    self._cancel(list(runtime.tasks))
-                    self._loop.call_soon(self._streams.end)
-                    exits = time.monotonic()
+                    exits = self._end_calls()
             except MemoryError as error:
                 self._log(error)
             self._loop.call_soon(runtime.collect)
@@ -318,6 +326,21 @@ class Loop(Runtime):
             else:
                 break
             self._reap()
+
+    def _end_calls(self) -> float | None:
+        """The worker leaves; when the last call was cancelled, if it was.
+
+        What goes on behind an answer has a while yet.
+        """
+        tasks = self._runtime.tasks
+        if time.monotonic() < leave.runtimes_end() - LAST_CALLS_S:
+            self._cancel([n for n in tasks if not native.gone(n)])
+        else:
+            self._cancel(list(tasks))
+        self._loop.call_soon(self._streams.end)
+        if tasks.keys() - self._cancelled.keys():
+            return None
+        return time.monotonic()
 
     def _ask_streams(self) -> None:
         """Have them look for themselves: after the unload nothing is told."""
@@ -378,16 +401,6 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
         return asyncio.new_event_loop()
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
-
-
-def _spawner(
-    loop: asyncio.AbstractEventLoop,
-) -> Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]:
-    if sys.version_info >= (3, 12):
-        return lambda coroutine: asyncio.Task(
-            coroutine, loop=loop, eager_start=True
-        )
-    return loop.create_task
 
 
 def _overdue(runtime: native.Runtime) -> list[int]:

@@ -15,7 +15,8 @@ scope_init(scope_shared_t *shared)
 {
     static const char *const  keys[SCOPE_KEYS] = {
         "type", "http_version", "method", "scheme", "path", "raw_path",
-        "query_string", "root_path", "headers", "client", "server"
+        "query_string", "root_path", "headers", "client", "server", "asgi",
+        "extensions", "state", "params"
     };
 
     int  i;
@@ -28,9 +29,11 @@ scope_init(scope_shared_t *shared)
     }
 
     shared->http = PyUnicode_InternFromString("http");
+    shared->asgi = Py_BuildValue("{ssss}", "version", "3.0", "spec_version",
+                                 "2.5");
     shared->names = PyDict_New();
 
-    return shared->http && shared->names ? 0 : -1;
+    return shared->http && shared->asgi && shared->names ? 0 : -1;
 }
 
 
@@ -44,6 +47,7 @@ scope_clear(scope_shared_t *shared)
     }
 
     Py_CLEAR(shared->http);
+    Py_CLEAR(shared->asgi);
     Py_CLEAR(shared->names);
 }
 
@@ -51,6 +55,7 @@ scope_clear(scope_shared_t *shared)
 int
 scope_traverse(scope_shared_t *shared, visitproc visit, void *arg)
 {
+    Py_VISIT(shared->asgi);
     Py_VISIT(shared->names);
     return 0;
 }
@@ -173,44 +178,9 @@ put(PyObject *dict, PyObject *key, PyObject *value)
 }
 
 
-PyObject *
-scope_new(scope_shared_t *shared, const resty_ffi_head_t *head)
-{
-    PyObject   *scope;
-    PyObject  **keys = shared->keys;
-
-    scope = PyDict_New();
-    if (scope == NULL) {
-        return NULL;
-    }
-
-    if (put(scope, keys[SCOPE_TYPE], Py_NewRef(shared->http)) == -1
-        || put(scope, keys[SCOPE_HTTP_VERSION],
-               text_str(head, head->protocol)) == -1
-        || put(scope, keys[SCOPE_METHOD], text_str(head, head->method)) == -1
-        || put(scope, keys[SCOPE_SCHEME], text_str(head, head->scheme)) == -1
-        || put(scope, keys[SCOPE_PATH], text_str(head, head->path)) == -1
-        || put(scope, keys[SCOPE_RAW_PATH],
-               text_bytes(head, head->raw_path)) == -1
-        || put(scope, keys[SCOPE_QUERY_STRING],
-               text_bytes(head, head->query)) == -1
-        || put(scope, keys[SCOPE_ROOT_PATH],
-               text_str(head, head->root_path)) == -1
-        || put(scope, keys[SCOPE_HEADERS], headers(shared, head)) == -1
-        || put(scope, keys[SCOPE_CLIENT],
-               address(head, head->client, head->client_port, 0)) == -1
-        || put(scope, keys[SCOPE_SERVER],
-               address(head, head->server, head->server_port, 1)) == -1)
-    {
-        Py_CLEAR(scope);
-    }
-
-    return scope;
-}
-
-
-PyObject *
-scope_params(const resty_ffi_head_t *head)
+/* a dict of str */
+static PyObject *
+make_params(const resty_ffi_head_t *head)
 {
     uint32_t                  i;
     PyObject                 *dict, *name, *value;
@@ -240,4 +210,67 @@ scope_params(const resty_ffi_head_t *head)
     }
 
     return dict;
+}
+
+
+/* none where there is neither a lifespan's nor anything in nginx.conf */
+static int
+put_state(scope_shared_t *shared, PyObject *scope,
+    const resty_ffi_head_t *head, PyObject *state)
+{
+    PyObject  *copy;
+
+    if (state == Py_None && head->nparams == 0) {
+        return 0;
+    }
+
+    copy = state == Py_None ? PyDict_New() : PyDict_Copy(state);
+
+    if (copy && head->nparams
+        && put(copy, shared->keys[SCOPE_PARAMS], make_params(head)) == -1)
+    {
+        Py_CLEAR(copy);
+    }
+
+    return put(scope, shared->keys[SCOPE_STATE], copy);
+}
+
+
+PyObject *
+scope_new(scope_shared_t *shared, const resty_ffi_head_t *head,
+    PyObject *state)
+{
+    PyObject   *scope;
+    PyObject  **keys = shared->keys;
+
+    scope = PyDict_New();
+    if (scope == NULL) {
+        return NULL;
+    }
+
+    if (put(scope, keys[SCOPE_TYPE], Py_NewRef(shared->http)) == -1
+        || put(scope, keys[SCOPE_HTTP_VERSION],
+               text_str(head, head->protocol)) == -1
+        || put(scope, keys[SCOPE_METHOD], text_str(head, head->method)) == -1
+        || put(scope, keys[SCOPE_SCHEME], text_str(head, head->scheme)) == -1
+        || put(scope, keys[SCOPE_PATH], text_str(head, head->path)) == -1
+        || put(scope, keys[SCOPE_RAW_PATH],
+               text_bytes(head, head->raw_path)) == -1
+        || put(scope, keys[SCOPE_QUERY_STRING],
+               text_bytes(head, head->query)) == -1
+        || put(scope, keys[SCOPE_ROOT_PATH],
+               text_str(head, head->root_path)) == -1
+        || put(scope, keys[SCOPE_HEADERS], headers(shared, head)) == -1
+        || put(scope, keys[SCOPE_CLIENT],
+               address(head, head->client, head->client_port, 0)) == -1
+        || put(scope, keys[SCOPE_SERVER],
+               address(head, head->server, head->server_port, 1)) == -1
+        || put(scope, keys[SCOPE_ASGI], PyDict_Copy(shared->asgi)) == -1
+        || put(scope, keys[SCOPE_EXTENSIONS], PyDict_New()) == -1
+        || put_state(shared, scope, head, state) == -1)
+    {
+        Py_CLEAR(scope);
+    }
+
+    return scope;
 }

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import sys
 import threading
 import time
@@ -17,6 +18,13 @@ OTHERS_S = 1.0
 
 # Called when all has been waited for.
 callbacks: list[Callable[[], object]] = []
+
+_runtimes_end = math.inf
+
+
+def runtimes_end() -> float:
+    """Until when threads of runtimes are waited for, once that is known."""
+    return _runtimes_end
 
 
 def leave(patience: int) -> None:
@@ -35,8 +43,11 @@ def leave(patience: int) -> None:
 
 
 def _wait_for_threads(seconds: float) -> None:
+    global _runtimes_end
     began = time.monotonic()
-    _join(of_runtimes(), max(seconds / 2, seconds - OTHERS_S))
+    for_runtimes = max(seconds / 2, seconds - OTHERS_S)
+    _runtimes_end = began + for_runtimes
+    _join(of_runtimes(), for_runtimes)
     end = threading.Thread(target=_end_threads, daemon=True)
     end.start()
     _join([end], began + seconds - time.monotonic())

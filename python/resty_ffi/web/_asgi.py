@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from .._handlers import Handlers
@@ -12,18 +12,18 @@ from .._loop import Loop
 from .._native import native
 from .._unload import Callbacks
 from ._answers import Answers
-from ._exchange import Exchange
+from ._exchange import COMPLETE, Exchange, Shared
 from ._lifespan import Lifespan
-
-ASGI = {"version": "3.0", "spec_version": "2.5"}
 
 
 class Asgi(Loop):
     """An application, as `target`; nginx's requests are its calls."""
 
     def _resolve(self) -> tuple[Handlers, Callbacks]:
-        self._heads = native.Heads()
-        self._lifespan = Lifespan(self._target, self._log)
+        self._shared = Shared(
+            self._name, native.Heads(), self._waits, self._log
+        )
+        self._lifespan = Lifespan(self._target, self._name, self._log)
         return Handlers(
             function=_call,
             methods=None,
@@ -36,6 +36,14 @@ class Asgi(Loop):
         self,
     ) -> dict[Callable[..., Any], Callable[..., Any]]:
         return {_call: _take}
+
+    def _make_spawn(
+        self,
+    ) -> Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]:
+        """No eager tasks: nothing of a request runs before its task does,
+        as frameworks have it from other servers, and a burst of requests
+        lets those that run take turns."""
+        return self._loop.create_task
 
     async def _prepare(self) -> None:
         await self._lifespan.start_up()
@@ -51,29 +59,20 @@ class Asgi(Loop):
         tasks: dict[int, asyncio.Future[Any]],
         number: int,
     ) -> None:
-        exchange = Exchange(call, number, self._heads, self._waits)
+        exchange = Exchange(call, number, self._shared)
         try:
             await self._target(
-                self._scope(number), exchange.receive, exchange.send
+                self._shared.heads.scope(number, self._lifespan.state),
+                exchange.receive,
+                exchange.send,
             )
         except BaseException as error:
-            exchange.fail(error, self._log)
+            exchange.fail(error)
         else:
-            exchange.end(self._log)
+            if exchange.state != COMPLETE:
+                exchange.end()
         finally:
             tasks.pop(number, None)
-
-    def _scope(self, number: int) -> dict[str, Any]:
-        scope = self._heads.scope(number)
-        scope["asgi"] = ASGI.copy()
-        scope["extensions"] = {}
-        state = self._lifespan.state
-        params = self._heads.params(number)
-        if state is not None or params is not None:
-            scope["state"] = {} if state is None else state.copy()
-            if params is not None:
-                scope["state"]["params"] = params
-        return scope
 
     def _cancel_gone(self, numbers: Iterable[int]) -> None:
         """ASGI tells an application that its client has gone, and no more."""

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from .._loader.errors import LOG_INFO
+from .._loader.errors import LOG_INFO, describe
+from .._log import Log
 from .._native import native
-from .._streams import Waits
+from .._streams import TURN, Waits
 
 # What has become of the answer.
 NOTHING, HEAD, PARTS, COMPLETE = range(4)
@@ -17,158 +19,166 @@ NOTHING, HEAD, PARTS, COMPLETE = range(4)
 DISCONNECT = "http.disconnect"
 
 
+class GoneError(BrokenPipeError):
+    """Nobody waits for the answer any more."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the exchanges of one application share."""
+
+    name: str
+    heads: native.Heads
+    waits: Waits
+    log: Log
+
+
 class Exchange:
+    """told: the application knows that nobody waits for the answer."""
+
     __slots__ = (
         "_ahead",
         "_body_ended",
         "_call",
-        "_gone",
-        "_heads",
         "_headers",
         "_number",
-        "_state",
+        "_sent",
+        "_shared",
         "_status",
+        "_told",
         "_waiting",
-        "_waits",
+        "state",
     )
 
-    def __init__(
-        self,
-        call: native.Call,
-        number: int,
-        heads: native.Heads,
-        waits: Waits,
-    ) -> None:
+    def __init__(self, call: native.Call, number: int, shared: Shared) -> None:
         self._call = call
         self._number = number
-        self._heads = heads
-        self._waits = waits
+        self._shared = shared
         self._ahead: bytes | None = None
         self._body_ended = False
-        self._state = NOTHING
-        self._gone = False
+        self._told = False
+        self._sent = 0
         self._waiting = 0
+        self.state = NOTHING
 
     async def receive(self) -> dict[str, Any]:
-        if self._body_ended or self._state == COMPLETE:
-            return await self._disconnect()
-        part = self._ahead
-        try:
-            if part is None:
-                part = self._call._read_now()
-            while part is None:
-                await self._wait()
-                if self._body_ended or self._state == COMPLETE:
-                    return await self._disconnect()
-                part = self._call._read_now()
-            # so that most bodies take one message, which says it is the last
-            self._ahead = self._call._read_now() if part else part
-        except BrokenPipeError:
-            if part is None:
-                return {"type": DISCONNECT}
-        self._body_ended = self._ahead == b""
-        return {
-            "type": "http.request",
-            "body": part,
-            "more_body": not self._body_ended,
-        }
-
-    async def _disconnect(self) -> dict[str, Any]:
-        """Once the answer is complete, or the client has gone."""
-        while self._state != COMPLETE and not native.gone(self._number):
+        while not self._body_ended and self.state != COMPLETE:
+            # between these lines no other task that receives can run
+            part, self._ahead = self._ahead, None
+            try:
+                if part is None:
+                    part = self._call._read_now()
+                if part:
+                    # so that most bodies are one message, which is the last
+                    self._ahead = self._call._read_now()
+            except BrokenPipeError:
+                if part is None:
+                    break
+            if part is not None:
+                self._body_ended = not part or self._ahead == b""
+                return {
+                    "type": "http.request",
+                    "body": part,
+                    "more_body": not self._body_ended,
+                }
             await self._wait()
+        while self.state != COMPLETE and not native.gone(self._number):
+            await self._wait()
+        self._told = self._told or self.state != COMPLETE
         return {"type": DISCONNECT}
 
     async def _wait(self) -> None:
         self._waiting += 1
         try:
-            await self._waits.wait(self._number)
+            await self._shared.waits.wait(self._number)
         finally:
             self._waiting -= 1
 
     async def send(self, message: dict[str, Any]) -> None:
         kind = message["type"]
-        state = self._state
-        if kind == "http.response.body" and (state == HEAD or state == PARTS):
+        state = self.state
+        if kind == "http.response.body" and NOTHING < state < COMPLETE:
             body = message.get("body", b"")
-            more = message.get("more_body", False)
-            if not isinstance(body, bytes | bytearray | memoryview):
-                what = type(body).__name__
-                raise TypeError(f"the body of {kind} is {what}, not bytes")
+            if type(body) is not bytes:
+                body = _copy(body)
             if state == HEAD:
                 self._send_head()
-            if more:
-                if body:
-                    await self._send_part(body)
-            else:
+            if not message.get("more_body", False):
                 self._complete(body)
+            elif body:
+                await self._send_part(body)
+            elif native.gone(self._number):
+                self._raise_gone()
         elif kind == "http.response.start" and state == NOTHING:
             # which goes out with the first part of the body
-            self._status = int(message["status"])
+            self._status = message["status"]
             self._headers = message.get("headers", ())
-            self._state = HEAD
+            self.state = HEAD
         else:
             raise RuntimeError(f"{kind!r} was sent, but {_EXPECTED[state]}")
 
     def _send_head(self) -> None:
-        error = self._heads.send(self._number, self._status, self._headers)
-        if error:
+        heads = self._shared.heads
+        if heads.send(self._number, self._status, self._headers):
             self._raise_gone()
-        self._state = PARTS
+        self.state = PARTS
 
-    async def _send_part(self, body: Any) -> None:
+    async def _send_part(self, body: bytes) -> None:
         error = self._call._send(body)
         while error == errno.EAGAIN:
-            await self._waits.wait(self._number)
+            await self._wait()
+            if self.state == COMPLETE:
+                raise RuntimeError("the answer was completed meanwhile")
             error = self._call._send(body)
         if error:
             self._raise_gone()
+        self._sent += 1
+        if not self._sent % TURN:
+            await asyncio.sleep(0)
 
-    def _complete(self, body: Any) -> None:
+    def _complete(self, body: bytes) -> None:
         gone = native.gone(self._number)
-        self._state = COMPLETE
+        self.state = COMPLETE
         self._call._answer(body or None)
         if self._waiting:
-            self._waits.tell(self._number)
+            self._shared.waits.tell(self._number)
         if gone:
             self._raise_gone()
 
     def _raise_gone(self) -> None:
-        self._gone = True
-        raise BrokenPipeError(errno.EPIPE, "the client has gone")
+        self._told = True
+        raise GoneError(errno.EPIPE, "the client has gone")
 
-    def end(self, log: Callable[[BaseException], object]) -> None:
-        """The application has returned."""
-        if self._state != COMPLETE and not native.gone(self._number):
-            what = (
-                "without an answer"
-                if self._state in (NOTHING, HEAD)
-                else "before its answer was complete"
-            )
-            self._fail(RuntimeError(f"the application has returned {what}"))
-        elif self._state != COMPLETE:
-            self._answer_nobody()
+    def end(self) -> None:
+        """The application has returned, and its answer is not complete."""
+        if native.gone(self._number):
+            self._complete_for_nobody()
+            return
+        what = (
+            "without an answer"
+            if self.state != PARTS
+            else "before its answer was complete"
+        )
+        self.fail(RuntimeError(f"the application has returned {what}"))
 
-    def fail(
-        self, error: BaseException, log: Callable[[BaseException], object]
-    ) -> None:
+    def fail(self, error: BaseException) -> None:
         """It has raised."""
-        if self._gone and isinstance(error, OSError):
-            native.log(LOG_INFO, f"ffi_python3: {error}")
-            if self._state != COMPLETE:
-                self._answer_nobody()
-        elif self._state == COMPLETE:
-            log(error)
+        if self._told and _is_of_gone(error):
+            text = f"ffi_python3: {self._shared.name}: {describe(error)}"
+            native.log(LOG_INFO, text)
+            if self.state != COMPLETE:
+                self._complete_for_nobody()
+        elif self.state == COMPLETE:
+            self._shared.log(error)
         else:
-            self._fail(error)
+            self.state = COMPLETE
+            self._call._fail(error)
+            self._shared.waits.tell(self._number)
 
-    def _fail(self, error: BaseException) -> None:
-        self._state = COMPLETE
-        self._call._fail(error)
-
-    def _answer_nobody(self) -> None:
-        self._state = COMPLETE
+    def _complete_for_nobody(self) -> None:
+        self.state = COMPLETE
         self._call._answer(None)
+        self._shared.waits.tell(self._number)
 
 
 _EXPECTED = {
@@ -177,3 +187,30 @@ _EXPECTED = {
     PARTS: "'http.response.body' has to come next",
     COMPLETE: "the answer was complete",
 }
+
+
+def _copy(body: Any) -> bytes:
+    """Of what may change once it has been sent."""
+    if not isinstance(body, bytes | bytearray | memoryview):
+        kind = type(body).__name__
+        raise TypeError(
+            f"the body of 'http.response.body' is {kind}, not bytes"
+        )
+    return bytes(body)
+
+
+def _is_of_gone(error: BaseException | None) -> bool:
+    """Whether that a client has gone is all that an exception tells.
+
+    ClientDisconnect is Starlette's, which says so of its own accord.
+    """
+    if isinstance(error, GoneError):
+        return True
+    if error is None:
+        return False
+    if type(error).__name__ == "ClientDisconnect":
+        return True
+    group = getattr(error, "exceptions", None)
+    if isinstance(group, tuple):
+        return all(map(_is_of_gone, group))
+    return _is_of_gone(error.__cause__)
