@@ -161,8 +161,8 @@ class Bytes:
         return io.BytesIO(self.data)
 
 
-def parse(data: bytes) -> Response:
-    answer = HTTPResponse(cast(socket.socket, Bytes(data)))
+def parse(data: bytes, method: str = "GET") -> Response:
+    answer = HTTPResponse(cast(socket.socket, Bytes(data)), method=method)
     answer.begin()
     headers = dict(answer.getheaders())
     return Response(answer.status, headers, answer.read())

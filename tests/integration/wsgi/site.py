@@ -103,7 +103,8 @@ class Site(Nginx):
         chunked: bool = False,
     ) -> Response:
         """The answer; http.client raises where it is incomplete."""
-        return parse(self.raw(request(uri, method, body, headers, chunked)))
+        data = self.raw(request(uri, method, body, headers, chunked))
+        return parse(data, method)
 
     def raw(self, data: bytes) -> bytes:
         """All that comes back, until the end or a reset."""
