@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..client import Response
 from ..nginx import BUILD, NGINX_MODULES, Nginx
 from ..nginx import user_directive as user
-from ..web import head, parse
 
 CORE = [BUILD / "modules" / "ngx_http_ffi_module.so"]
 WITH_LUA = [
@@ -105,25 +104,20 @@ class Site(Nginx):
         super().__enter__()
         return self
 
-    def ask(self, uri: str = "/", more: str = "") -> Response:
-        """With fields of its own."""
-        request = head(
-            "", f"Connection: close\r\n{more}", f"GET {uri} HTTP/1.1"
-        )
-        with self.connect() as sock:
-            sock.sendall(request)
-            data = bytearray()
-            while piece := sock.recv(65536):
-                data += piece
-        return parse(bytes(data))
-
     def text(self, uri: str = "/") -> str:
         answer = self.get(uri)
         assert answer.status == 200, answer
         return answer.text
 
-    def facts(self, uri: str = "/") -> list[str]:
-        return self.text(uri).splitlines()
+    @contextlib.contextmanager
+    def at(self, name: str) -> Iterator[None]:
+        """Requests go to another socket of it."""
+        socket = self.socket
+        self.socket = self.prefix / name
+        try:
+            yield
+        finally:
+            self.socket = socket
 
 
 def refused(server: str = "", **settings: Any) -> str:
