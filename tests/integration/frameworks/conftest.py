@@ -39,10 +39,10 @@ SERVER = """
         python_pass apps.flask_app:make() root_path=/flask;
     }}
     location /django/asgi/ {{
-        python_pass apps.django_app:asgi root_path=/django/asgi;
+        python_pass apps.django_site.app:asgi root_path=/django/asgi;
     }}
     location /django/wsgi/ {{
-        python_pass apps.django_app:wsgi root_path=/django/wsgi;
+        python_pass apps.django_site.app:wsgi root_path=/django/wsgi;
     }}
     location /squeezed/ {{
         python_pass apps.starlette_app:app asgi root_path=/squeezed;

@@ -357,7 +357,7 @@ def test_the_admin(client: httpx.Client, at: str) -> None:
     assert answer.status_code == 302
     assert client.get(f"{at}/private").text == "root"
     index = client.get(f"{at}/admin/")
-    assert f"{at}/admin/django_shop/order/" in index.text
+    assert f"{at}/admin/shop/order/" in index.text
 
 
 def test_a_page_for_users(client: httpx.Client, at: str) -> None:
