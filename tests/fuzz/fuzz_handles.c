@@ -30,13 +30,41 @@ __asan_default_options(void)
 }
 
 
+static void
+step_of_web(unsigned n)
+{
+    switch (n % 4) {
+
+    case 0:
+        push_web();
+        break;
+
+    case 1:
+        look_at_head();
+        break;
+
+    default:
+        send_head();
+    }
+}
+
 
 static void
 step(void)
 {
-    queue_t  *q;
+    queue_t   *q;
+    unsigned   n;
 
-    switch (below(24)) {
+    n = byte();
+
+    /* seeds are older than these */
+
+    if (n >= 240) {
+        step_of_web(n);
+        return;
+    }
+
+    switch (n % 24) {
 
     case 0:
         new_queue();

@@ -36,8 +36,26 @@ new_queue(void)
 }
 
 
+static bridge_task_t *
+new_web_task(const char *bytes, size_t len)
+{
+    char           *head;
+    bridge_task_t  *t;
+
+    head = malloc(len + 1);
+    require(head);
+    memcpy(head, bytes, len);
+    head[len] = '\0';
+
+    t = bridge_task_new_web(b, head, len);
+    require(t);
+
+    return t;
+}
+
+
 static task_t *
-new_task(int queue)
+new_task(int queue, bool web)
 {
     size_t   len, method_len;
     task_t  *t;
@@ -52,17 +70,19 @@ new_task(int queue)
     t->queue = queue;
     t->high = BRIDGE_STREAM_HIGH;
 
-    t->nil = below(8) == 0;
+    t->web = web;
+    t->nil = !web && below(8) == 0;
     len = t->nil ? 0 : length();
     t->req_len = (int) len;
     memset(t->req, (int) byte(), len);
 
-    method_len = length();
+    method_len = web ? 0 : length();
     t->method_len = (int) method_len;
     memset(t->method, 'm', method_len);
 
-    t->task = bridge_task_new(b, t->nil ? NULL : t->req, len, t->method,
-                              method_len);
+    t->task = web ? new_web_task(t->req, len)
+                  : bridge_task_new(b, t->nil ? NULL : t->req, len,
+                                    t->method, method_len);
     require(t->task);
 
     t->handle = bridge_task_handle(t->task);
@@ -82,8 +102,8 @@ free_task(task_t *t, bool delivered)
 }
 
 
-void
-push(void)
+static void
+push_task(bool web)
 {
     bool      room;
     size_t    high;
@@ -91,19 +111,21 @@ push(void)
     queue_t  *q;
 
     q = any_queue();
-    t = q ? new_task((int) (q - m->queues)) : NULL;
+    t = q ? new_task((int) (q - m->queues), web) : NULL;
     if (t == NULL) {
         return;
     }
 
-    if (below(4)) {
+    if (web || below(4)) {
         high = (size_t[]) { 0, 1, 200, 1000 }[below(4)];
         t->high = high ? high : BRIDGE_STREAM_HIGH;
         t->input = below(4) != 0;
+        t->headless = web;
         bridge_stream_open(t->task, high, t->input);
     }
 
-    t->deadline = (int64_t[]) { 0, 1, FAR_AWAY, FAR_AWAY }[below(4)];
+    t->deadline = web ? 0
+                  : (int64_t[]) { 0, 1, FAR_AWAY, FAR_AWAY }[below(4)];
     t->task->deadline = t->deadline;
 
     room = !q->closed && (uint32_t) q->nwaiting < q->limit;
@@ -120,6 +142,20 @@ push(void)
 
 
 void
+push(void)
+{
+    push_task(false);
+}
+
+
+void
+push_web(void)
+{
+    push_task(true);
+}
+
+
+void
 start(void)
 {
     task_t   *t;
@@ -130,7 +166,7 @@ start(void)
         return;
     }
 
-    t = new_task(-1);
+    t = new_task(-1, false);
     if (t == NULL) {
         return;
     }
@@ -193,6 +229,9 @@ drain(void)
 
         if (n->kind == BRIDGE_NODE_ANSWER) {
             check_answer((bridge_task_t *) n, up++);
+
+        } else if (n->kind == BRIDGE_NODE_HEAD) {
+            take_head((bridge_head_t *) n, up++);
 
         } else if (n->kind == BRIDGE_NODE_PART) {
             take_part((bridge_part_t *) n, up++);

@@ -207,6 +207,7 @@ model_compare(model_t *m, bridge_t *b)
             require(t->task->stream.unreleased == t->unreleased);
             require(t->task->stream.unread == t->unread);
             require(t->task->in_events == t->in_events);
+            require(t->task->stream.headless == t->headless);
         }
     }
 

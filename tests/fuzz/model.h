@@ -23,7 +23,7 @@
 #define MAX_BODY    1024
 #define MAX_PARTS   1024
 #define MAX_UNREAD  64
-#define MAX_UP      (MAX_TASKS + 2 * MAX_PARTS)
+#define MAX_UP      (2 * MAX_TASKS + 2 * MAX_PARTS)
 
 
 enum { QUEUED, POLLED, ANSWERED, GONE };
@@ -74,6 +74,12 @@ typedef struct {
     part_t          in[MAX_UNREAD];  /* not read, oldest first */
     int             nin;
     bool            in_events;
+
+    bool            web;            /* req is its head */
+    bool            headless;
+    int             status;         /* of the head on its way */
+    char           *head;           /* malloc'ed; see web.c */
+    size_t          head_len;
 } task_t;
 
 typedef struct {
@@ -99,7 +105,7 @@ typedef struct {
     int             nevents;
 } queue_t;
 
-/* as in bridge.h: ANSWER, PART or ROOM; the index of a task or a part */
+/* as in bridge.h: ANSWER, HEAD, PART or ROOM; the index of a task or a part */
 typedef struct {
     int             kind;
     int             index;

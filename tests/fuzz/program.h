@@ -11,6 +11,7 @@
 
 #include "model.h"
 
+#include "head.h"
 #include "resty_ffi.h"
 
 #define MAX_GOT   (MAX_TASKS + 1)
@@ -50,14 +51,16 @@ queue_t *any_queue(void);
 
 void new_queue(void);
 void push(void);
+void push_web(void);
 void start(void);
 void cancel(void);
 int drain(void);         /* how often a queue has lost its last thread */
 void close_queue(queue_t *q);
 void reject_all(queue_t *q);
 
-/* what a part of an answer, or of a request, comes to */
+/* what a part or head of an answer, or a part of a request, comes to */
 void take_part(bridge_part_t *p, int i);
+void take_head(bridge_head_t *h, int i);
 void take_room(bridge_node_t *n, int i);
 void give_back(void);
 void give_all_back(void);
@@ -88,6 +91,9 @@ void send_part(void);
 void send_copy(void);
 void read_part(void);
 void ask(void);
+
+void look_at_head(void);
+void send_head(void);
 
 /* the model's side of an answer, to a task that waits for one or NULL */
 void answered(task_t *t, int rc, const char *rsp, size_t len);

@@ -230,6 +230,10 @@ sent(task_t *t, size_t len, char fill, part_t **part)
         return EPIPE;
     }
 
+    if (t->headless) {
+        return EINVAL;
+    }
+
     if (len == 0) {
         return 0;
     }
