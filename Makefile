@@ -147,8 +147,9 @@ $(LOADER_ALIAS): | $(LOADER)
 	ln -sfn $(notdir $(LOADER)) $@
 
 # where the loader finds our packages
-$(PACKAGES): | $(LOADER)
-	ln -sfn $(CURDIR)/python $@
+$(PACKAGES): FORCE | $(LOADER)
+	@to=$$(realpath --relative-to=$(dir $@) python) \
+	    && { [ "$$(readlink $@)" = "$$to" ] || ln -sfn "$$to" $@; }
 
 -include $(PY_OBJECTS:.o=.d)
 
