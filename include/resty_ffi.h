@@ -363,8 +363,8 @@ typedef struct {
  * Sends the head of the answer to a web request, before its first part: the
  * status, 200 to 999, and n headers, which are copied.  nginx's fields
  * (Content-Length, Content-Type, Location, Date, ...) become nginx's own.
- * Connection, Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding and
- * Upgrade are nginx's business, and left out.
+ * Connection, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding and Upgrade
+ * are nginx's business, and left out.
  * Returns 0, or an error number; nothing is sent then:
  *   EINVAL  tsk is no web request, or has its head; a status out of range; a
  *           name that is no token; CR, LF or NUL in a value; more than 1 MiB.
@@ -392,6 +392,17 @@ RESTY_FFI_API int resty_ffi_send_head(void *tsk, int status,
  */
 RESTY_FFI_API int resty_ffi_send_file(void *tsk, int fd, int64_t offset,
     int64_t len);
+
+/*
+ * Sends n trailers of the answer to a web request, after its head: the client
+ * gets them behind the last part.  Several calls add up.  They reach clients of
+ * HTTP/2, and of HTTP/1.1 if the answer is chunked: it is without a
+ * Content-Length, or where the head has a Trailer.
+ * Returns 0, or an error number, as send_head; EINVAL, too, if there is no
+ * head.
+ */
+RESTY_FFI_API int resty_ffi_send_trailers(void *tsk,
+    const resty_ffi_header_t *headers, size_t n);
 
 
 /* ---- starting, and error.log ----------------------------------------- */

@@ -30,3 +30,11 @@ resty_ffi_send_file(void *tsk, int fd, int64_t offset, int64_t len)
     return bridge_file_send(bridge_host(), bridge_number(tsk), fd, offset,
                             len);
 }
+
+
+int
+resty_ffi_send_trailers(void *tsk, const resty_ffi_header_t *headers, size_t n)
+{
+    return bridge_head_send_trailers(bridge_host(), bridge_number(tsk),
+                                     headers, n);
+}

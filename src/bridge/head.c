@@ -107,8 +107,8 @@ copy_lower(char *p, const char *text, size_t len)
 }
 
 
-int
-bridge_head_send(bridge_t *b, uint64_t handle, int status,
+static int
+send(bridge_t *b, uint64_t handle, int status,
     const resty_ffi_header_t *headers, size_t n)
 {
     int                        rc;
@@ -118,7 +118,7 @@ bridge_head_send(bridge_t *b, uint64_t handle, int status,
     bridge_field_t            *f;
     const resty_ffi_header_t  *h;
 
-    size = status < 200 || status > 999 ? 0 : size_of(headers, n);
+    size = size_of(headers, n);
     if (size == 0) {
         return EINVAL;
     }
@@ -151,13 +151,33 @@ bridge_head_send(bridge_t *b, uint64_t handle, int status,
         p = copy(p, h->value, h->value_len);
     }
 
-    rc = bridge_stream_head(b, handle, &head->node);
+    rc = bridge_stream_head(b, handle, &head->node, status != 0);
 
     if (rc != 0) {
         bridge_head_free(head);
     }
 
     return rc;
+}
+
+
+int
+bridge_head_send(bridge_t *b, uint64_t handle, int status,
+    const resty_ffi_header_t *headers, size_t n)
+{
+    if (status < 200 || status > 999) {
+        return EINVAL;
+    }
+
+    return send(b, handle, status, headers, n);
+}
+
+
+int
+bridge_head_send_trailers(bridge_t *b, uint64_t handle,
+    const resty_ffi_header_t *headers, size_t n)
+{
+    return send(b, handle, 0, headers, n);
 }
 
 

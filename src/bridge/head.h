@@ -3,7 +3,7 @@
 #ifndef BRIDGE_HEAD_H
 #define BRIDGE_HEAD_H
 
-/* The head of an answer to a web request, on its way up. */
+/* The head of an answer to a web request, and its trailers, on their way up. */
 
 #include "bridge.h"
 #include "resty_ffi.h"
@@ -26,7 +26,7 @@ typedef struct {
 typedef struct {
     bridge_node_t    node;
     uint64_t         task;      /* its handle */
-    int              status;
+    int              status;    /* 0: these are trailers */
     size_t           nfields;
     bridge_field_t   fields[];
 } bridge_head_t;
@@ -34,6 +34,10 @@ typedef struct {
 
 /* Any thread.  As resty_ffi_send_head: 0, EINVAL, EPIPE or ENOMEM. */
 int bridge_head_send(bridge_t *b, uint64_t handle, int status,
+    const resty_ffi_header_t *headers, size_t n);
+
+/* Any thread.  As resty_ffi_send_trailers: the same. */
+int bridge_head_send_trailers(bridge_t *b, uint64_t handle,
     const resty_ffi_header_t *headers, size_t n);
 
 /* Host thread.  Frees one that has come up. */

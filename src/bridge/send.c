@@ -89,7 +89,7 @@ new_part(uint64_t handle, const char *bytes, size_t len, bool copy)
 
 
 int
-bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n)
+bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n, bool first)
 {
     int             rc;
     bool            notify;
@@ -103,7 +103,9 @@ bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n)
     rc = 0;
     notify = false;
 
-    if (!t->stream.headless) {
+    if (!atomic_load_explicit(&t->web, memory_order_relaxed)
+        || t->stream.headless != first)
+    {
         rc = EINVAL;
 
     } else {

@@ -275,6 +275,39 @@ test_values_that_are_odd(void **state)
 
 
 static void
+test_trailers(void **state)
+{
+    bridge_head_t       *h;
+    resty_ffi_header_t   headers[] = { HEADER("X-Mixed", "Value") };
+    resty_ffi_header_t   bad[] = { HEADER("a", "b\r\nc: d") };
+
+    (void) state;
+
+    assert_int_equal(resty_ffi_send_trailers(tsk, headers, 1), EINVAL);
+    assert_int_equal(resty_ffi_send_head(tsk, 200, NULL, 0), 0);
+    bridge_head_free(head());
+
+    assert_int_equal(resty_ffi_send_trailers(tsk, bad, 1), EINVAL);
+    assert_int_equal(resty_ffi_send_trailers(tsk, headers, 1), 0);
+    h = head();
+    assert_int_equal(h->status, 0);
+    assert_int_equal(h->nfields, 1);
+    assert_string_equal(h->fields[0].lower, "x-mixed");
+    bridge_head_free(h);
+
+    assert_int_equal(resty_ffi_send_trailers(tsk, NULL, 0), 0);
+    bridge_head_free(head());
+
+    finish();
+    assert_int_equal(resty_ffi_send_trailers(tsk, headers, 1), EPIPE);
+
+    take(false);
+    assert_int_equal(resty_ffi_send_trailers(tsk, headers, 1), EINVAL);
+    finish();
+}
+
+
+static void
 test_a_caller_who_has_gone(void **state)
 {
     (void) state;
@@ -323,6 +356,7 @@ main(void)
         test(test_the_next_task_in_its_place),
         test(test_heads_that_are_bad),
         test(test_values_that_are_odd),
+        test(test_trailers),
         test(test_a_caller_who_has_gone),
         test(test_a_forked_child_does_nothing),
     };

@@ -24,6 +24,7 @@ static void ngx_http_ffi_pass_event(ngx_event_t *ev);
 static void ngx_http_ffi_pass_go_on(ngx_http_ffi_pass_t *p);
 static ngx_int_t ngx_http_ffi_pass_send_head(ngx_http_ffi_pass_t *p);
 static void ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p);
+static ngx_int_t ngx_http_ffi_pass_add_trailers(ngx_http_ffi_pass_t *p);
 static ngx_int_t ngx_http_ffi_pass_take_last(ngx_http_ffi_pass_t *p);
 static ngx_uint_t ngx_http_ffi_pass_answer_is_good(ngx_http_ffi_pass_t *p);
 static size_t ngx_http_ffi_pass_first_line(const char *text, size_t len);
@@ -86,7 +87,22 @@ ngx_http_ffi_pass_head_came(bridge_task_t *t, bridge_head_t *h)
     ngx_http_ffi_pass_t  *p;
 
     p = t->data;
-    p->head = h;
+
+    if (h->status) {
+        p->head = h;
+
+    } else {
+        h->node.next = NULL;
+
+        if (p->trailers) {
+            p->last_trailers->node.next = &h->node;
+
+        } else {
+            p->trailers = h;
+        }
+
+        p->last_trailers = h;
+    }
 
     ngx_http_ffi_pass_post(p);
 }
@@ -241,6 +257,11 @@ ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p)
         return;
     }
 
+    if (ngx_http_ffi_pass_add_trailers(p) != NGX_OK) {
+        ngx_http_ffi_pass_fail(p, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
     rc = ngx_http_ffi_outlet_finish(&p->outlet);
 
     if (rc == NGX_ERROR) {
@@ -249,6 +270,23 @@ ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p)
     } else {
         ngx_http_ffi_pass_finalize(p, rc);
     }
+}
+
+
+static ngx_int_t
+ngx_http_ffi_pass_add_trailers(ngx_http_ffi_pass_t *p)
+{
+    bridge_head_t  *h;
+
+    for (h = p->trailers; h; h = (bridge_head_t *) h->node.next) {
+        if (ngx_http_ffi_pass_trailers(p->request, h, p->conf->hide_headers)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
 }
 
 

@@ -16,7 +16,8 @@ typedef enum {
     NGX_HTTP_FFI_FIELD_TYPE,
     NGX_HTTP_FFI_FIELD_LENGTH,
     NGX_HTTP_FFI_FIELD_MODIFIED,
-    NGX_HTTP_FFI_FIELD_LOCATION
+    NGX_HTTP_FFI_FIELD_LOCATION,
+    NGX_HTTP_FFI_FIELD_TRAILER   /* says that there will be some */
 } ngx_http_ffi_field_e;
 
 
@@ -36,6 +37,8 @@ static const ngx_http_ffi_known_t *ngx_http_ffi_pass_known(
     bridge_field_t *f);
 static ngx_int_t ngx_http_ffi_pass_field(ngx_http_request_t *r,
     bridge_field_t *f, const ngx_http_ffi_known_t *known);
+static ngx_table_elt_t *ngx_http_ffi_pass_push(ngx_list_t *list,
+    bridge_field_t *f);
 static ngx_int_t ngx_http_ffi_pass_many(ngx_http_request_t *r,
     ngx_table_elt_t *h, size_t offset);
 static void ngx_http_ffi_pass_type(ngx_http_request_t *r, bridge_field_t *f);
@@ -71,11 +74,12 @@ static const ngx_http_ffi_known_t  ngx_http_ffi_pass_names[] = {
     FIELD("www-authenticate",  ONE,      www_authenticate, ERROR),
 #endif
 
+    { ngx_string("trailer"), NGX_HTTP_FFI_FIELD_TRAILER, 0, 0 },
+
     KEPT("set-cookie",          REDIRECT),
     KEPT("content-disposition", REDIRECT),
 
     DROPPED("te"),
-    DROPPED("trailer"),
     DROPPED("upgrade"),
     DROPPED("connection"),
     DROPPED("keep-alive"),
@@ -234,23 +238,22 @@ ngx_http_ffi_pass_field(ngx_http_request_t *r, bridge_field_t *f,
         ngx_http_ffi_pass_type(r, f);
         return NGX_OK;
 
+    case NGX_HTTP_FFI_FIELD_TRAILER:
+        if (r != r->main || r->http_version < NGX_HTTP_VERSION_11) {
+            return NGX_OK;
+        }
+
+        r->expect_trailers = 1;
+        break;
+
     default:
         break;
     }
 
-    h = ngx_list_push(&r->headers_out.headers);
+    h = ngx_http_ffi_pass_push(&r->headers_out.headers, f);
     if (h == NULL) {
         return NGX_ERROR;
     }
-
-    ngx_memzero(h, sizeof(ngx_table_elt_t));
-
-    h->hash = 1;
-    h->key.data = (u_char *) f->name;
-    h->key.len = f->name_len;
-    h->lowcase_key = (u_char *) f->lower;
-    h->value.data = (u_char *) f->value;
-    h->value.len = f->value_len;
 
     switch (kind) {
 
@@ -283,6 +286,60 @@ ngx_http_ffi_pass_field(ngx_http_request_t *r, bridge_field_t *f,
 
     one = (ngx_table_elt_t **) ((char *) &r->headers_out + known->offset);
     *one = h;
+
+    return NGX_OK;
+}
+
+
+static ngx_table_elt_t *
+ngx_http_ffi_pass_push(ngx_list_t *list, bridge_field_t *f)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(list);
+    if (h == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    h->hash = 1;
+    h->key.data = (u_char *) f->name;
+    h->key.len = f->name_len;
+    h->lowcase_key = (u_char *) f->lower;
+    h->value.data = (u_char *) f->value;
+    h->value.len = f->value_len;
+
+    return h;
+}
+
+
+ngx_int_t
+ngx_http_ffi_pass_trailers(ngx_http_request_t *r, bridge_head_t *h,
+    ngx_array_t *hidden)
+{
+    size_t                       i;
+    bridge_field_t              *f;
+    const ngx_http_ffi_known_t  *known;
+
+    for (i = 0; i < h->nfields; i++) {
+        f = &h->fields[i];
+        known = ngx_http_ffi_pass_known(f);
+
+        /* what is about the message comes before it */
+
+        if ((known && (known->kind == NGX_HTTP_FFI_FIELD_DROPPED
+                       || known->kind == NGX_HTTP_FFI_FIELD_LENGTH
+                       || known->kind == NGX_HTTP_FFI_FIELD_TRAILER))
+            || (hidden && ngx_http_ffi_pass_is_hidden(hidden, f)))
+        {
+            continue;
+        }
+
+        if (ngx_http_ffi_pass_push(&r->headers_out.trailers, f) == NULL) {
+            return NGX_ERROR;
+        }
+    }
 
     return NGX_OK;
 }

@@ -96,12 +96,18 @@ ngx_http_ffi_pass_cleanup(void *data)
 static void
 ngx_http_ffi_pass_pool_cleanup(void *data)
 {
+    bridge_head_t        *h;
     ngx_http_ffi_pass_t  *p;
 
     p = data;
 
     if (p->head) {
         bridge_head_free(p->head);
+    }
+
+    while ((h = p->trailers) != NULL) {
+        p->trailers = (bridge_head_t *) h->node.next;
+        bridge_head_free(h);
     }
 }
 

@@ -5,6 +5,7 @@
  * thread of the request's own.  Commands are parted by ";", and %XX is a byte:
  *
  *     head=STATUS,NAME:VALUE,...     part=TEXT      ref=BYTES
+ *     trailers=NAME:VALUE,...
  *     fill=BYTES        a text of so many in parts of 1 000, waited for
  *     endless           parts of 1 000, until one fails
  *     file=PATH,OFFSET,LENGTH,MODE,TIMES
@@ -264,16 +265,17 @@ fill(request_t *r, size_t bytes, bool endless)
 
 
 static int
-send_head(request_t *r, char *arg)
+send_head(request_t *r, char *arg, bool trailers)
 {
     size_t                     n = 0;
     char                      *word, *colon, *state = NULL;
     int                        status = atoi(arg);
     static _Thread_local resty_ffi_header_t  headers[MAX_HEADERS];
 
-    (void) strtok_r(arg, ",", &state);
+    word = strtok_r(arg, ",", &state);
+    word = trailers ? word : strtok_r(NULL, ",", &state);
 
-    while ((word = strtok_r(NULL, ",", &state)) != NULL) {
+    for ( /* void */ ; word; word = strtok_r(NULL, ",", &state)) {
         colon = strchr(word, ':');
 
         if (colon == NULL || n == MAX_HEADERS) {
@@ -288,7 +290,8 @@ send_head(request_t *r, char *arg)
         n++;
     }
 
-    return resty_ffi_send_head(r->task, status, headers, n);
+    return trailers ? resty_ffi_send_trailers(r->task, headers, n)
+                    : resty_ffi_send_head(r->task, status, headers, n);
 }
 
 
@@ -422,7 +425,10 @@ run_command(request_t *r, char *name, char *arg, int *rc)
     *rc = 0;
 
     if (strcmp(name, "head") == 0) {
-        *rc = send_head(r, arg);
+        *rc = send_head(r, arg, false);
+
+    } else if (strcmp(name, "trailers") == 0) {
+        *rc = send_head(r, arg, true);
 
     } else if (strcmp(name, "part") == 0) {
         len = decode(arg);
