@@ -131,9 +131,11 @@ build/gen/%_py.h: python/resty_ffi/_loader/%.py scripts/embed
 	scripts/embed $*_py < $< > $@.new
 	@$(replace)
 
+# TLS: see config
 $(BUILD_DIR)/obj/loader/%.o: src/loader/%.c build/gen/python.cflags $(PY_SOURCES)
 	@mkdir -p $(@D)
 	$(CC) $(STRICT) -fPIC -fvisibility=hidden -pthread $(CPPFLAGS) \
+	    -ftls-model=initial-exec \
 	    $(CFLAGS) -MMD -MP -Iinclude -Ibuild/gen @build/gen/python.cflags \
 	    -c $< -o $@
 

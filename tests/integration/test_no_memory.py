@@ -435,6 +435,18 @@ def server(new_nginx: NewNginx, environ: dict[str, str]) -> Iterator[Nginx]:
         yield nginx
 
 
+@pytest.mark.parametrize("path", [MODULE, LOADER], ids=["module", "loader"])
+def test_threads_have_what_is_their_own(path: Path) -> None:
+    """From their start: glibc ends the process where there is no memory."""
+    names = subprocess.run(
+        ["nm", "-D", "--undefined-only", path],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "__tls_get_addr" not in names
+
+
 def survive(nginx: Nginx, steps: str, n: int) -> bool:
     """Whether there was an allocation to fail: see faults_arm."""
     failures, said = nginx.lua(

@@ -8,13 +8,17 @@
 #include "ngx_http_ffi_signal.h"
 
 
+#define NGX_HTTP_FFI_SIGNALS  64
+
+
 static void ngx_http_ffi_reset_signal(int signo);
 static void ngx_http_ffi_before_fork(void);
 static void ngx_http_ffi_after_fork(void);
 static void ngx_http_ffi_in_child(void);
 
 
-static _Thread_local sigset_t  ngx_http_ffi_mask;
+/* a bit for each that is blocked, as in the kernel; a sigset_t is larger */
+static _Thread_local uint64_t  ngx_http_ffi_mask;
 
 
 void
@@ -67,17 +71,38 @@ ngx_http_ffi_reset_signal(int signo)
 static void
 ngx_http_ffi_before_fork(void)
 {
-    sigset_t  all;
+    int       signo;
+    sigset_t  all, mask;
 
     sigfillset(&all);
-    (void) pthread_sigmask(SIG_SETMASK, &all, &ngx_http_ffi_mask);
+    sigemptyset(&mask);
+    (void) pthread_sigmask(SIG_SETMASK, &all, &mask);
+
+    ngx_http_ffi_mask = 0;
+
+    for (signo = 1; signo <= NGX_HTTP_FFI_SIGNALS; signo++) {
+        if (sigismember(&mask, signo) == 1) {
+            ngx_http_ffi_mask |= (uint64_t) 1 << (signo - 1);
+        }
+    }
 }
 
 
 static void
 ngx_http_ffi_after_fork(void)
 {
-    (void) pthread_sigmask(SIG_SETMASK, &ngx_http_ffi_mask, NULL);
+    int       signo;
+    sigset_t  mask;
+
+    sigemptyset(&mask);
+
+    for (signo = 1; signo <= NGX_HTTP_FFI_SIGNALS; signo++) {
+        if (ngx_http_ffi_mask >> (signo - 1) & 1) {
+            sigaddset(&mask, signo);
+        }
+    }
+
+    (void) pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
 
