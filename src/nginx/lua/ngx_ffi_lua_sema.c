@@ -118,6 +118,7 @@ ngx_ffi_lua_sema_wait(lua_State *L, ngx_http_request_t *r, ngx_msec_t ms,
     s->request = r;
     s->ended = NULL;
     s->posted = 0;
+    s->taken = 0;
     s->bounded = ms < NGX_MAX_INT32_VALUE;
 
     return s;
@@ -234,10 +235,14 @@ ngx_ffi_lua_sema_waits(ngx_ffi_lua_sema_t *s)
         return ngx_http_lua_ffi_sema_count(s->sem) < 0;
     }
 
-    len = sizeof(err);
+    if (!s->taken) {
+        len = sizeof(err);
+        s->taken = ngx_http_lua_ffi_sema_wait(s->request, s->sem, 0, err,
+                                              &len)
+                   != NGX_DECLINED;
+    }
 
-    return ngx_http_lua_ffi_sema_wait(s->request, s->sem, 0, err, &len)
-           == NGX_DECLINED;
+    return !s->taken;
 }
 
 
@@ -266,8 +271,6 @@ ngx_ffi_lua_sema_raised(lua_State *L, ngx_http_request_t *r)
         if (ngx_ffi_lua_sema_waits(s)) {
             return 1;
         }
-
-        s->posted = 0;
     }
 
     return 0;
@@ -279,7 +282,8 @@ ngx_ffi_lua_sema_left(ngx_ffi_lua_sema_t *s)
 {
     /* what was posted, and nobody has taken */
 
-    return ngx_http_lua_ffi_sema_count(s->sem) == (s->posted ? 2 : 0);
+    return s->taken
+           || ngx_http_lua_ffi_sema_count(s->sem) == (s->posted ? 2 : 0);
 }
 
 

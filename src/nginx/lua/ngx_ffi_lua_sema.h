@@ -32,6 +32,7 @@ typedef struct {
     ngx_http_request_t   *request;
     const char           *ended;      /* the wait, before its time: why */
     unsigned              posted:1;
+    unsigned              taken:1;    /* by who was resumed */
     unsigned              bounded:1;
 } ngx_ffi_lua_sema_t;
 
