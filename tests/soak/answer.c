@@ -103,6 +103,10 @@ answer_is_right(const expected_t *e, int status, const char *body, size_t n)
     case TIMED_OUT:
         return is_timeout(status, body, n);
 
+    case STALLED:
+        return is_timeout(status, body, n)
+               || (status == 200 && n == DIGITS && is_version(e, body));
+
     /* an answer that is there when nginx looks at its timers is taken */
     case EITHER:
         return is_timeout(status, body, n)
@@ -110,6 +114,16 @@ answer_is_right(const expected_t *e, int status, const char *body, size_t n)
     }
 
     return false;
+}
+
+
+bool
+answer_is_stuck(int status, const char *body, size_t n)
+{
+    static const char  text[] = "the runtime is stuck";
+
+    return status == 503 && n == sizeof(text) - 1
+           && memcmp(body, text, n) == 0;
 }
 
 

@@ -20,6 +20,7 @@ typedef enum {
     RAISED,
     REFUSED,
     TIMED_OUT,
+    STALLED,            /* TIMED_OUT, or the version alone */
     EITHER              /* ECHOED or TIMED_OUT */
 } answer_t;
 
@@ -34,6 +35,9 @@ typedef struct {
 
 bool answer_is_right(const expected_t *e, int status, const char *body,
     size_t n);
+
+/* Whether nginx has refused the request for want of a thread that runs. */
+bool answer_is_stuck(int status, const char *body, size_t n);
 
 /* In how many parts it has been sent; 0 if that is not known. */
 uint64_t answer_parts(const expected_t *e);

@@ -21,6 +21,7 @@ typedef struct {
     uint64_t  retried;     /* sent again: the idle connection was closed */
     uint64_t  bytes;       /* of right answers */
     uint64_t  parts;       /* of those that are known to come in so many */
+    uint64_t  stuck;       /* refused: no thread of the runtime ran for 1 s */
 } board_t;
 
 #endif

@@ -78,7 +78,7 @@ static const kind_t  kinds[] = {
     { "joined", 4, PARTS, true },
     { "read", 8, PARTS, true },
     { "cut", 4, CUT, true },
-    { "stall", 2, TIMED_OUT, true },
+    { "stall", 2, STALLED, true },
     { "upload", 8, ECHOED, true },
     { "upload_threads", 4, ECHOED, true },
     { "write", 6, ECHOED, true },
@@ -380,6 +380,9 @@ take_answer(conn_t *c)
         board->answered++;
         board->bytes += length;
         board->parts += answer_parts(&expected);
+
+    } else if (answer_is_stuck(status, body, length)) {
+        board->stuck++;
 
     } else {
         board->wrong++;

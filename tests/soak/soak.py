@@ -25,6 +25,7 @@ REFUSAL = "ffi_python3: soaked: RuntimeError: not this one"
 EXIT_S = 5  # ffi_exit_timeout
 CALL_S = 5  # ffi_timeout
 LINGER_S = 30  # lingering_time
+STUCK_IN = 100_000  # answers
 SLACK_S = 20  # a machine that is busy with other things
 
 HTTP = f"""
@@ -73,6 +74,7 @@ class Board:
     NAMES = (
         *("least", "most", "stop"),
         *("answered", "wrong", "lost", "left", "retried", "bytes", "parts"),
+        "stuck",
     )
 
     def __init__(self, path: Path) -> None:
@@ -139,8 +141,13 @@ class Result:
         for name in ("wrong", "lost"):
             if self.counts.get(name):
                 found.append(f"{self.counts[name]} answers {name}")
-        if not self.counts.get("answered"):
+        answered = self.counts.get("answered", 0)
+        if not answered:
             found.append("no answers")
+        # a machine that is busy with other things lets threads wait
+        stuck = self.counts.get("stuck", 0)
+        if stuck * STUCK_IN > answered:
+            found.append(f"{stuck} requests refused by a stuck runtime")
         sent, released = self.parts.get("sent"), self.parts.get("released")
         if not sent or sent != released:
             found.append(f"{sent} parts sent, {released} released")
