@@ -232,6 +232,12 @@ RESTY_FFI_API int resty_ffi_pollers(void *tq, int *tids, int max);
 /* 1 from the moment the worker process leaves: finish, do not wait. */
 RESTY_FFI_API int resty_ffi_exiting(void);
 
+/*
+ * When a worker that leaves waits no longer for threads that work on a call:
+ * ms of CLOCK_MONOTONIC; 0 while it does not leave.
+ */
+RESTY_FFI_API int64_t resty_ffi_exit_deadline(void);
+
 
 /* ---- streams: answers and requests in parts --------------------------- */
 

@@ -330,10 +330,10 @@ class Loop(Runtime):
     def _end_calls(self) -> float | None:
         """The worker leaves; when the last call was cancelled, if it was.
 
-        What goes on behind an answer has a while yet.
+        What goes on behind an answer has until the end is near.
         """
         tasks = self._runtime.tasks
-        if time.monotonic() < leave.runtimes_end() - LAST_CALLS_S:
+        if time.monotonic() < native.exit_deadline() - LAST_CALLS_S:
             self._cancel([n for n in tasks if not native.gone(n)])
         else:
             self._cancel(list(tasks))

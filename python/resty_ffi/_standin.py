@@ -33,6 +33,10 @@ def exiting() -> bool:
     return False
 
 
+def exit_deadline() -> float:
+    return 0.0
+
+
 def log(level: int, text: str) -> None:
     rank = logging.ERROR if level <= LOG_ERR else logging.WARNING
     logger.log(rank, "%s", text.removeprefix("ffi_python3: "))

@@ -254,3 +254,11 @@ resty_ffi_exiting(void)
     return atomic_load_explicit(&bridge_host()->exiting,
                                 memory_order_relaxed);
 }
+
+
+int64_t
+resty_ffi_exit_deadline(void)
+{
+    return atomic_load_explicit(&bridge_host()->exit_at,
+                                memory_order_relaxed);
+}

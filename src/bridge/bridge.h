@@ -74,6 +74,8 @@ struct bridge_s {
                                             freed, so that all may walk it */
     _Atomic bool              dead;
     _Atomic bool              exiting;
+    _Atomic int64_t           exit_at;   /* ms: when threads of runtimes are
+                                            waited for no longer; 0: not yet */
 
     _Atomic(bridge_task_t *)  chunks[BRIDGE_MAX_TASKS / BRIDGE_CHUNK];
     bridge_task_t            *free_tasks;

@@ -5,7 +5,7 @@ A task or a queue is an int here: its handle.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
 from typing import Any, final
 
@@ -25,6 +25,10 @@ def gone(task: int, /) -> bool:
 
 def exiting() -> bool:
     """Whether the worker process is about to leave."""
+
+def exit_deadline() -> float:
+    """When a worker that leaves waits no longer, in time.monotonic()
+    seconds; 0: it does not leave."""
 
 def log(level: int, text: str, /) -> None:
     """Write to nginx's error.log; levels as in resty_ffi.h."""

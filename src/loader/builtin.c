@@ -238,6 +238,20 @@ builtin_exiting(PyObject *self, PyObject *unused)
 }
 
 
+PyDoc_STRVAR(exit_deadline_doc,
+"exit_deadline() -> float\n\nWhen a worker that leaves waits no longer, in "
+"time.monotonic() seconds; 0: it does not leave.");
+
+static PyObject *
+builtin_exit_deadline(PyObject *self, PyObject *unused)
+{
+    (void) self;
+    (void) unused;
+
+    return PyFloat_FromDouble((double) resty_ffi_exit_deadline() / 1000);
+}
+
+
 /* takes type over, which may be NULL */
 static int
 add_type(PyObject *module, PyObject *type)
@@ -270,6 +284,8 @@ static PyMethodDef  methods[] = {
     { "current", call_current, METH_NOARGS,
       "current() -> Call | None\n\nThe call this thread answers, if any." },
     { "deadline", builtin_deadline, METH_O, deadline_doc },
+    { "exit_deadline", builtin_exit_deadline, METH_NOARGS,
+      exit_deadline_doc },
     { "exiting", builtin_exiting, METH_NOARGS, exiting_doc },
     { "gone", builtin_gone, METH_O, gone_doc },
     { "name", builtin_name, METH_VARARGS, name_doc },

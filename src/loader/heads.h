@@ -4,8 +4,8 @@
 #define PYTHON_HEADS_H
 
 /*
- * `_resty_ffi.Heads`: the heads of web requests as Python's web interfaces
- * have them, and those of their answers.
+ * `_resty_ffi.Heads`: the heads of web requests as ASGI has them, and those of
+ * their answers.
  */
 
 #define PY_SSIZE_T_CLEAN

@@ -33,7 +33,9 @@ def find_interface(app: Any, said: str = "") -> str:
     if _is_async(app):
         if three:
             return ASGI
-        raise TypeError(f"it does not take (scope, receive, send): {signature}")
+        raise TypeError(
+            f"it does not take (scope, receive, send): {signature}"
+        )
     kinds = {parameter.kind for parameter in signature.parameters.values()}
     two = _takes(signature, 2)
     if two and three and inspect.Parameter.VAR_POSITIONAL in kinds:

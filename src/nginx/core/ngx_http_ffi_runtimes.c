@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 
 #include "abi.h"
+#include "clock.h"
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_library.h"
 #include "ngx_http_ffi_runtimes.h"
@@ -122,6 +123,12 @@ ngx_http_ffi_unload_all(ngx_msec_t ms)
     ngx_queue_t             *q;
     ngx_http_ffi_runtime_t  *rt;
 
+    /* libraries get the rest, to end and to tell what the stuck ones do */
+
+    patience = ms - ngx_min(ms / 2, NGX_HTTP_FFI_LIBRARY_EXIT);
+
+    atomic_store(&bridge_host()->exit_at,
+                 bridge_now_us() / 1000 + (int64_t) patience);
     atomic_store(&bridge_host()->exiting, true);
 
     while (!ngx_queue_empty(&ngx_http_ffi_live)) {
@@ -129,10 +136,6 @@ ngx_http_ffi_unload_all(ngx_msec_t ms)
         rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, queue);
         ngx_http_ffi_runtime_event(rt, NGX_HTTP_FFI_UNLOAD, NULL);
     }
-
-    /* libraries get the rest, to end and to tell what the stuck ones do */
-
-    patience = ms - ngx_min(ms / 2, NGX_HTTP_FFI_LIBRARY_EXIT);
 
     /* nobody tells when a thread has ended */
 

@@ -334,7 +334,7 @@ def test_upload_ends_early(site: Site) -> None:
 
 
 def test_never_answers(site: Site) -> None:
-    with Site(server="ffi_timeout 500ms;") as other:
+    with Site(server="python_read_timeout 500ms;") as other:
         assert other.ask("/never?never").status == 504
         other.wait_notes("never", "begun", "disconnect")
         assert other.ask("/hello").status == 200
