@@ -211,6 +211,13 @@ enum {
 RESTY_FFI_API void resty_ffi_default_timeout(void *tq, int ms);
 
 /*
+ * Web requests of this queue come when nginx has all of their bodies, in memory
+ * or in a file, where nginx.conf does not say otherwise: no thread waits for a
+ * slow client.  Before the start is reported.
+ */
+RESTY_FFI_API void resty_ffi_buffer_requests(void *tq);
+
+/*
  * An option of ngx.load_ffi, or a fact about the load; missing if it was not
  * given.
  */

@@ -188,6 +188,19 @@ resty_ffi_default_timeout(void *tq, int ms)
 }
 
 
+void
+resty_ffi_buffer_requests(void *tq)
+{
+    bridge_queue_t  *q;
+
+    q = bridge_queue_pin(bridge_host(), bridge_number(tq));
+    if (q) {
+        atomic_store(&q->whole, true);
+        bridge_queue_unpin(q);
+    }
+}
+
+
 double
 resty_ffi_option(void *tq, int option, double missing)
 {

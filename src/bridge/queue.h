@@ -55,6 +55,7 @@ struct bridge_queue_s {
                                             the runtime have it */
     _Atomic int                timeout;  /* ms a call waits, by default; 0:
                                             no bound */
+    _Atomic bool               whole;    /* it wants web requests so */
     _Atomic bool               has_loop; /* somebody waits on the eventfd */
     _Atomic bool               polled;   /* by any thread, ever */
     _Atomic bool               detached;

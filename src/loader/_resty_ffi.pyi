@@ -39,6 +39,9 @@ def name(tq: int, name: str, /) -> None:
 def option(tq: int, option: int, missing: float, /) -> float:
     """An option of ngx.load_ffi; missing where it was not given."""
 
+def buffer_requests(tq: int, /) -> None:
+    """Have nginx read web requests as a whole before it passes them on."""
+
 def pollers(tq: int, /) -> list[int]:
     """Native ids of live threads that have polled a queue; 0: any queue."""
 

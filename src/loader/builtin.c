@@ -165,6 +165,28 @@ builtin_name(PyObject *self, PyObject *args)
 }
 
 
+PyDoc_STRVAR(buffer_doc,
+"buffer_requests(tq: int, /) -> None\n\n"
+"Have nginx read web requests as a whole before it passes them on.");
+
+static PyObject *
+builtin_buffer_requests(PyObject *self, PyObject *number)
+{
+    void  *tq;
+
+    (void) self;
+
+    tq = PyLong_AsVoidPtr(number);
+    if (tq == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+
+    resty_ffi_buffer_requests(tq);
+
+    Py_RETURN_NONE;
+}
+
+
 PyDoc_STRVAR(pollers_doc,
 "pollers(tq: int, /) -> list[int]\n\n"
 "Native ids of live threads that have polled a queue; 0: any queue.");
@@ -281,6 +303,7 @@ builtin_exec(PyObject *module)
 
 
 static PyMethodDef  methods[] = {
+    { "buffer_requests", builtin_buffer_requests, METH_O, buffer_doc },
     { "current", call_current, METH_NOARGS,
       "current() -> Call | None\n\nThe call this thread answers, if any." },
     { "deadline", builtin_deadline, METH_O, deadline_doc },

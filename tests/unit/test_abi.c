@@ -734,6 +734,22 @@ test_a_default_timeout(void **state)
 }
 
 
+static void
+test_whole_requests(void **state)
+{
+    (void) state;
+
+    assert_false(atomic_load(&q->whole));
+
+    resty_ffi_buffer_requests(NULL);
+    resty_ffi_buffer_requests(pointer(~bridge_queue_handle(q)));
+    assert_false(atomic_load(&q->whole));
+
+    resty_ffi_buffer_requests(tq);
+    assert_true(atomic_load(&q->whole));
+}
+
+
 #define test(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 
@@ -761,6 +777,7 @@ main(void)
         test(test_log_lines),
         test(test_a_forked_child_does_nothing),
         test(test_a_default_timeout),
+        test(test_whole_requests),
         test(test_threads_that_have_parted),
     };
 

@@ -20,6 +20,7 @@ class Wsgi(Threads):
     """An application, as `target`; nginx's requests are its calls."""
 
     def _resolve(self) -> Handlers:
+        native.buffer_requests(self._tq)
         self._errors = Errors(self._name)
         self._environs = native.Environs(
             {

@@ -48,11 +48,24 @@ ngx_http_ffi_pass_body_read(ngx_http_ffi_pass_t *p,
 static ngx_uint_t
 ngx_http_ffi_pass_body_is_buffered(ngx_http_ffi_pass_t *p)
 {
-    if (p->conf->request_buffering == NGX_CONF_UNSET) {
-        return p->target->request_buffering;
+    ngx_http_request_t      *r;
+    ngx_http_ffi_runtime_t  *rt;
+
+    if (p->conf->request_buffering != NGX_CONF_UNSET) {
+        return p->conf->request_buffering;
     }
 
-    return p->conf->request_buffering;
+    r = p->request;
+
+    if (r->headers_in.content_length_n <= 0 && !r->headers_in.chunked) {
+        return 0;
+    }
+
+    rt = ngx_http_ffi_target_runtime(p->target, r->connection->log);
+
+    return rt && rt->state == NGX_HTTP_FFI_READY
+           ? atomic_load_explicit(&rt->requests->whole, memory_order_relaxed)
+           : p->target->request_buffering;
 }
 
 

@@ -31,6 +31,7 @@ typedef struct {
 } ngx_http_ffi_line_t;
 
 
+static ngx_uint_t ngx_http_ffi_pass_is_counted(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ffi_pass_line(ngx_http_request_t *r,
     ngx_http_ffi_line_t *line);
 static ngx_int_t ngx_http_ffi_pass_params(ngx_http_request_t *r,
@@ -50,6 +51,7 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     size_t                size;
     u_char               *p;
     uint32_t              n;
+    ngx_str_t             length;
     ngx_uint_t            i;
     bridge_task_t        *t;
     ngx_table_elt_t      *h;
@@ -57,7 +59,9 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     resty_ffi_head_t     *head;
     resty_ffi_field_t    *field, *params;
     ngx_http_ffi_line_t   line;
+    u_char                length_buf[NGX_OFF_T_LEN];
 
+    static ngx_str_t               name = ngx_string("content-length");
     ngx_http_ffi_pass_param_t     *param;
     ngx_http_ffi_pass_loc_conf_t  *plcf;
 
@@ -77,11 +81,26 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     has_body |= r->headers_in.content_length_n == 0;
 
     n = 0;
+    ngx_str_null(&length);
+
+    if (has_body && ngx_http_ffi_pass_is_counted(r)) {
+        length.data = length_buf;
+        length.len = ngx_sprintf(length_buf, "%O",
+                                 r->headers_in.content_length_n)
+                     - length_buf;
+        has_body = 0;
+        n = 1;
+    }
+
     size = sizeof(resty_ffi_head_t)
            + line.method.len + 1 + line.path.len + 1 + line.raw_path.len + 1
            + line.query.len + 1 + line.protocol.len + 1 + line.scheme.len + 1
            + line.client.len + 1 + line.server.len + 1
            + line.root_path.len + 1;
+
+    if (length.len) {
+        size += sizeof(resty_ffi_field_t) + name.len + 1 + length.len + 1;
+    }
 
     part = &r->headers_in.headers.part;
     i = 0;
@@ -151,6 +170,12 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
         field++;
     }
 
+    if (length.len) {
+        p = ngx_http_ffi_pass_put(p, head, &field->name, name.data, name.len);
+        p = ngx_http_ffi_pass_put(p, head, &field->value, length.data,
+                                  length.len);
+    }
+
     *p = '\0';
 
     t = bridge_task_new_web(bridge_host(), (char *) head, size);
@@ -159,6 +184,17 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     }
 
     return t;
+}
+
+
+/* whether nginx knows by now how long a body is of which nobody has said */
+static ngx_uint_t
+ngx_http_ffi_pass_is_counted(ngx_http_request_t *r)
+{
+    return r->headers_in.content_length == NULL
+           && r->headers_in.content_length_n >= 0
+           && r->request_body
+           && !r->reading_body;
 }
 
 

@@ -35,7 +35,8 @@ struct ngx_http_ffi_target_s {
     unsigned                  has_id:1;
     unsigned                  dead:1;    /* has failed, and stays so */
     unsigned                  request_buffering:1;  /* if nginx.conf is
-                                                       silent */
+                                                       silent, before the
+                                                       runtime has started */
 };
 
 

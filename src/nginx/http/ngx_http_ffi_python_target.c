@@ -256,6 +256,11 @@ ngx_http_ffi_python_target_init(ngx_conf_t *cf,
     ngx_http_ffi_target_init(&target->pass, &lib, &cfg);
     target->pass.name = name;
 
+    /* an application of WSGI wants it, or what may turn out as one */
+
+    target->pass.request_buffering =
+        target->interface.len == 0 || target->interface.data[0] == 'w';
+
     return NGX_OK;
 }
 
