@@ -3,7 +3,9 @@
 
 Called by `make run`, which passes NGINX_BIN, CONF and PORT in the
 environment.  The file is served as a copy, in which only main-level and
-http-level directives that it lacks are added; nginx itself says which.
+http-level directives that it lacks are added; nginx itself says which.  Where
+it passes requests to web applications, what requirements.txt beside it says
+is installed, to a virtual environment of its own.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ REFUSED = re.compile(
     r'|unknown directive "(\w+)"'
     r'|module "(\w+)" is already loaded'
 )
+OWN_VENV = re.compile(r"^[^#]*\bpython_venv\b", re.MULTILINE)
+PYTHON_PASS = re.compile(r"^[^#]*\bpython_pass\b", re.MULTILINE)
 OF_LUA = re.compile(r"lua_\w+|\w+_by_lua\w*")
 CORE = "ngx_http_ffi_module"
 WITH_LUA = "ngx_http_lua_ffi_module"
@@ -168,8 +172,35 @@ class Server:
         lua = [own / "?.lua", own / "?" / "init.lua", ROOT / "lua" / "?.lua"]
         old = os.environ.get("LUA_PATH", ";")
         environ["LUA_PATH"] = ";".join([*map(str, lua), old, ""])
-        environ["VIRTUAL_ENV"] = str(BUILD / "venv")
+        environ["VIRTUAL_ENV"] = str(self._venv() or BUILD / "venv")
         return environ
+
+    def _venv(self) -> Path | None:
+        """With what the web applications require, as it stands beside."""
+        requirements = self.conf.parent / "requirements.txt"
+        if (
+            not requirements.is_file()
+            or not PYTHON_PASS.search(self.text)
+            or OWN_VENV.search(self.text)
+        ):
+            return None
+        venv = self.home / "venv"
+        has, wanted = venv / "requirements.txt", requirements.read_text()
+        if not has.exists() or has.read_text() != wanted:
+            print(f"installing what {requirements} says to {venv}", flush=True)
+            python = venv / "bin" / "python"
+            pip = [python, "-m", "pip", "--disable-pip-version-check", "-q"]
+            commands: list[list[str | Path]] = [
+                [sys.executable, "-m", "venv", "--clear", venv],
+                [*pip, "install", "-r", requirements],
+            ]
+            try:
+                for command in commands:
+                    subprocess.run(command, check=True)
+            except subprocess.CalledProcessError:
+                die("it cannot be installed")
+            has.write_text(wanted)
+        return venv
 
     def _nginx(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -269,7 +300,7 @@ def main() -> None:
 
     server = Server(str(Path(found).absolute()), conf, port)
     server.prepare()
-    if not listens(*KAFKA):
+    if WITH_LUA in server.loaded and not listens(*KAFKA):
         start_broker(server.environ)
     if conf == DEMO:
         print(f"nginx serves http://localhost:{port}/")

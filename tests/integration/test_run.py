@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ import run
 server = run.Server({NGINX_BIN!r}, Path(sys.argv[1]), "1")
 server.prepare()
 print(server.copy.read_text())
+print("VIRTUAL_ENV", server.environ["VIRTUAL_ENV"])
 """
 
 CONF = """\
@@ -95,3 +97,50 @@ def test_an_unknown_directive(tmp_path: Path, name: str) -> None:
     assert done.returncode == 1
     assert f'unknown directive "{name}"' in done.stderr
     assert f"{tmp_path}/my.conf:5" in done.stderr
+
+
+VENV = re.compile(r"^VIRTUAL_ENV (.*)$", re.MULTILINE)
+PASS = "server { location / { python_pass app:app; } }"
+
+
+def virtual_env(done: subprocess.CompletedProcess[str]) -> Path:
+    assert done.returncode == 0, done.stderr
+    found = VENV.search(done.stdout)
+    assert found
+    return Path(found[1])
+
+
+def test_what_an_application_requires(tmp_path: Path) -> None:
+    """It is installed once, until requirements.txt changes."""
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("# none\n")
+    done = prepare(tmp_path, PASS)
+    venv = virtual_env(done)
+    assert venv.parent.parent == BUILD / "run"
+    assert (venv / "pyvenv.cfg").exists()
+    assert "installing" in done.stdout
+    done = prepare(tmp_path, PASS)
+    assert virtual_env(done) == venv
+    assert "installing" not in done.stdout
+    requirements.write_text("# others, of which there are none\n")
+    assert "installing" in prepare(tmp_path, PASS).stdout
+
+
+def test_what_cannot_be_installed(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("no such thing\n")
+    for _ in range(2):
+        done = prepare(tmp_path, PASS)
+        assert done.returncode == 1
+        assert "it cannot be installed" in done.stderr
+
+
+@pytest.mark.parametrize("http", ["", "# python_pass app:app;"])
+def test_requirements_of_others(tmp_path: Path, http: str) -> None:
+    (tmp_path / "requirements.txt").write_text("no such thing\n")
+    assert virtual_env(prepare(tmp_path, http)) == BUILD / "venv"
+
+
+def test_one_with_a_venv_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("no such thing\n")
+    done = prepare(tmp_path, f"python_venv {sys.prefix}; {PASS}")
+    assert virtual_env(done) == BUILD / "venv"

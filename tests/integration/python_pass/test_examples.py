@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The applications of examples/, with the nginx.conf that they have there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import sys
+from urllib.parse import urlencode
+
+import pytest
+
+from ..client import PATIENCE, Response, UnixConnection
+from ..nginx import ROOT
+from .site import Site
+
+EXAMPLES = ROOT / "examples"
+
+
+class Example(Site):
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        text = (EXAMPLES / name / "nginx.conf").read_text()
+        found = re.fullmatch(
+            r"events \{\}\nhttp \{\n(.*?)    server \{\n"
+            r"        listen 20000;\n(.*?)    \}\n\}\n",
+            text,
+            re.S,
+        )
+        assert found, text
+        http, server = found.groups()
+        assert len((http + server).splitlines()) <= 10
+        shutil.copytree(EXAMPLES / name, self.prefix, dirs_exist_ok=True)
+        self.configure(
+            path=f"python_venv {sys.prefix};",
+            http=http,
+            server=re.sub(r"root \.;", "root {prefix};", server),
+        )
+
+    def __enter__(self) -> Example:
+        super().__enter__()
+        return self
+
+    def send(
+        self, method: str, body: str = "", uri: str = "/", **fields: str
+    ) -> Response:
+        connection = UnixConnection(self.socket, PATIENCE)
+        headers = {"Host": "localhost", **fields}
+        connection.request(method, uri, body or None, headers)
+        answer = connection.getresponse()
+        return Response(
+            answer.status, dict(answer.getheaders()), answer.read()
+        )
+
+
+@pytest.mark.parametrize("name", ["flask", "django"])
+def test_static_files_are_nginxs(name: str) -> None:
+    with Example(name) as nginx:
+        answer = nginx.get("/static/style.css")
+        assert answer.status == 200
+        assert answer.headers["Content-Type"] == "text/css"
+        assert "ETag" in answer.headers
+        assert nginx.get("/no/such/thing").status == 404
+
+
+def test_flask() -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    with Example("flask") as nginx:
+        body = urlencode({"guest": "Zoë <x>"})
+        answer = nginx.send("POST", body, **form)
+        assert (answer.status, answer.headers["Location"]) == (302, "/")
+        page = nginx.send("GET").body.decode()
+        assert "<li>Zoë &lt;x&gt;</li>" in page
+        assert nginx.send("POST", "x=y", **form).status == 400
+        assert nginx.send("DELETE").status == 405
+
+
+def test_django() -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    with Example("django") as nginx:
+        assert nginx.send("POST", "note=x", **form).status == 403
+        answer = nginx.send("GET")
+        token = re.search(r'value="(\w+)"', answer.text)
+        assert token
+        cookie = answer.headers["Set-Cookie"].strip().partition(";")[0]
+        body = urlencode({"note": "kept", "csrfmiddlewaretoken": token[1]})
+        answer = nginx.send("POST", body, Cookie=cookie, **form)
+        assert answer.status == 302
+        cookie = answer.headers["Set-Cookie"].strip().partition(";")[0]
+        assert "<li>kept</li>" in nginx.send("GET", Cookie=cookie).text
+
+
+def test_fastapi() -> None:
+    with Example("fastapi") as nginx, nginx.connect() as sock:
+        sock.sendall(b"GET /measurements HTTP/1.1\r\nHost: x\r\n\r\n")
+        seen = until(sock, b": welcome\n\n")
+        assert b"text/event-stream" in seen
+        json_ = {"Content-Type": "application/json"}
+        body = json.dumps({"sensor": "roof", "value": 21.5})
+        answer = nginx.send("POST", body, "/measurements", **json_)
+        assert answer.status == 201
+        assert json.loads(answer.body) == {"sensor": "roof", "value": 21.5}
+        until(sock, b'data: {"sensor":"roof","value":21.5}\n\n')
+        body = '{"sensor": "roof"}'
+        answer = nginx.send("POST", body, "/measurements", **json_)
+        assert answer.status == 422
+        assert nginx.get("/docs").status == 200
+
+
+def until(sock: socket.socket, end: bytes) -> bytes:
+    data = b""
+    while end not in data:
+        piece = sock.recv(65536)
+        assert piece, data
+        data += piece
+    return data
