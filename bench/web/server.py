@@ -80,5 +80,7 @@ class WebServer(Server):
         except (OSError, http.client.HTTPException) as error:
             raise BenchError(f"{cell.name}: {error!r}") from error
         if response.status != 200 or cell.answer not in (None, body):
-            text = body[:300].decode("latin-1").strip()
-            raise BenchError(f"{cell.name}: {response.status} {text}")
+            said = " ".join(body[:300].decode("latin-1").split())
+            raise BenchError(
+                f"{cell.name}: {response.status} {said}, see {self.folder}"
+            )
