@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""python_threads: who holds a thread, and who does not."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ..client import eventually
+from ..web import parse, until_end
+from .site import Site, request
+
+SITE = {"app": "answers:application", "threads": 4}
+
+Holding = Callable[[str], socket.socket]
+
+
+@pytest.fixture
+def alone() -> Iterator[Site]:
+    with Site("answers:application", threads=4) as site:
+        yield site
+
+
+def hold(site: Site, name: str) -> socket.socket:
+    """Has a thread held until release."""
+    sock = site.connect()
+    sock.sendall(request(f"/hold?name={name}"))
+    eventually((site.prefix / f"in-{name}").exists, "it is held")
+    return sock
+
+
+def release(site: Site, name: str) -> None:
+    (site.prefix / name).touch()
+
+
+@pytest.mark.valgrind
+def test_more_requests_than_threads_wait(alone: Site) -> None:
+    held = [hold(alone, f"h{n}") for n in range(4)]
+    waiting = alone.connect()
+    waiting.sendall(request("/list"))
+    assert alone.ask("/ping").status == 200
+    waiting.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        waiting.recv(1)
+    waiting.setblocking(True)
+    for n, sock in enumerate(held):
+        release(alone, f"h{n}")
+        assert parse(until_end(sock)).text == "held"
+        sock.close()
+    assert parse(until_end(waiting)).text == "hello"
+    waiting.close()
+
+
+def test_more_than_the_queue_takes() -> None:
+    with Site(
+        "answers:application", threads=1, http="python_max_queue 2;"
+    ) as site:
+        held = hold(site, "one")
+        waiting = [site.connect() for _ in range(2)]
+        for sock in waiting:
+            sock.sendall(request("/list"))
+        eventually(lambda: site.ask("/list").status == 503, "a full queue")
+        assert site.ask("/ping").status == 200
+        site.wait_log("is full \\(2 requests\\)")
+        release(site, "one")
+        assert parse(until_end(held)).text == "held"
+        for sock in waiting:
+            assert parse(until_end(sock)).status == 200
+            sock.close()
+        held.close()
+        assert site.ask("/list").text == "hello"
+
+
+def test_100_slow_readers_hold_no_thread(alone: Site) -> None:
+    with contextlib.ExitStack() as stack:
+        socks = []
+        for n in range(100):
+            sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(str(alone.socket))
+            path = ["/endless?name=e", f"/big?size={2**22}&list="][n % 2]
+            sock.sendall(request(path))
+            socks.append(sock)
+        for sock in socks:
+            assert sock.recv(1024).startswith(b"HTTP/1.1 200 OK")
+        for _ in range(50):
+            assert alone.ask("/list").text == "hello"
+            assert alone.ask("/generator?n=100").status == 200
+        # each goes on where it was, on its thread and in its context
+        for sock in socks[::2]:
+            for _ in range(100):
+                assert sock.recv(1024)
+    eventually(lambda: "e" in alone.ask("/closed").text)
+    assert "moved" not in alone.ask("/closed").text
+
+
+def test_a_parked_answer_is_complete(alone: Site) -> None:
+    """More than the mark, read by a client that takes its time."""
+    size = 2**23
+    with alone.connect() as sock:
+        sock.sendall(request(f"/big?size={size}"))
+        first = sock.recv(1000)
+        for _ in range(20):
+            assert alone.ask("/list").text == "hello"
+        answer = parse(first + until_end(sock))
+    assert answer.body == b"0123456789abcdef" * (size // 8)
+
+
+def test_many_clients_get_their_own(alone: Site) -> None:
+    socks = [alone.connect() for _ in range(200)]
+    for n, sock in enumerate(socks):
+        sock.sendall(request(f"/generator?n={n}"))
+    for n, sock in enumerate(socks):
+        text = parse(until_end(sock)).text
+        assert text == "".join(f"{i};" for i in range(n))
+        sock.close()
+
+
+def test_contexts_are_requests_and_locals_are_threads(site: Site) -> None:
+    seen = [site.ask("/context").text.split() for _ in range(100)]
+    assert {before for before, _ in seen} == {"nothing"}
+    # four threads have had 100 of them
+    assert max(int(count) for _, count in seen) >= 25
+
+
+def test_keep_alive(site: Site) -> None:
+    with site.connect() as sock:
+        for path, body in [("list", b"hello"), ("empty", b"")] * 50:
+            sock.sendall(f"GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            data = b""
+            while not data.endswith(b"\r\n\r\n" + body):
+                piece = sock.recv(1000)
+                assert piece, data
+                data += piece
+
+
+def test_another_thread_of_the_applications(site: Site) -> None:
+    answer = site.ask("/thread", method="POST", body=b"sent")
+    assert answer.text == "from another: sent"
+
+
+# -- wsgi.errors ------------------------------------------------------------
+
+
+@pytest.mark.valgrind
+def test_errors_come_line_by_line(site: Site) -> None:
+    since = len(site.log())
+    assert site.ask("/errors").text == "x"
+    name = "ffi_python3: answers:application: "
+    for line in [
+        "first line",
+        "second line",
+        "third line",
+        "begun",
+        "not ended",
+    ]:
+        site.wait_log(f"{name}{line}\n", since)
+
+
+def test_a_long_line_is_broken(site: Site) -> None:
+    since = len(site.log())
+    assert site.ask("/errors_long").text == "x"
+    eventually(lambda: site.log(since).count("y") >= 100_000)
+
+
+def test_errors_of_an_iteration(site: Site) -> None:
+    since = len(site.log())
+    assert site.ask("/errors_late").text == "x"
+    site.wait_log("application: from the iteration\n", since)
