@@ -17,6 +17,9 @@ from .._streams import TURN, Waits
 NOTHING, HEAD, PARTS, COMPLETE = range(4)
 
 DISCONNECT = "http.disconnect"
+# The loop's, until a task that has waited for one that receives has cancelled
+# one that sends. Django closes its response then, and not where send() raises.
+LISTENERS_TURNS = 5
 
 
 class GoneError(BrokenPipeError):
@@ -102,13 +105,13 @@ class Exchange:
             if type(body) is not bytes:
                 body = _copy(body)
             if state == HEAD:
-                self._send_head()
+                await self._send_head()
             if not message.get("more_body", False):
-                self._complete(body)
+                await self._complete(body)
             elif body:
                 await self._send_part(body)
             elif native.gone(self._number):
-                self._raise_gone()
+                await self._raise_gone()
         elif kind == "http.response.start" and state == NOTHING:
             # which goes out with the first part of the body
             self._status = message["status"]
@@ -117,10 +120,10 @@ class Exchange:
         else:
             raise RuntimeError(f"{kind!r} was sent, but {_EXPECTED[state]}")
 
-    def _send_head(self) -> None:
+    async def _send_head(self) -> None:
         heads = self._shared.heads
         if heads.send(self._number, self._status, self._headers):
-            self._raise_gone()
+            await self._raise_gone()
         self.state = PARTS
 
     async def _send_part(self, body: bytes) -> None:
@@ -131,22 +134,27 @@ class Exchange:
                 raise RuntimeError("the answer was completed meanwhile")
             error = self._call._send(body)
         if error:
-            self._raise_gone()
+            await self._raise_gone()
         self._sent += 1
         if not self._sent % TURN:
             await asyncio.sleep(0)
 
-    def _complete(self, body: bytes) -> None:
+    async def _complete(self, body: bytes) -> None:
         gone = native.gone(self._number)
         self.state = COMPLETE
         self._call._answer(body or None)
         if self._waiting:
             self._shared.waits.tell(self._number)
         if gone:
-            self._raise_gone()
+            await self._raise_gone()
 
-    def _raise_gone(self) -> None:
+    async def _raise_gone(self) -> None:
+        """Behind who waits in receive, and acts on http.disconnect."""
         self._told = True
+        if self._waiting:
+            self._shared.waits.tell(self._number)
+            for _ in range(LISTENERS_TURNS):
+                await asyncio.sleep(0)
         raise GoneError(errno.EPIPE, "the client has gone")
 
     def end(self) -> None:

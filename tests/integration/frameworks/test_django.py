@@ -370,6 +370,8 @@ def test_signals(client: httpx.Client, at: str) -> None:
     """Each request that has begun ends, but for the one that asks."""
     client.get(f"{at}/stream")
     client.get(f"{at}/query")
+    with client.stream("GET", f"{at}/file") as answer:
+        next(answer.iter_raw(10))
 
     def all_ended() -> bool:
         started, finished = client.get(f"{at}/signals").json()
