@@ -63,6 +63,21 @@ is_good(int fd, int64_t offset, int64_t len)
 }
 
 
+static void
+close_file(void *arg, int delivered)
+{
+    int  fd;
+
+    (void) delivered;
+
+    fd = bridge_file_fd(arg);
+
+    if (fd != -1) {
+        (void) close(fd);
+    }
+}
+
+
 static bridge_part_t *
 new_file(uint64_t handle, int fd, int64_t offset, int64_t len)
 {
@@ -78,7 +93,8 @@ new_file(uint64_t handle, int fd, int64_t offset, int64_t len)
     p->task = handle;
     p->bytes = NULL;
     p->len = (size_t) len;
-    p->release = NULL;
+    p->release = close_file;
+    p->arg = p;
 
     f = file_of(p);
     f->offset = offset;
@@ -255,17 +271,4 @@ int64_t
 bridge_file_offset(const bridge_part_t *p)
 {
     return file_of(p)->offset;
-}
-
-
-void
-bridge_file_close(bridge_part_t *p)
-{
-    int  fd;
-
-    fd = bridge_file_fd(p);
-
-    if (fd != -1) {
-        (void) close(fd);
-    }
 }

@@ -16,9 +16,6 @@
 
 #pragma GCC visibility push(hidden)
 
-/* what one counts for: descriptors are few, and 16 are 64 KiB */
-#define BRIDGE_FILE_COST  4096
-
 /*
  * Any thread.  As resty_ffi_send_file: 0, EAGAIN, EINVAL, EMFILE, ENOMEM or
  * EPIPE.
@@ -38,9 +35,6 @@ int bridge_file_fd(bridge_part_t *p);
 
 /* Host thread.  Where the range begins. */
 int64_t bridge_file_offset(const bridge_part_t *p);
-
-/* Host thread, for send.c.  Closes it. */
-void bridge_file_close(bridge_part_t *p);
 
 #pragma GCC visibility pop
 

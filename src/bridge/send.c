@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "events.h"
-#include "file.h"
 #include "send.h"
 
 
@@ -26,10 +25,6 @@ bridge_part_free(bridge_t *b, bridge_part_t *p, bool delivered)
         p->release(p->arg, delivered);
     }
 
-    if (bridge_part_is_file(p)) {
-        bridge_file_close(p);
-    }
-
     tell = false;
 
     t = bridge_task_find(b, p->task);
@@ -39,8 +34,8 @@ bridge_part_free(bridge_t *b, bridge_part_t *p, bool delivered)
 
         pthread_mutex_lock(&s->lock);
 
-        s->unreleased -= bridge_part_is_file(p) ? BRIDGE_FILE_COST
-                                                : p->len + BRIDGE_PART_COST;
+        s->unreleased -= p->bytes ? p->len + BRIDGE_PART_COST
+                                  : BRIDGE_FILE_COST;
 
         if (s->unreleased <= bridge_stream_low(s)) {
             phase = bridge_task_phase(bridge_task_state(t));

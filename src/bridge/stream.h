@@ -28,6 +28,9 @@
 /* what a part, either way, counts for beside its bytes: some 70 */
 #define BRIDGE_PART_COST    72
 
+/* what one counts for that is of a file: descriptors are few, 16 are 64 KiB */
+#define BRIDGE_FILE_COST    4096
+
 /* what bridge_stream_wait waits for; as in resty_ffi.h */
 enum {
     BRIDGE_WRITABLE = 1,

@@ -5,9 +5,9 @@
 
 /*
  * The body of a request, in parts.  With request buffering nginx has all of it
- * before the request is passed on.  Without, it is written to its task as it arrives, while the runtime
- * has room.  If it has none the client is left alone, and TCP, or HTTP/2's
- * window, has it wait.
+ * before the request is passed on.  Without, it is written to its task as it
+ * arrives, while the runtime has room.  If it has none the client is left
+ * alone, and TCP, or HTTP/2's window, has it wait.
  */
 
 #include <ngx_config.h>

@@ -24,8 +24,8 @@ typedef enum {
 typedef struct {
     ngx_str_t             name;
     ngx_http_ffi_field_e  kind;
-    size_t                offset;   /* in ngx_http_headers_out_t */
     unsigned              kept;     /* NGX_HTTP_FFI_KEPT_… */
+    size_t                offset;   /* in ngx_http_headers_out_t */
 } ngx_http_ffi_known_t;
 
 
@@ -45,10 +45,10 @@ static void ngx_http_ffi_pass_type(ngx_http_request_t *r, bridge_field_t *f);
 
 
 #define FIELD(name, kind, member, kept)                                       \
-    { ngx_string(name), NGX_HTTP_FFI_FIELD_##kind,                            \
-      offsetof(ngx_http_headers_out_t, member), kept }
+    { ngx_string(name), NGX_HTTP_FFI_FIELD_##kind, kept,                      \
+      offsetof(ngx_http_headers_out_t, member) }
 #define KEPT(name, kept)                                                      \
-    { ngx_string(name), NGX_HTTP_FFI_FIELD_PLAIN, 0, kept }
+    { ngx_string(name), NGX_HTTP_FFI_FIELD_PLAIN, kept, 0 }
 #define DROPPED(name)                                                         \
     { ngx_string(name), NGX_HTTP_FFI_FIELD_DROPPED, 0, 0 }
 #define REDIRECT  NGX_HTTP_FFI_KEPT_BY_REDIRECT

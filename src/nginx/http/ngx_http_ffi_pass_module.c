@@ -38,14 +38,14 @@ static ngx_conf_post_t  ngx_http_ffi_pass_lower_post = {
 
 
 #define NGX_HTTP_FFI_PASS_LEVELS                                              \
-    NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+    (NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF)
 
 /* one setting under two names */
 #define NGX_HTTP_FFI_PASS_SETTING(name, args, set, member, post)              \
-    { ngx_string("ffi_" name), NGX_HTTP_FFI_PASS_LEVELS|args, set,            \
+    { ngx_string("ffi_" name), NGX_HTTP_FFI_PASS_LEVELS|(args), set,          \
       NGX_HTTP_LOC_CONF_OFFSET,                                               \
       offsetof(ngx_http_ffi_pass_loc_conf_t, member), post },                 \
-    { ngx_string("python_" name), NGX_HTTP_FFI_PASS_LEVELS|args, set,         \
+    { ngx_string("python_" name), NGX_HTTP_FFI_PASS_LEVELS|(args), set,       \
       NGX_HTTP_LOC_CONF_OFFSET,                                               \
       offsetof(ngx_http_ffi_pass_loc_conf_t, member), post }
 
