@@ -322,6 +322,15 @@ typedef struct {
     resty_ffi_text_t    value;
 } resty_ffi_field_t;
 
+/* of a connection with TLS; all 0 where it has none */
+typedef struct {
+    uint32_t            version;    /* as in TLS itself: 0x0304 is TLS 1.3 */
+    uint32_t            cipher;     /* the cipher suite's number; 0: unknown */
+    resty_ffi_text_t    client_cert;    /* PEM; "": none */
+    resty_ffi_text_t    client_name;    /* its subject, as RFC 4514 has it */
+    resty_ffi_text_t    client_error;   /* why it is not trusted; "" */
+} resty_ffi_tls_t;
+
 /* later versions have more members at the end */
 typedef struct {
     uint32_t            version;    /* 1 */
@@ -347,6 +356,7 @@ typedef struct {
     uint32_t            nparams;    /* what nginx.conf says besides */
     uint32_t            params;     /* offset of as many resty_ffi_field_t,
                                        their names as they are written */
+    resty_ffi_tls_t     tls;
 } resty_ffi_head_t;
 
 #define RESTY_FFI_TEXT(head, text)                                            \

@@ -16,7 +16,7 @@ scope_init(scope_shared_t *shared)
     static const char *const  keys[SCOPE_KEYS] = {
         "type", "http_version", "method", "scheme", "path", "raw_path",
         "query_string", "root_path", "headers", "client", "server", "asgi",
-        "extensions", "state", "params"
+        "extensions", "state", "params", "tls"
     };
 
     int  i;
@@ -178,6 +178,64 @@ put(PyObject *dict, PyObject *key, PyObject *value)
 }
 
 
+/* None where the text is empty */
+static PyObject *
+text_or_none(const resty_ffi_head_t *head, resty_ffi_text_t text)
+{
+    if (text.len == 0) {
+        Py_RETURN_NONE;
+    }
+
+    return text_str(head, text);
+}
+
+
+/* as the extension "tls" has it; nginx's own certificate is not told */
+static PyObject *
+make_tls(const resty_ffi_head_t *head)
+{
+    PyObject               *chain;
+    const resty_ffi_tls_t  *tls = &head->tls;
+
+    chain = tls->client_cert.len
+            ? Py_BuildValue("[N]", text_str(head, tls->client_cert))
+            : PyList_New(0);
+
+    if (chain == NULL) {
+        return NULL;
+    }
+
+    return Py_BuildValue("{sOsNsNsNsIsN}",
+                         "server_cert", Py_None,
+                         "client_cert_chain", chain,
+                         "client_cert_name",
+                         text_or_none(head, tls->client_name),
+                         "client_cert_error",
+                         text_or_none(head, tls->client_error),
+                         "tls_version", (unsigned int) tls->version,
+                         "cipher_suite",
+                         tls->cipher ? PyLong_FromUnsignedLong(tls->cipher)
+                                     : Py_NewRef(Py_None));
+}
+
+
+static PyObject *
+make_extensions(scope_shared_t *shared, const resty_ffi_head_t *head)
+{
+    PyObject  *extensions;
+
+    extensions = PyDict_New();
+
+    if (extensions && head->tls.version
+        && put(extensions, shared->keys[SCOPE_TLS], make_tls(head)) == -1)
+    {
+        Py_CLEAR(extensions);
+    }
+
+    return extensions;
+}
+
+
 /* a dict of str */
 static PyObject *
 make_params(const resty_ffi_head_t *head)
@@ -266,7 +324,8 @@ scope_new(scope_shared_t *shared, const resty_ffi_head_t *head,
         || put(scope, keys[SCOPE_SERVER],
                address(head, head->server, head->server_port, 1)) == -1
         || put(scope, keys[SCOPE_ASGI], PyDict_Copy(shared->asgi)) == -1
-        || put(scope, keys[SCOPE_EXTENSIONS], PyDict_New()) == -1
+        || put(scope, keys[SCOPE_EXTENSIONS],
+               make_extensions(shared, head)) == -1
         || put_state(shared, scope, head, state) == -1)
     {
         Py_CLEAR(scope);

@@ -9,6 +9,7 @@
 #include "abi.h"
 #include "ngx_http_ffi_pass_conf.h"
 #include "ngx_http_ffi_pass_head.h"
+#include "ngx_http_ffi_pass_tls.h"
 #include "resty_ffi.h"
 
 
@@ -28,6 +29,8 @@ typedef struct {
     ngx_uint_t  server_port;
     u_char      protocol_buf[NGX_INT_T_LEN * 2];
     u_char      server_buf[NGX_SOCKADDR_STRLEN];
+
+    ngx_http_ffi_pass_tls_t  tls;
 } ngx_http_ffi_line_t;
 
 
@@ -68,7 +71,8 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     plcf = ngx_http_get_module_loc_conf(r, ngx_http_ffi_pass_module);
 
     if (ngx_http_ffi_pass_line(r, &line) != NGX_OK
-        || ngx_http_ffi_pass_params(r, &line, plcf->params) != NGX_OK)
+        || ngx_http_ffi_pass_params(r, &line, plcf->params) != NGX_OK
+        || ngx_http_ffi_pass_tls(r, &line.tls) != NGX_OK)
     {
         return NULL;
     }
@@ -96,7 +100,9 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
            + line.method.len + 1 + line.path.len + 1 + line.raw_path.len + 1
            + line.query.len + 1 + line.protocol.len + 1 + line.scheme.len + 1
            + line.client.len + 1 + line.server.len + 1
-           + line.root_path.len + 1;
+           + line.root_path.len + 1
+           + line.tls.client_cert.len + 1 + line.tls.client_name.len + 1
+           + line.tls.client_error.len + 1;
 
     if (length.len) {
         size += sizeof(resty_ffi_field_t) + name.len + 1 + length.len + 1;
@@ -130,6 +136,8 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     head->server_port = (uint32_t) line.server_port;
     head->nfields = n;
     head->fields = sizeof(resty_ffi_head_t);
+    head->tls.version = (uint32_t) line.tls.version;
+    head->tls.cipher = (uint32_t) line.tls.cipher;
     head->nparams = (uint32_t) line.nparams;
     head->params = (uint32_t) (sizeof(resty_ffi_head_t)
                                + n * sizeof(resty_ffi_field_t));
@@ -151,6 +159,9 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     PUT(client);
     PUT(server);
     PUT(root_path);
+    PUT(tls.client_cert);
+    PUT(tls.client_name);
+    PUT(tls.client_error);
 
     for (i = 0; i < line.nparams; i++) {
         p = ngx_http_ffi_pass_put(p, head, &params[i].name,
