@@ -45,6 +45,9 @@ def buffer_requests(tq: int, /) -> None:
 def pollers(tq: int, /) -> list[int]:
     """Native ids of live threads that have polled a queue; 0: any queue."""
 
+def send_file(task: int, fd: int, offset: int, length: int, /) -> int:
+    """Send a range of a file as a part of an answer; 0, or an errno."""
+
 def started(tq: int, error: str | None, /) -> None:
     """Report the end of a load: what Lua is told, None: it takes calls."""
 

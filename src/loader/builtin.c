@@ -2,9 +2,12 @@
 
 #include "builtin.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "resty_ffi.h"
 
@@ -227,6 +230,41 @@ builtin_pollers(PyObject *self, PyObject *number)
 }
 
 
+PyDoc_STRVAR(send_file_doc,
+"send_file(task: int, fd: int, offset: int, length: int, /) -> int\n\n"
+"Send a range of a file as a part of an answer; fd stays the caller's. 0, or\n"
+"the number of the error for which it was not.");
+
+static PyObject *
+builtin_send_file(PyObject *self, PyObject *args)
+{
+    int                  fd, rc, own;
+    long long            offset, length;
+    unsigned long long   task;
+
+    (void) self;
+
+    if (!PyArg_ParseTuple(args, "KiLL:send_file", &task, &fd, &offset,
+                          &length))
+    {
+        return NULL;
+    }
+
+    own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (own == -1) {
+        return PyLong_FromLong(errno);
+    }
+
+    rc = resty_ffi_send_file((void *) (uintptr_t) task, own, offset, length);
+
+    if (rc != 0) {
+        (void) close(own);
+    }
+
+    return PyLong_FromLong(rc);
+}
+
+
 PyDoc_STRVAR(gone_doc,
 "gone(task: int, /) -> bool\n\n"
 "Whether nobody waits for a task's answer any more, or it has been answered.");
@@ -314,6 +352,7 @@ static PyMethodDef  methods[] = {
     { "name", builtin_name, METH_VARARGS, name_doc },
     { "option", builtin_option, METH_VARARGS, option_doc },
     { "pollers", builtin_pollers, METH_O, pollers_doc },
+    { "send_file", builtin_send_file, METH_VARARGS, send_file_doc },
     { "started", builtin_started, METH_VARARGS, started_doc },
     { "log", builtin_log, METH_VARARGS, log_doc },
     { NULL, NULL, 0, NULL }

@@ -70,10 +70,17 @@ class Response:
         if length == 0 and head.status in NO_BODY:
             length = -1
         if head.send(self._call._number, length):
-            raise BrokenPipeError(errno.EPIPE, "the client has gone")
+            raise gone()
         self.sent = True
         if head.length >= 0:
             self.left = head.length
+
+    def send_file(self, fd: int, offset: int, length: int) -> bool:
+        """The whole body, behind the head; False: it has to be read."""
+        error = native.send_file(self._call._number, fd, offset, length)
+        if error == errno.EPIPE:
+            raise gone()
+        return error == 0
 
     def is_enough(self, part: bytes) -> bool:
         """Whether Content-Length leaves no room behind a part, or in it."""
@@ -89,6 +96,10 @@ class Response:
 
 # Content-Length is not the body's there.
 NO_BODY = (204, 304)
+
+
+def gone() -> BrokenPipeError:
+    return BrokenPipeError(errno.EPIPE, "the client has gone")
 
 
 def check_part(part: Any) -> None:

@@ -11,7 +11,7 @@ from .._native import native
 from .._threads import Threads
 from ._answers import Answers
 from ._errors import Errors
-from ._files import FileWrapper
+from ._files import SMALL, FileWrapper
 from ._input import Input
 from ._response import Response, check_part
 
@@ -86,6 +86,10 @@ class Wsgi(Threads):
         try:
             # What has begun gets to its `finally` whatever comes.
             yield b""
+            if type(parts) is FileWrapper and not response.sent:
+                complete = _send_file(call, response, parts, head_only)
+                if complete:
+                    return
             iterator = iter(parts)
             for part in iterator:
                 if type(part) is not bytes:
@@ -129,6 +133,27 @@ class Wsgi(Threads):
 
 def _take(call: native.Call, body: bytes | None) -> native.Call:
     return call
+
+
+def _send_file(
+    call: native.Call, response: Response, parts: FileWrapper, head_only: bool
+) -> bool:
+    """Answers, and knows the length; or does not: the file is to be read."""
+    found = parts.find()
+    if found is None:
+        return False
+    fd, offset, length = found
+    response.send_head(length)
+    if response.left is not None:
+        length = min(length, response.left)
+    response.left = length
+    if head_only or not length:
+        call._answer(None)
+        return True
+    if length < SMALL or not response.send_file(fd, offset, length):
+        return False
+    call._answer(None)
+    return True
 
 
 def _known_length(parts: Iterable[bytes], first: bytes) -> int:
