@@ -142,11 +142,38 @@ def test_closed_where_the_client_goes_while_write_waits(site: Site) -> None:
     assert site.ask("/list").text == "hello"
 
 
+@pytest.mark.parametrize("path", ["endless?name=x", "write_big?n=10000"])
+def test_a_client_that_takes_nothing_is_dropped(path: str) -> None:
+    with (
+        Site(
+            "answers:application",
+            threads=1,
+            location="python_send_timeout 500ms;",
+        ) as site,
+        site.connect() as sock,
+    ):
+        sock.sendall(request(f"/{path}"))
+        assert sock.recv(1000)
+        site.wait_log("client timed out")
+        # the only thread is free
+        assert site.ask("/list").text == "hello"
+        if "endless" in path:
+            eventually(lambda: closed(site) == "x")
+
+
+def test_an_application_that_does_not_answer_in_time() -> None:
+    with Site(
+        "answers:application", location="python_read_timeout 500ms;"
+    ) as site:
+        assert site.ask("/hold?name=late").status == 504
+        (site.prefix / "late").touch()
+        assert site.ask("/list").text == "hello"
+
+
 def test_closed_where_the_worker_quits() -> None:
     with Site(
         "answers:application", main="worker_shutdown_timeout 1s;"
     ) as site:
-        site.write_python("unused.py", "")
         with site.connect() as sock:
             sock.sendall(request("/endless?name=quit"))
             assert sock.recv(1000)
