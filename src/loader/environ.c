@@ -432,7 +432,6 @@ set_scheme(const environ_shared_t *shared, PyObject *environ,
 }
 
 
-/* names of WSGI's own are not nginx.conf's to give */
 static int
 put_params(const environ_shared_t *shared, PyObject *environ,
     const resty_ffi_head_t *head)
@@ -447,10 +446,6 @@ put_params(const environ_shared_t *shared, PyObject *environ,
 
     for (i = 0; i < head->nparams; i++) {
         name = RESTY_FFI_TEXT(head, params[i].name);
-
-        if (strncmp(name, "wsgi.", 5) == 0) {
-            continue;
-        }
 
         if (strcmp(name, "HTTPS") == 0
             && set_scheme(shared, environ, head, params[i].value) == -1)

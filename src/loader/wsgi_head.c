@@ -42,10 +42,6 @@ take_text(PyObject *str, const char *what, text_t *text)
         return -1;
     }
 
-    if (PyUnicode_READY(str) == -1) {
-        return -1;
-    }
-
     if (PyUnicode_KIND(str) != PyUnicode_1BYTE_KIND) {
         PyErr_Format(PyExc_ValueError, "start_response: %s has a character "
                      "that is not of Latin-1: %R", what, str);

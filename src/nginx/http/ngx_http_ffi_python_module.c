@@ -315,6 +315,10 @@ ngx_http_ffi_python_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     plcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_ffi_pass_module);
     value = cf->args->elts;
 
+    if (ngx_strncmp(value[1].data, "wsgi.", 5) == 0) {
+        return "has a name that is WSGI's own";
+    }
+
     if (plcf->params == NULL) {
         plcf->params = ngx_array_create(cf->pool, 4,
                                         sizeof(ngx_http_ffi_pass_param_t));

@@ -134,6 +134,17 @@ def test_closed_where_the_client_goes_before_the_first_step() -> None:
         assert closed(site) == ""
 
 
+def test_closed_where_the_client_goes_before_the_head(site: Site) -> None:
+    since = len(site.log())
+    with site.connect() as sock:
+        sock.sendall(request("/hold?name=leave&body=left"))
+        eventually((site.prefix / "in-leave").exists)
+    site.wait_log("prematurely closed connection", since)
+    (site.prefix / "leave").touch()
+    eventually(lambda: closed(site) == "left")
+    assert "Traceback" not in site.log(since)
+
+
 def test_closed_where_the_client_goes_while_write_waits(site: Site) -> None:
     with site.connect() as sock:
         sock.sendall(request("/write_big?n=1000"))

@@ -438,7 +438,8 @@ def do_hold(environ: Environ, start: Start) -> Any:
     while not (STATE / name).exists():
         time.sleep(0.01)
     start("200 OK", PLAIN)
-    return [b"held"]
+    body = said(environ, "body")
+    return Body(body, [b"held"]) if body else [b"held"]
 
 
 # -- the rest -------------------------------------------------------------
