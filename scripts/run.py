@@ -189,10 +189,10 @@ class Server:
         if not has.exists() or has.read_text() != wanted:
             print(f"installing what {requirements} says to {venv}", flush=True)
             python = venv / "bin" / "python"
-            pip = [python, "-m", "pip", "--disable-pip-version-check", "-q"]
+            quiet = ["--quiet", "--disable-pip-version-check"]
             commands: list[list[str | Path]] = [
                 [sys.executable, "-m", "venv", "--clear", venv],
-                [*pip, "install", "-r", requirements],
+                [python, "-m", "pip", "install", *quiet, "-r", requirements],
             ]
             try:
                 for command in commands:
