@@ -177,12 +177,13 @@ def descriptors(pid: int) -> tuple[int, int]:
 
 
 def parted(pid: int) -> int:
-    """Descriptors of the thread that has most, nginx's excepted."""
+    """Descriptors of that thread of Python's which has most."""
     most = 0
-    for tid in os.listdir(f"/proc/{pid}/task"):
+    for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(OSError):
-            if tid != str(pid):
-                most = max(most, len(os.listdir(f"/proc/{pid}/task/{tid}/fd")))
+            # others have nginx's name, and its descriptors
+            if (task / "comm").read_text() != "nginx\n":
+                most = max(most, len(os.listdir(task / "fd")))
     return most
 
 

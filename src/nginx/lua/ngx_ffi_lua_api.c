@@ -19,6 +19,7 @@
 #include "ngx_ffi_lua_pipe_api.h"
 #include "ngx_ffi_lua_stream_api.h"
 #include "ngx_ffi_lua_task.h"
+#include "ngx_ffi_lua_waiter.h"
 #include "ngx_http_ffi_load.h"
 #include "stream.h"
 #include "version.h"

@@ -5,13 +5,7 @@
 
 /* A call: a coroutine waits for a task, and takes its answer. */
 
-#include <ngx_config.h>
-#include <ngx_core.h>
-#include <ngx_http.h>
-
 #include <lua.h>
-
-#include "ngx_ffi_lua_waiter.h"
 
 #pragma GCC visibility push(hidden)
 

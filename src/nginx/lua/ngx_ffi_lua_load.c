@@ -11,10 +11,10 @@
 #include "abi.h"
 #include "end.h"
 #include "resty_ffi.h"
-#include "ngx_ffi_lua_call.h"
 #include "ngx_ffi_lua_host.h"
 #include "ngx_ffi_lua_load.h"
 #include "ngx_ffi_lua_sema.h"
+#include "ngx_ffi_lua_waiter.h"
 #include "ngx_http_ffi_conf.h"
 #include "ngx_http_ffi_load.h"
 
