@@ -151,10 +151,9 @@ class Exchange:
     async def _raise_gone(self) -> None:
         """Behind who waits in receive, and acts on http.disconnect."""
         self._told = True
-        if self._waiting:
-            self._shared.waits.tell(self._number)
-            for _ in range(LISTENERS_TURNS):
-                await asyncio.sleep(0)
+        self._shared.waits.tell(self._number)
+        for _ in range(LISTENERS_TURNS):
+            await asyncio.sleep(0)
         raise GoneError(errno.EPIPE, "the client has gone")
 
     def end(self) -> None:
