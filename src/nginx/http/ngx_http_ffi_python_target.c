@@ -204,8 +204,11 @@ ngx_http_ffi_python_is_root_path(ngx_str_t *path)
 static ngx_uint_t
 ngx_http_ffi_python_same(ngx_str_t *one, ngx_str_t *two)
 {
+    /* an empty one may have no data */
+
     return one->len == two->len
-           && ngx_strncmp(one->data, two->data, one->len) == 0;
+           && (one->len == 0
+               || ngx_strncmp(one->data, two->data, one->len) == 0);
 }
 
 
