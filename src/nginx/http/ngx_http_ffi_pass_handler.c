@@ -73,9 +73,13 @@ ngx_http_ffi_pass_handler(ngx_http_request_t *r)
 static ngx_uint_t
 ngx_http_ffi_pass_is_below(ngx_str_t *uri, ngx_str_t *root_path)
 {
+    if (root_path->len == 0) {
+        return 1;
+    }
+
     return uri->len >= root_path->len
            && ngx_strncmp(uri->data, root_path->data, root_path->len) == 0
-           && (root_path->len == 0 || uri->len == root_path->len
+           && (uri->len == root_path->len
                || uri->data[root_path->len] == '/');
 }
 
