@@ -356,8 +356,8 @@ MUTATIONS = [
     ),
     (
         "send.c",
-        "    if (s->headless) {\n        rc = EINVAL;",
-        "    if (0) {\n        rc = EINVAL;",
+        "    if (s->headless\n        || (web",
+        "    if ((web",
         "a head, and a part of another thread",
     ),
     (
