@@ -210,25 +210,24 @@ set_refused(const headers_t *headers)
 }
 
 
-int
-asgi_head_send(void *task, PyObject *status, PyObject *given)
+/* status 0: trailers */
+static int
+send_headers(void *task, int status, PyObject *given)
 {
-    int        rc, number;
+    int        rc;
     headers_t  headers;
 
     headers.n = 0;
     headers.pairs = NULL;
     headers.all = headers.few;
 
-    rc = -1;
-
-    if (take_status(status, &number) == -1
-        || take_headers(&headers, given) == -1)
-    {
+    rc = take_headers(&headers, given);
+    if (rc == -1) {
         goto done;
     }
 
-    rc = resty_ffi_send_head(task, number, headers.all, headers.n);
+    rc = status ? resty_ffi_send_head(task, status, headers.all, headers.n)
+                : resty_ffi_send_trailers(task, headers.all, headers.n);
 
     if (rc == ENOMEM) {
         (void) PyErr_NoMemory();
@@ -248,4 +247,21 @@ done:
     Py_XDECREF(headers.pairs);
 
     return rc;
+}
+
+
+int
+asgi_head_send(void *task, PyObject *status, PyObject *headers)
+{
+    int  number;
+
+    return take_status(status, &number) == -1
+           ? -1 : send_headers(task, number, headers);
+}
+
+
+int
+asgi_trailers_send(void *task, PyObject *headers)
+{
+    return send_headers(task, 0, headers);
 }

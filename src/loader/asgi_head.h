@@ -3,7 +3,7 @@
 #ifndef PYTHON_ASGI_HEAD_H
 #define PYTHON_ASGI_HEAD_H
 
-/* The head of an answer as ASGI has it. */
+/* The head of an answer, and its trailers, as ASGI has them. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -14,5 +14,8 @@
  * set that names what is wrong.
  */
 int asgi_head_send(void *task, PyObject *status, PyObject *headers);
+
+/* The same of trailers, which follow its body. */
+int asgi_trailers_send(void *task, PyObject *headers);
 
 #endif /* PYTHON_ASGI_HEAD_H */

@@ -134,6 +134,55 @@ send_head(heads_t *self, PyObject *const *args, Py_ssize_t nargs)
 }
 
 
+static PyObject *
+send_trailers(heads_t *self, PyObject *args)
+{
+    int        rc;
+    void      *task;
+    PyObject  *number, *headers;
+
+    (void) self;
+
+    if (!PyArg_ParseTuple(args, "OO:send_trailers", &number, &headers)) {
+        return NULL;
+    }
+
+    task = PyLong_AsVoidPtr(number);
+    if (task == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+
+    rc = asgi_trailers_send(task, headers);
+
+    return rc == -1 ? NULL : PyLong_FromLong(rc);
+}
+
+
+static PyObject *
+send_file(heads_t *self, PyObject *args)
+{
+    int        rc, fd;
+    void      *task;
+    PyObject  *number;
+    long long  len;
+
+    (void) self;
+
+    if (!PyArg_ParseTuple(args, "OiL:send_file", &number, &fd, &len)) {
+        return NULL;
+    }
+
+    task = PyLong_AsVoidPtr(number);
+    if (task == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+
+    rc = resty_ffi_send_file(task, fd, 0, len);
+
+    return PyLong_FromLong(rc);
+}
+
+
 static PyMethodDef  methods[] = {
     { "scope", (PyCFunction) (void (*)(void)) scope, METH_FASTCALL,
       "scope(task: int, state: dict | None, /) -> dict\n\nASGI's scope of a "
@@ -142,6 +191,11 @@ static PyMethodDef  methods[] = {
       "send(task: int, status: int, headers, /) -> int\n\nSend the head of "
       "an answer; 0, or EPIPE where nobody waits. ValueError, TypeError: it "
       "is none." },
+    { "send_trailers", (PyCFunction) send_trailers, METH_VARARGS,
+      "send_trailers(task: int, headers, /) -> int\n\nThe same of trailers." },
+    { "send_file", (PyCFunction) send_file, METH_VARARGS,
+      "send_file(task: int, fd: int, length: int, /) -> int\n\nSend that "
+      "much of a file; 0, and fd is taken over, or an error number." },
     { NULL, NULL, 0, NULL }
 };
 

@@ -16,7 +16,8 @@ scope_init(scope_shared_t *shared)
     static const char *const  keys[SCOPE_KEYS] = {
         "type", "http_version", "method", "scheme", "path", "raw_path",
         "query_string", "root_path", "headers", "client", "server", "asgi",
-        "extensions", "state", "params", "tls"
+        "extensions", "state", "params", "tls", "http.response.pathsend",
+        "http.response.trailers"
     };
 
     int  i;
@@ -222,12 +223,18 @@ make_tls(const resty_ffi_head_t *head)
 static PyObject *
 make_extensions(scope_shared_t *shared, const resty_ffi_head_t *head)
 {
-    PyObject  *extensions;
+    PyObject   *extensions;
+    PyObject  **keys = shared->keys;
 
     extensions = PyDict_New();
+    if (extensions == NULL) {
+        return NULL;
+    }
 
-    if (extensions && head->tls.version
-        && put(extensions, shared->keys[SCOPE_TLS], make_tls(head)) == -1)
+    if (put(extensions, keys[SCOPE_PATHSEND], PyDict_New()) == -1
+        || put(extensions, keys[SCOPE_TRAILERS], PyDict_New()) == -1
+        || (head->tls.version
+            && put(extensions, keys[SCOPE_TLS], make_tls(head)) == -1))
     {
         Py_CLEAR(extensions);
     }

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +17,15 @@ from .._native import native
 from .._streams import TURN, Waits
 
 # What has become of the answer.
-NOTHING, HEAD, PARTS, COMPLETE = range(4)
+NOTHING, HEAD, PARTS, TRAILERS, COMPLETE = range(5)
 
 DISCONNECT = "http.disconnect"
 # The loop's, until a task that has waited for one that receives has cancelled
 # one that sends. Django closes its response then, and not where send() raises.
 LISTENERS_TURNS = 5
+
+# Bytes of a file that is read here.
+PART = 65536
 
 
 class GoneError(BrokenPipeError):
@@ -49,9 +55,12 @@ class Exchange:
         "_shared",
         "_status",
         "_told",
+        "_trailers",
         "_waiting",
         "state",
     )
+
+    _trailers: bool
 
     def __init__(self, call: native.Call, number: int, shared: Shared) -> None:
         self._call = call
@@ -100,53 +109,102 @@ class Exchange:
     async def send(self, message: dict[str, Any]) -> None:
         kind = message["type"]
         state = self.state
-        if kind == "http.response.body" and NOTHING < state < COMPLETE:
+        if kind == "http.response.body" and NOTHING < state < TRAILERS:
             body = message.get("body", b"")
             if type(body) is not bytes:
                 body = _copy(body)
-            if state == HEAD:
-                await self._send_head()
-            if not message.get("more_body", False):
-                await self._complete(body)
-            elif body:
+            if state == HEAD and self._send_head():
+                await self._raise_gone()
+            if message.get("more_body", False):
                 await self._send_part(body)
-            elif native.gone(self._number):
+            elif self._trailers:
+                await self._send_part(body)
+                self.state = TRAILERS
+            elif self._complete(body):
                 await self._raise_gone()
         elif kind == "http.response.start" and state == NOTHING:
             # which goes out with the first part of the body
             self._status = message["status"]
             self._headers = message.get("headers", ())
+            self._trailers = message.get("trailers", False)
             self.state = HEAD
+        elif kind == "http.response.pathsend" and state == HEAD:
+            await self._send_path(message["path"])
+        elif kind == "http.response.trailers" and state == TRAILERS:
+            await self._send_trailers(message)
         else:
             raise RuntimeError(f"{kind!r} was sent, but {_EXPECTED[state]}")
 
-    async def _send_head(self) -> None:
-        heads = self._shared.heads
-        if heads.send(self._number, self._status, self._headers):
-            await self._raise_gone()
-        self.state = PARTS
+    def _send_head(self) -> int:
+        """An error number where nobody waits for the answer any more."""
+        error = self._shared.heads.send(
+            self._number, self._status, self._headers
+        )
+        if not error:
+            self.state = PARTS
+        return error
 
     async def _send_part(self, body: bytes) -> None:
-        error = self._call._send(body)
-        while error == errno.EAGAIN:
-            await self._wait()
-            if self.state == COMPLETE:
-                raise RuntimeError("the answer was completed meanwhile")
-            error = self._call._send(body)
-        if error:
+        if body:
+            await self._have_sent(self._call._send, body)
+        elif native.gone(self._number):
             await self._raise_gone()
         self._sent += 1
         if not self._sent % TURN:
             await asyncio.sleep(0)
 
-    async def _complete(self, body: bytes) -> None:
+    async def _have_sent(self, send: Callable[..., int], *args: Any) -> int:
+        """Call send until there is room for what it has; 0, or EMFILE."""
+        error = send(*args)
+        while error == errno.EAGAIN:
+            await self._wait()
+            if self.state == COMPLETE:
+                raise RuntimeError("the answer was completed meanwhile")
+            error = send(*args)
+        if error and error != errno.EMFILE:
+            await self._raise_gone()
+        return error
+
+    async def _send_path(self, path: str) -> None:
+        """Of a regular file, which nginx then reads."""
+        file, size = _open_file(path)
+        try:
+            if self._send_head():
+                await self._raise_gone()
+            send = self._shared.heads.send_file
+            if size and not await self._have_sent(
+                send, self._number, file, size
+            ):
+                file = -1
+            while size and file != -1:
+                # so many are on their way that nginx takes no more of them
+                part = await asyncio.to_thread(os.read, file, PART)
+                if not part:
+                    break
+                await self._send_part(part)
+        finally:
+            if file != -1:
+                os.close(file)
+        if self._trailers:
+            self.state = TRAILERS
+        elif self._complete(b""):
+            await self._raise_gone()
+
+    async def _send_trailers(self, message: dict[str, Any]) -> None:
+        headers = message.get("headers", ())
+        if self._shared.heads.send_trailers(self._number, headers):
+            await self._raise_gone()
+        if not message.get("more_trailers", False) and self._complete(b""):
+            await self._raise_gone()
+
+    def _complete(self, body: bytes) -> bool:
+        """Whether nobody waited for it any more."""
         gone = native.gone(self._number)
         self.state = COMPLETE
         self._call._answer(body or None)
         if self._waiting:
             self._shared.waits.tell(self._number)
-        if gone:
-            await self._raise_gone()
+        return gone
 
     async def _raise_gone(self) -> None:
         """Behind who waits in receive, and acts on http.disconnect."""
@@ -163,7 +221,7 @@ class Exchange:
             return
         what = (
             "without an answer"
-            if self.state != PARTS
+            if self.state < PARTS
             else "before its answer was complete"
         )
         self.fail(RuntimeError(f"the application has returned {what}"))
@@ -192,6 +250,7 @@ _EXPECTED = {
     NOTHING: "'http.response.start' has to come first",
     HEAD: "'http.response.body' has to come next",
     PARTS: "'http.response.body' has to come next",
+    TRAILERS: "'http.response.trailers' has to come next",
     COMPLETE: "the answer was complete",
 }
 
@@ -204,6 +263,21 @@ def _copy(body: Any) -> bytes:
             f"the body of 'http.response.body' is {kind}, not bytes"
         )
     return bytes(body)
+
+
+def _open_file(path: str) -> tuple[int, int]:
+    """A descriptor of a regular file, and its size."""
+    if not os.path.isabs(path):
+        raise ValueError(f"{path!r} of 'http.response.pathsend' is relative")
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError(f"{path!r} is no regular file")
+    except BaseException:
+        os.close(file)
+        raise
+    return file, found.st_size
 
 
 def _is_of_gone(error: BaseException | None) -> bool:

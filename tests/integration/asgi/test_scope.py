@@ -34,6 +34,11 @@ location /real {
 }
 """
 
+EXTENSIONS: dict[str, Any] = {
+    "http.response.pathsend": {},
+    "http.response.trailers": {},
+}
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Site]:
@@ -71,7 +76,7 @@ def test_all_of_it(site: Site) -> None:
         ],
         "client": None,
         "server": [str(site.socket), None],
-        "extensions": {},
+        "extensions": EXTENSIONS,
     }
 
 
@@ -139,7 +144,7 @@ def test_scopes_share_nothing(site: Site) -> None:
     for count in range(3):
         scope = scope_of(site, "/changes")
         assert scope["asgi"]["version"] == "3.0"
-        assert scope["extensions"] == {}
+        assert scope["extensions"] == EXTENSIONS
         assert [["host"], ["x"]] in scope["headers"]
         # the state is a copy, what is in it is not
         assert scope["state"] == {"shared": [1] * count}

@@ -645,3 +645,60 @@ async def blocks(scope: Scope, receive: Receive, send: Send) -> None:
 def _wait_for(path: str) -> None:
     while not os.path.exists(path):
         time.sleep(0.01)
+
+
+# ---- extensions
+
+
+@case
+async def path_send(scope: Scope, receive: Receive, send: Send) -> None:
+    """A file's path, and how: "trailers", "twice"."""
+    path, _, how = query(scope).partition(",")
+    assert scope["extensions"]["http.response.pathsend"] == {}
+    message = {"type": "http.response.pathsend", "path": path}
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "trailers": how == "trailers",
+        }
+    )
+    try:
+        await send(message)
+        if how == "twice":
+            await send(message)
+    except Exception as error:
+        NOTES[how].append(f"{type(error).__name__}: {error}")
+        raise
+    if how == "trailers":
+        await send_trailers(send, [(b"x-sum", b"1")])
+
+
+@case
+async def trailers(scope: Scope, receive: Receive, send: Send) -> None:
+    """How: "more", "none", "body", "empty"."""
+    how = query(scope)
+    assert scope["extensions"]["http.response.trailers"] == {}
+    await send(
+        {"type": "http.response.start", "status": 200, "trailers": True}
+    )
+    await body(send, b"" if how == "empty" else b"whole")
+    if how == "none":
+        return
+    if how == "body":
+        await body(send, b"late")
+    if how == "more":
+        await send_trailers(send, [(b"x-first", b"1")], True)
+    await send_trailers(send, ((b"X-Sum", b"2"), (b"x-sum", b"3")))
+    note(scope, (await receive())["type"])
+    note(scope, (await receive())["type"])
+
+
+async def send_trailers(send: Send, headers: Any, more: bool = False) -> None:
+    await send(
+        {
+            "type": "http.response.trailers",
+            "headers": headers,
+            "more_trailers": more,
+        }
+    )

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The extensions http.response.pathsend and http.response.trailers."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from ..client import eventually
+from .site import Site
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("size", [0, 1, 5_000_000])
+def test_path(site: Site, tmp_path: Path, size: int) -> None:
+    file = tmp_path / "file"
+    data = os.urandom(size)
+    file.write_bytes(data)
+    assert site.ask(f"/path-send?{file}").body == data
+    assert site.ask(f"/path-send?{file}", "HEAD").body == b""
+
+
+def test_many_paths(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    data = os.urandom(1000)
+    file.write_bytes(data)
+    request = f"GET /path-send?{file} HTTP/1.0\r\n\r\n".encode()
+    before = descriptors(site)
+    socks = [site.connect() for _ in range(300)]
+    for sock in socks:
+        sock.sendall(request)
+    for sock in socks:
+        answer = b""
+        while piece := sock.recv(65536):
+            answer += piece
+        assert answer.endswith(data)
+        sock.close()
+    eventually(lambda: descriptors(site) <= before + 5)
+
+
+def descriptors(site: Site) -> int:
+    """Of nginx, and of Python."""
+    threads = Path(f"/proc/{site.worker()}/task").iterdir()
+    return sum(len(list((thread / "fd").iterdir())) for thread in threads)
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("/no/such/file", "FileNotFoundError"),
+        ("relative", "ValueError: 'relative' of .* is relative"),
+        ("/tmp", "ValueError: '/tmp' is no regular file"),
+        ("/dev/null", "ValueError: '/dev/null' is no regular file"),
+    ],
+)
+def test_wrong_paths(site: Site, path: str, error: str) -> None:
+    assert site.ask(f"/path-send?{path},{path}").status == 500
+    (found,) = site.notes(path)
+    assert re.match(error, found), found
+
+
+def test_path_twice(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * 1000)
+    site.raw(f"GET /path-send?{file},twice HTTP/1.0\r\n\r\n".encode())
+    assert "RuntimeError" in site.notes("twice")[-1]
+
+
+@pytest.mark.valgrind
+def test_trailers(site: Site, tmp_path: Path) -> None:
+    raw = site.raw(b"GET /trailers? HTTP/1.1\r\nHost: x\r\n\r\n" + LAST)
+    assert b"5\r\nwhole\r\n0\r\nX-Sum: 2\r\nx-sum: 3\r\n\r\nHTTP" in raw
+    site.wait_notes("", "http.disconnect", "http.disconnect")
+    raw = site.raw(b"GET /trailers?more HTTP/1.1\r\nHost: x\r\n\r\n" + LAST)
+    assert b"0\r\nx-first: 1\r\nX-Sum: 2\r\nx-sum: 3\r\n\r\nHTTP" in raw
+    raw = site.raw(b"GET /trailers?empty HTTP/1.1\r\nHost: x\r\n\r\n" + LAST)
+    assert b"\r\n\r\n0\r\nX-Sum: 2\r\n" in raw
+    # where there is no place for them
+    raw = site.raw(b"GET /trailers?old HTTP/1.0\r\n\r\n")
+    assert raw.endswith(b"\r\n\r\nwhole")
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * 1000)
+    uri = f"GET /path-send?{file},trailers HTTP/1.1\r\nHost: x\r\n\r\n"
+    raw = site.raw(uri.encode() + LAST)
+    assert b"x" * 1000 + b"\r\n0\r\nx-sum: 1\r\n\r\nHTTP" in raw
+
+
+LAST = b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("how", ["none", "body"])
+def test_no_trailers_where_they_were_said(site: Site, how: str) -> None:
+    since = len(site.log())
+    uri = f"/trailers?{how}"
+    raw = site.raw(f"GET {uri} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert not raw.endswith(b"0\r\n\r\n")
+    site.wait_log("before its answer was complete|trailers' has to", since)
