@@ -13,6 +13,7 @@ from http.client import IncompleteRead
 import pytest
 
 from ..client import eventually
+from ..http2 import Http2, Http2Upload
 from .site import Site, parse
 
 
@@ -362,3 +363,55 @@ def test_loop_that_blocks_holds_up_no_file(site: Site) -> None:
             data += sock.recv(1000)
     assert b"went on" in data
     assert json.loads(site.ask("/notes?x").body) == []
+
+
+# ---- HTTP/2
+
+
+def test_streams_of_http2(site: Site) -> None:
+    client = Http2(site.prefix / "h2.sock")
+    streams = [client.get(f"/parts?{n}x3000") for n in range(20)]
+    hello = client.get("/hello")
+    client.read_all()
+    client.close()
+    assert [len(stream.body) for stream in streams] == [
+        3000 * n for n in range(20)
+    ]
+    assert hello.body == b"hello"
+    assert all(stream.ended for stream in streams)
+
+
+def test_a_stream_of_http2_that_is_reset(site: Site) -> None:
+    client = Http2(site.prefix / "h2.sock")
+    client.get("/disconnects?http2")
+    site.wait_notes("http2", "begun")
+    client.reset()
+    site.wait_notes("http2", "begun", "disconnect", "http.disconnect")
+    hello = client.get("/hello")
+    while not hello.ended:
+        client.read()
+    assert hello.body == b"hello"
+    client.close()
+
+
+def test_a_failure_in_http2(site: Site) -> None:
+    client = Http2(site.prefix / "h2.sock")
+    failed = client.get("/raises-amid")
+    client.read_all()
+    client.close()
+    assert failed.error is not None
+
+
+def test_an_upload_by_http2(site: Site) -> None:
+    with Http2Upload(site.prefix / "h2.sock") as client:
+        client.request("POST", "/echo", None)
+        client.send(b"first")
+        assert client.receive_until(5) == b"first"
+        client.send(b"second" * 50_000, end=True)
+        assert client.answer() == (200, b"first" + b"second" * 50_000)
+    with Http2Upload(site.prefix / "h2.sock") as client:
+        client.request("POST", "/upload?http2-gone", None)
+        client.send(b"first")
+        site.wait_notes("http2-gone", "begun")
+        client.cancel()
+        site.wait_notes("http2-gone", "begun", "disconnect")
