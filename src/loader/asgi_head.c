@@ -72,7 +72,7 @@ take_text(PyObject *pair, int i, const char **data, size_t *len)
 }
 
 
-/* puts a tuple in the place of the list's item, which may be one that changes */
+/* puts a tuple in the place of an item, which may be one that changes */
 static int
 take_header(PyObject *pairs, Py_ssize_t i, resty_ffi_header_t *header)
 {

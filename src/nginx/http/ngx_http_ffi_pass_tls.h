@@ -9,6 +9,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#pragma GCC visibility push(hidden)
+
 /* As of resty_ffi_tls_t; zeroed where there is no TLS. */
 typedef struct {
     ngx_uint_t  version;
@@ -21,5 +23,7 @@ typedef struct {
 /* Texts are in the request's pool.  NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_ffi_pass_tls(ngx_http_request_t *r,
     ngx_http_ffi_pass_tls_t *tls);
+
+#pragma GCC visibility pop
 
 #endif /* NGX_HTTP_FFI_PASS_TLS_H */
