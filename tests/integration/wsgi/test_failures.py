@@ -190,7 +190,23 @@ def test_closed_where_the_worker_quits() -> None:
             assert sock.recv(1000)
             site.quit()
             site.wait()
+        assert (site.prefix / "closed-quit").exists()
         assert "Traceback" not in site.log()
+
+
+def test_what_does_not_end_does_not_keep_the_worker() -> None:
+    with (
+        Site(
+            "answers:application",
+            main="worker_shutdown_timeout 500ms;",
+            http="ffi_exit_timeout 500ms;",
+        ) as site,
+        site.connect() as sock,
+    ):
+        sock.sendall(request("/hold?name=never"))
+        eventually((site.prefix / "in-never").exists)
+        site.quit()
+        site.wait()
 
 
 def test_an_answer_under_way_ends_before_the_worker() -> None:

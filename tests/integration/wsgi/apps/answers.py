@@ -61,6 +61,7 @@ class Body:
     def close(self) -> None:
         with lock:
             closed.append(self.name)
+        (STATE / f"closed-{self.name}").touch()
         if self.fails:
             raise self.fails
 
