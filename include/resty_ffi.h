@@ -362,11 +362,9 @@ typedef struct {
 #define RESTY_FFI_TEXT(head, text)                                            \
     ((const char *) (head) + (text).offset)
 #define RESTY_FFI_FIELDS(head)                                                \
-    ((const resty_ffi_field_t *) (const void *)                               \
-     ((const char *) (head) + (head)->fields))
+    ((const resty_ffi_field_t *) ((const char *) (head) + (head)->fields))
 #define RESTY_FFI_PARAMS(head)                                                \
-    ((const resty_ffi_field_t *) (const void *)                               \
-     ((const char *) (head) + (head)->params))
+    ((const resty_ffi_field_t *) ((const char *) (head) + (head)->params))
 
 /*
  * The head of a web request, valid until it is answered; NULL if tsk is any

@@ -78,7 +78,7 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     }
 
     line.root_path = plcf->root_path;
-    param = plcf->params ? plcf->params->elts : NULL;
+    param = line.nparams ? plcf->params->elts : NULL;
 
     /* those of the body are there where it is nothing, too */
 
