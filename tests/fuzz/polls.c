@@ -261,6 +261,8 @@ say(void)
         resty_ffi_default_timeout(tq, len);
         require(q == NULL
                 || atomic_load(&q->queue->timeout) == (len > 0 ? len : 0));
+        resty_ffi_buffer_requests(tq);
+        require(q == NULL || atomic_load(&q->queue->whole));
         break;
 
     default:
