@@ -25,6 +25,7 @@ static void ngx_http_ffi_pass_go_on(ngx_http_ffi_pass_t *p);
 static ngx_int_t ngx_http_ffi_pass_send_head(ngx_http_ffi_pass_t *p);
 static void ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p);
 static ngx_int_t ngx_http_ffi_pass_add_trailers(ngx_http_ffi_pass_t *p);
+static void ngx_http_ffi_pass_send_rest(ngx_http_ffi_pass_t *p);
 static ngx_int_t ngx_http_ffi_pass_take_last(ngx_http_ffi_pass_t *p);
 static ngx_uint_t ngx_http_ffi_pass_answer_is_good(ngx_http_ffi_pass_t *p);
 static size_t ngx_http_ffi_pass_first_line(const char *text, size_t len);
@@ -237,6 +238,7 @@ ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p)
 
     if (!ngx_http_ffi_pass_answer_is_good(p)) {
         rc = p->task->rc;
+        ngx_http_ffi_pass_send_rest(p);
         ngx_http_ffi_pass_fail(p, rc >= 500 && rc < 600
                                   ? rc : NGX_HTTP_BAD_GATEWAY);
         return;
@@ -287,6 +289,20 @@ ngx_http_ffi_pass_add_trailers(ngx_http_ffi_pass_t *p)
     }
 
     return NGX_OK;
+}
+
+
+/* what has come with a failure, and before it, is the client's */
+static void
+ngx_http_ffi_pass_send_rest(ngx_http_ffi_pass_t *p)
+{
+    if (p->head_sent
+        && !p->no_body
+        && !p->lost
+        && (p->length < 0 || p->outlet.bytes <= p->length))
+    {
+        (void) ngx_http_ffi_outlet_write(&p->outlet, 1);
+    }
 }
 
 
