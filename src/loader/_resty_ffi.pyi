@@ -26,6 +26,9 @@ def gone(task: int, /) -> bool:
 def exiting() -> bool:
     """Whether the worker process is about to leave."""
 
+def watch_fatal() -> None:
+    """Have a signal that ends the worker leave in error.log where it came."""
+
 def exit_deadline() -> float:
     """When a worker that leaves waits no longer, in time.monotonic()
     seconds; 0: it does not leave."""

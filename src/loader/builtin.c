@@ -13,6 +13,7 @@
 
 #include "call.h"
 #include "environs.h"
+#include "fatal.h"
 #include "heads.h"
 #include "runtime_type.h"
 #include "wsgi_head.h"
@@ -340,6 +341,20 @@ builtin_exec(PyObject *module)
 }
 
 
+PyDoc_STRVAR(watch_fatal_doc,
+"watch_fatal() -> None\n\n"
+"Have a signal that ends the worker leave in error.log where it came.");
+
+static PyObject *
+builtin_watch_fatal(PyObject *self, PyObject *none)
+{
+    (void) self;
+    (void) none;
+
+    return fatal_watch() == 0 ? Py_NewRef(Py_None) : NULL;
+}
+
+
 static PyMethodDef  methods[] = {
     { "buffer_requests", builtin_buffer_requests, METH_O, buffer_doc },
     { "current", call_current, METH_NOARGS,
@@ -355,6 +370,7 @@ static PyMethodDef  methods[] = {
     { "send_file", builtin_send_file, METH_VARARGS, send_file_doc },
     { "started", builtin_started, METH_VARARGS, started_doc },
     { "log", builtin_log, METH_VARARGS, log_doc },
+    { "watch_fatal", builtin_watch_fatal, METH_NOARGS, watch_fatal_doc },
     { NULL, NULL, 0, NULL }
 };
 

@@ -3,6 +3,7 @@
 #include "environs.h"
 
 #include "environ.h"
+#include "fatal.h"
 
 
 typedef struct {
@@ -78,6 +79,8 @@ new_environ(environs_t *self, PyObject *number)
         PyErr_SetString(PyExc_ValueError, "no web request");
         return NULL;
     }
+
+    fatal_note(head);
 
     return environ_new(&self->shared, head);
 }

@@ -5,6 +5,7 @@
 #include "resty_ffi.h"
 
 #include "asgi_head.h"
+#include "fatal.h"
 #include "scope.h"
 
 
@@ -106,8 +107,13 @@ scope(heads_t *self, PyObject *const *args, Py_ssize_t nargs)
     }
 
     head = head_of(args[0]);
+    if (head == NULL) {
+        return NULL;
+    }
 
-    return head ? scope_new(&self->shared, head, args[1]) : NULL;
+    fatal_note(head);
+
+    return scope_new(&self->shared, head, args[1]);
 }
 
 

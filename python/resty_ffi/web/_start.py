@@ -22,6 +22,7 @@ def start(config: str, tq: int) -> Callable[[], None]:
     """LoadError where the application's import, or its start, fails."""
     target = Target.parse(config)
     try:
+        native.watch_fatal()
         runtime = _make(target, tq)
         runtime.open()
     except BaseException as error:
