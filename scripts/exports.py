@@ -21,10 +21,15 @@ RUNTIME = {
 # in the place of CPython's, see src/loader/pending.h
 LOADER = {*RUNTIME, "Py_AddPendingCall"}
 MODULES = {
-    "ngx_http_ffi_module": {"ngx_http_ffi_module", "ngx_http_ffi_pass_module"},
+    "ngx_http_ffi_module": {
+        "ngx_http_ffi_module",
+        "ngx_http_ffi_pass_module",
+        "ngx_http_ffi_python_module",
+    },
     "ngx_http_lua_ffi_module": {
         "ngx_http_ffi_module",
         "ngx_http_ffi_pass_module",
+        "ngx_http_ffi_python_module",
         "ngx_http_lua_ffi_module",
         "ngx_http_lua_ffi_filter_module",
     },

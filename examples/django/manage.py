@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Django's command line: python manage.py check"""
 
 import os

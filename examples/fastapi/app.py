@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Measurements come in as JSON, and go out as server-sent events."""
 
 import asyncio

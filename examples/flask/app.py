@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A guest book, in the memory of one worker."""
 
 from flask import Flask, redirect, render_template_string, request

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 from django.urls import path
 
 from . import views

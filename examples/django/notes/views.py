@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Each visitor's notes, in a signed cookie."""
 
 from django.http import HttpRequest, HttpResponse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 import os
 
 from django.core.wsgi import get_wsgi_application
