@@ -210,6 +210,35 @@ def test_not_modified(web: Web) -> None:
     assert web.do(do, headers={"If-Modified-Since": since}).status == 304
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+@pytest.mark.parametrize(
+    ("condition", "answer"),
+    [
+        ({"If-Match": '"e"'}, ""),
+        ({"If-Unmodified-Since": "Sat, 01 Jan 2000 00:00:00 GMT"}, ""),
+        (
+            {"If-Match": '"e"'},
+            ",Last-Modified:Sat%2c 01 Jan 2000 00:00:00 GMT",
+        ),
+    ],
+)
+def test_conditions_on_what_the_answer_does_not_tell(
+    web: Web, method: str, condition: dict[str, str], answer: str
+) -> None:
+    """The application has compared them, and done what it does."""
+    do = f"head=200{answer};part=done"
+    said = web.do(do, method=method, headers=condition)
+    assert (said.status, said.text) == (200, "done")
+
+
+def test_conditions_on_what_it_was_before(web: Web) -> None:
+    do = 'head=200,ETag:"new";part=done'
+    for condition in ({"If-Match": '"old"'}, {"If-None-Match": "*"}):
+        said = web.do(do, method="PUT", headers=condition)
+        assert (said.status, said.text) == (200, "done")
+    assert web.do(do, headers={"If-Match": '"old"'}).status == 412
+
+
 def test_a_large_head(web: Web) -> None:
     value = "v" * 6_000
     names = ",".join(f"x-{n}:{value}" for n in range(1))

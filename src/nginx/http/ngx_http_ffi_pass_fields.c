@@ -42,6 +42,7 @@ static ngx_table_elt_t *ngx_http_ffi_pass_push(ngx_list_t *list,
 static ngx_int_t ngx_http_ffi_pass_many(ngx_http_request_t *r,
     ngx_table_elt_t *h, size_t offset);
 static void ngx_http_ffi_pass_type(ngx_http_request_t *r, bridge_field_t *f);
+static ngx_uint_t ngx_http_ffi_pass_has_conditions(ngx_http_request_t *r);
 
 
 #define FIELD(name, kind, member, kept)                                       \
@@ -107,7 +108,15 @@ ngx_http_ffi_pass_fields(ngx_http_request_t *r, bridge_head_t *h,
     r->headers_out.status_line.len = 0;
     r->headers_out.content_length_n = length;
 
-    return ngx_http_ffi_pass_keep_fields(r, h, hidden, 0);
+    if (ngx_http_ffi_pass_keep_fields(r, h, hidden, 0) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (!ngx_http_ffi_pass_has_conditions(r)) {
+        r->disable_not_modified = 1;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -436,4 +445,25 @@ ngx_http_ffi_pass_type(ngx_http_request_t *r, bridge_field_t *f)
 
         return;
     }
+}
+
+
+/*
+ * Whether nginx may compare the client's conditions with the answer.  What a
+ * method other than these has changed is changed, and what the answer does not
+ * tell only the application can have compared.
+ */
+static ngx_uint_t
+ngx_http_ffi_pass_has_conditions(ngx_http_request_t *r)
+{
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        return 0;
+    }
+
+    if (r->headers_in.if_match && r->headers_out.etag == NULL) {
+        return 0;
+    }
+
+    return r->headers_in.if_unmodified_since == NULL
+           || r->headers_out.last_modified_time != -1;
 }

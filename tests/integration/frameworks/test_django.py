@@ -212,6 +212,14 @@ CASES = [
         body="written",
     ),
     Case(
+        "match-of-what-it-was",
+        "/guarded?ETag=%22v2%22",
+        "PUT",
+        {"headers": {"If-Match": '"v1"'}},
+        headers={"etag": '"v2"'},
+        body="written",
+    ),
+    Case(
         "no-match", "/guarded", "PUT", {"headers": {"If-Match": '"v0"'}}, 412
     ),
     Case(

@@ -319,7 +319,7 @@ def conditional(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 @etag(lambda request: '"v1"')
 def guarded(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("written")
+    return HttpResponse("written", headers=request.GET.dict())
 
 
 @cache_control(max_age=60, public=True)
