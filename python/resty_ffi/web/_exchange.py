@@ -132,6 +132,9 @@ class Exchange:
             await self._send_path(message["path"])
         elif kind == "http.response.trailers" and state == TRAILERS:
             await self._send_trailers(message)
+        elif self._told:
+            # what comes behind a send() that has raised makes no sense
+            await self._raise_gone()
         else:
             raise RuntimeError(f"{kind!r} was sent, but {_EXPECTED[state]}")
 

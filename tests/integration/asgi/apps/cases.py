@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import gc
 import json
 import os
@@ -486,6 +487,8 @@ async def refuses_head(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers one that has gone."""
     note(scope, "begun")
     await _until_gone(receive)
+    with contextlib.suppress(OSError):
+        await answer(send)
     await answer(send)
 
 
