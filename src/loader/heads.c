@@ -2,6 +2,8 @@
 
 #include "heads.h"
 
+#include <errno.h>
+
 #include "resty_ffi.h"
 
 #include "asgi_head.h"
@@ -185,6 +187,16 @@ send_file(heads_t *self, PyObject *args)
 
     rc = resty_ffi_send_file(task, fd, 0, len);
 
+    if (rc == ENOMEM) {
+        return PyErr_NoMemory();
+    }
+
+    if (rc == EINVAL) {
+        PyErr_SetString(PyExc_ValueError, "no regular file, open for reading, "
+                        "or no head before it");
+        return NULL;
+    }
+
     return PyLong_FromLong(rc);
 }
 
@@ -201,7 +213,8 @@ static PyMethodDef  methods[] = {
       "send_trailers(task: int, headers, /) -> int\n\nThe same of trailers." },
     { "send_file", (PyCFunction) send_file, METH_VARARGS,
       "send_file(task: int, fd: int, length: int, /) -> int\n\nSend that "
-      "much of a file; 0, and fd is taken over, or an error number." },
+      "much of a file; 0, and fd is taken over, or EAGAIN, EPIPE, EMFILE. "
+      "ValueError: it is none." },
     { NULL, NULL, 0, NULL }
 };
 

@@ -179,12 +179,9 @@ class Exchange:
                 send, self._number, file, size
             ):
                 file = -1
-            while size and file != -1:
+            elif size:
                 # so many are on their way that nginx takes no more of them
-                part = await asyncio.to_thread(os.read, file, PART)
-                if not part:
-                    break
-                await self._send_part(part)
+                await self._send_read(file)
         finally:
             if file != -1:
                 os.close(file)
@@ -192,6 +189,12 @@ class Exchange:
             self.state = TRAILERS
         elif self._complete(b""):
             await self._raise_gone()
+
+    async def _send_read(self, file: int) -> None:
+        offset = 0
+        while part := await asyncio.to_thread(os.pread, file, PART, offset):
+            offset += len(part)
+            await self._send_part(part)
 
     async def _send_trailers(self, message: dict[str, Any]) -> None:
         headers = message.get("headers", ())
