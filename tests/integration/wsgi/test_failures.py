@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from http.client import IncompleteRead
 
 import pytest
@@ -20,6 +21,13 @@ def closed(site: Site) -> str:
 @pytest.fixture(autouse=True)
 def _none_closed(site: Site) -> None:
     closed(site)
+
+
+@pytest.fixture
+def alone() -> Iterator[Site]:
+    """Logs all tracebacks, where others have not raised just now."""
+    with Site("answers:application") as site:
+        yield site
 
 
 @pytest.mark.valgrind
@@ -74,12 +82,13 @@ def test_after_the_head(
     site.wait_log(what, since)
 
 
-def test_what_was_sent_arrives_also_where_a_failure_comes_with_it() -> None:
-    with Site("answers:application") as site:
-        for _ in range(200):
-            with pytest.raises(IncompleteRead) as caught:
-                site.ask("/raise_iterating?n=3")
-            assert caught.value.partial == b"part" * 3
+def test_what_was_sent_arrives_where_a_failure_comes_with_it(
+    alone: Site,
+) -> None:
+    for _ in range(200):
+        with pytest.raises(IncompleteRead) as caught:
+            alone.ask("/raise_iterating?n=3")
+        assert caught.value.partial == b"part" * 3
 
 
 @pytest.mark.parametrize(
@@ -104,19 +113,13 @@ def test_closed_once(site: Site, path: str, name: str, method: str) -> None:
 
 
 @pytest.mark.valgrind
-def test_close_raises_when_all_is_sent(site: Site) -> None:
-    since = len(site.log())
-    assert site.ask("/raise_closing").text == "all"
-    site.wait_log("RuntimeError: in close", since)
-    assert closed(site) == "closing"
-
-
-def test_both_raise(site: Site) -> None:
-    since = len(site.log())
-    assert site.ask("/raise_both").status == 500
-    site.wait_log("RuntimeError: in the middle", since)
-    site.wait_log("RuntimeError: in close", since)
-    assert closed(site) == "both"
+def test_close_raises(alone: Site) -> None:
+    assert alone.ask("/raise_closing").text == "all"
+    alone.wait_log("RuntimeError: in close")
+    assert closed(alone) == "closing"
+    assert alone.ask("/raise_both").status == 500
+    alone.wait_log("RuntimeError: in the middle")
+    assert closed(alone) == "both"
 
 
 @pytest.mark.valgrind
