@@ -216,8 +216,11 @@ copy(char *to, const char *from, size_t len, size_t max)
     len = len < max ? len : max;
 
     for (i = 0; i < len; i++) {
-        to[i] = (unsigned char) from[i] < ' ' || from[i] == 0x7f ? '?'
-                                                                 : from[i];
+        to[i] = from[i];
+
+        if ((unsigned char) from[i] < ' ' || from[i] == 0x7f) {
+            to[i] = '?';
+        }
     }
 
     return len;
