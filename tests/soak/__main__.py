@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """usage: python -m tests.soak [PART ...]
 
-A part is soaks, kafka, model, fuzz or valgrind; all, unless one is named.
-SOAK_S, 3600: seconds. The soaks get half of them, each fuzzer a sixth. kafka
+A part is soaks, web, kafka, model, fuzz or valgrind; all, unless one is named.
+SOAK_S, 3600: seconds. The soaks get half of them, and so do those of web
+requests; each fuzzer gets a sixth. kafka
 is 100 000 messages that must not get lost, KAFKA_MESSAGES= others. From 600 s
 on the model checker tries schedules of more preemptions, and all integration
 tests run under valgrind, which takes what it takes; below that, those that
@@ -19,23 +20,33 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.fuzz import heads
 from tests.fuzz.test_fuzz import NAMES
 from tests.integration.nginx import BUILD, ROOT
 
 from .report import write
 from .soak import Result, Soak
+from .web import WebSoak
 
 FOLDER = BUILD / "soak"
-PARTS = ("soaks", "kafka", "model", "fuzz", "valgrind")
+PARTS = ("soaks", "web", "kafka", "model", "fuzz", "valgrind")
 HUP_S = 10
 MESSAGES = "100000"
+FUZZERS = {
+    **{name: f"test_fuzz.py::test_fuzz[{name}]" for name in NAMES},
+    **{
+        f"heads-{it}": f"test_heads.py::test_fuzz[{it}]"
+        for it in heads.TARGETS
+    },
+}
 
 
-def soaks(seconds: float) -> list[Result]:
+def soaks(kind: type[Soak], names: str, seconds: float) -> list[Result]:
     """Both at a time."""
+    a, b = names.split()
     both = [
-        Soak("a", seconds, 0, FOLDER),
-        Soak("b", seconds, min(HUP_S, seconds / 4), FOLDER),
+        kind(a, seconds, 0, FOLDER),
+        kind(b, seconds, min(HUP_S, seconds / 4), FOLDER),
     ]
     with ThreadPoolExecutor(len(both)) as pool:
         return list(pool.map(Soak.run, both))
@@ -82,11 +93,11 @@ def fuzz(seconds: float) -> dict[str, tuple[str, bool]]:
             f"fuzz-{name}",
             {"FUZZ_S": f"{seconds:.0f}", "FUZZ_SEED": "0"},
             *(sys.executable, "-m", "pytest", "-q", "-ra"),
-            f"tests/fuzz/test_fuzz.py::test_fuzz[{name}]",
+            f"tests/fuzz/{FUZZERS[name]}",
         )
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(zip(NAMES, pool.map(one, NAMES), strict=True))
+        return dict(zip(FUZZERS, pool.map(one, FUZZERS), strict=True))
 
 
 def main(wanted: list[str]) -> int:
@@ -101,7 +112,9 @@ def main(wanted: list[str]) -> int:
     others: dict[str, str] = {}
     well = True
     if "soaks" in parts:
-        results = soaks(seconds / 2)
+        results = soaks(Soak, "a b", seconds / 2)
+    if "web" in parts:
+        results += soaks(WebSoak, "web web-hup", seconds / 2)
     if "kafka" in parts:
         others["kafka"], good = kafka()
         well = well and good

@@ -77,6 +77,25 @@ is_timeout(int status, const char *body, size_t n)
 }
 
 
+static bool
+is_repeated(const expected_t *e, const char *body, size_t n)
+{
+    size_t  i;
+
+    if (n != TIMES * e->size) {
+        return false;
+    }
+
+    for (i = 0; i < TIMES; i++) {
+        if (memcmp(body + i * e->size, e->inverted, e->size) != 0) {
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
 bool
 answer_is_right(const expected_t *e, int status, const char *body, size_t n)
 {
@@ -92,6 +111,12 @@ answer_is_right(const expected_t *e, int status, const char *body, size_t n)
     case INVERTED:
         return status == 200 && n == e->size
                && memcmp(body, e->inverted, n) == 0;
+
+    case REPEATED:
+        return status == 200 && is_repeated(e, body, n);
+
+    case FAILED:
+        return status == 500;
 
     case RAISED:
         return status == 500 && is_raised(e, body, n);

@@ -12,6 +12,9 @@
 /* of a version, before what it answers */
 #define DIGITS  8
 
+/* as in soakweb.py */
+#define TIMES  8
+
 typedef enum {
     ECHOED,             /* the version, and each byte of the request inverted */
     PARTS,              /* the same, sent in the parts of soaked.py */
@@ -21,7 +24,9 @@ typedef enum {
     REFUSED,
     TIMED_OUT,
     STALLED,            /* TIMED_OUT, or the version alone */
-    EITHER              /* ECHOED or TIMED_OUT */
+    EITHER,             /* ECHOED or TIMED_OUT */
+    REPEATED,           /* INVERTED, TIMES times */
+    FAILED              /* nginx's own page */
 } answer_t;
 
 typedef struct {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * usage: client SOCKET BOARD CONNECTIONS SEED
+ * usage: client SOCKET BOARD CONNECTIONS SEED lua|web
  *
  * Sends requests on so many connections at a time until the board says stop,
  * checks every byte of every answer, and writes what it has seen to the
@@ -30,6 +30,8 @@
 #define MAX_SIZE   (1024 * 1024)
 #define HEAD_SIZE  4096
 #define PATIENCE   60             /* seconds without an answer: lost */
+#define SLOW_MS    100            /* between two pieces of a slow client */
+#define SLOW_SIZE  16384          /* bytes of each, both ways */
 #define MAX_LINES  50
 
 
@@ -48,6 +50,7 @@ typedef struct {
     bool           used;          /* it has carried an answer before */
     const kind_t  *kind;
     leave_t        leave;
+    bool           slow;
     uint64_t       least;
     time_t         since;
 
@@ -63,7 +66,7 @@ typedef struct {
 } conn_t;
 
 
-static const kind_t  kinds[] = {
+static const kind_t  lua_kinds[] = {
     { "sync", 40, ECHOED, true },
     { "async", 30, ECHOED, true },
     { "late", 6, ECHOED, true },
@@ -83,11 +86,27 @@ static const kind_t  kinds[] = {
     { "upload_threads", 4, ECHOED, true },
     { "write", 6, ECHOED, true },
     { "c", 10, INVERTED, true },
+    { NULL, 0, ECHOED, false }
+};
+
+static const kind_t  web_kinds[] = {
+    { "asgi", 40, INVERTED, true },
+    { "asgi_whole", 40, INVERTED, true },
+    { "asgi_late", 8, INVERTED, true },
+    { "asgi_down", 8, REPEATED, true },
+    { "asgi_fail", 1, FAILED, true },
+    { "wsgi", 50, INVERTED, true },
+    { "wsgi_parts", 20, INVERTED, true },
+    { "wsgi_down", 8, REPEATED, true },
+    { "wsgi_write", 10, INVERTED, true },
+    { "wsgi_fail", 1, FAILED, true },
+    { NULL, 0, ECHOED, false }
 };
 
 
 static struct sockaddr_un  address;
 static board_t            *board;
+static const kind_t       *kinds;
 static int                 epoll;
 static int                 open_requests;
 static uint64_t            state;
@@ -110,13 +129,20 @@ pick(uint64_t n)
 }
 
 
-static time_t
-now(void)
+static int64_t
+now_ms(void)
 {
     struct timespec  t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec;
+    return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+
+static time_t
+now(void)
+{
+    return (time_t) (now_ms() / 1000);
 }
 
 
@@ -209,7 +235,7 @@ pick_kind(void)
     const kind_t  *kind;
 
     n = 0;
-    for (kind = kinds; kind < kinds + sizeof(kinds) / sizeof(*kinds); kind++) {
+    for (kind = kinds; kind->name; kind++) {
         n += kind->weight;
     }
 
@@ -255,18 +281,23 @@ lose(conn_t *c, const char *why)
 static bool
 send_more(conn_t *c)
 {
+    size_t   end, left;
     ssize_t  n;
 
-    while (c->sent < c->to_send) {
+    end = c->slow && c->to_send - c->sent > SLOW_SIZE ? c->sent + SLOW_SIZE
+                                                      : c->to_send;
+
+    while (c->sent < end) {
+        left = end - c->sent;
 
         if (c->sent < c->head_len) {
             n = send(c->fd, c->head + c->sent,
-                     (c->to_send < c->head_len ? c->to_send : c->head_len)
-                     - c->sent, MSG_NOSIGNAL);
+                     end < c->head_len ? left : c->head_len - c->sent,
+                     MSG_NOSIGNAL);
 
         } else {
-            n = send(c->fd, plain + c->start + c->sent - c->head_len,
-                     c->to_send - c->sent, MSG_NOSIGNAL);
+            n = send(c->fd, plain + c->start + c->sent - c->head_len, left,
+                     MSG_NOSIGNAL);
         }
 
         if (n == -1) {
@@ -316,6 +347,12 @@ begin(conn_t *c)
     c->kind = pick_kind();
     c->size = pick_size();
     c->start = pick(MAX_SIZE);
+    c->slow = kinds == web_kinds && pick(200) == 0;
+
+    if (c->kind->answer == REPEATED) {
+        c->size %= MAX_SIZE / TIMES + 1;
+    }
+
     c->leave = c->kind->may_leave && pick(10) == 0
                ? (leave_t) (1 + pick(3)) : STAYS;
     c->least = board->least;
@@ -427,6 +464,7 @@ closed(conn_t *c)
 static void
 handle(conn_t *c)
 {
+    size_t   room;
     ssize_t  n;
 
     if (c->sent < c->to_send) {
@@ -441,8 +479,10 @@ handle(conn_t *c)
     }
 
     for ( ;; ) {
+        room = HEAD_SIZE + MAX_SIZE - 1 - c->received;
+
         n = recv(c->fd, c->in + c->received,
-                 HEAD_SIZE + MAX_SIZE - 1 - c->received, 0);
+                 c->slow && room > SLOW_SIZE ? SLOW_SIZE : room, 0);
 
         if (n == -1 && errno == EAGAIN) {
             return;
@@ -460,8 +500,22 @@ handle(conn_t *c)
             return;
         }
 
-        if (take_answer(c)) {
+        if (take_answer(c) || c->slow) {
             return;
+        }
+    }
+}
+
+
+/* no event comes for what they have left */
+static void
+go_on_slowly(conn_t *conns, int count)
+{
+    int  i;
+
+    for (i = 0; i < count; i++) {
+        if (conns[i].kind && conns[i].slow) {
+            handle(&conns[i]);
         }
     }
 }
@@ -505,10 +559,12 @@ main(int argc, char **argv)
     int                 i, n, count;
     conn_t             *conns;
     time_t              checked;
+    int64_t             went_on;
     struct epoll_event  events[256];
 
-    if (argc != 5) {
-        fprintf(stderr, "usage: client SOCKET BOARD CONNECTIONS SEED\n");
+    if (argc != 6) {
+        fprintf(stderr,
+                "usage: client SOCKET BOARD CONNECTIONS SEED lua|web\n");
         return 2;
     }
 
@@ -517,6 +573,7 @@ main(int argc, char **argv)
     map_board(argv[2]);
     count = atoi(argv[3]);
     state = strtoull(argv[4], NULL, 10) | 1;
+    kinds = strcmp(argv[5], "web") == 0 ? web_kinds : lua_kinds;
     make_contents();
 
     epoll = epoll_create1(0);
@@ -537,9 +594,10 @@ main(int argc, char **argv)
     }
 
     checked = now();
+    went_on = now_ms();
 
     while (open_requests) {
-        n = epoll_wait(epoll, events, 256, 1000);
+        n = epoll_wait(epoll, events, 256, SLOW_MS);
 
         for (i = 0; i < n; i++) {
             conn_t  *c = events[i].data.ptr;
@@ -547,6 +605,11 @@ main(int argc, char **argv)
             if (c->kind) {
                 handle(c);
             }
+        }
+
+        if (now_ms() - went_on >= SLOW_MS) {
+            went_on = now_ms();
+            go_on_slowly(conns, count);
         }
 
         if (now() == checked) {

@@ -12,20 +12,31 @@ import pytest
 
 from .line import fit
 from .report import as_text, growths, write
-from .soak import Result, Sample, Soak
+from .soak import HERE, Result, Sample, Soak
+from .web import WebSoak
 
 pytestmark = pytest.mark.once
 
 SECONDS = 10
 
 
-@pytest.mark.parametrize(("name", "hup_s"), [("a", 0), ("b", 3)])
-def test_a_short_one(tmp_path: Path, name: str, hup_s: float) -> None:
-    result = Soak(name, SECONDS, hup_s, tmp_path).run()
+@pytest.mark.parametrize(
+    ("kind", "name", "hup_s"),
+    [
+        (Soak, "a", 0),
+        (Soak, "b", 3),
+        (WebSoak, "web", 0),
+        (WebSoak, "web-hup", 3),
+    ],
+)
+def test_a_short_one(
+    tmp_path: Path, kind: type[Soak], name: str, hup_s: float
+) -> None:
+    result = kind(name, SECONDS, hup_s, tmp_path).run()
     print(as_text(result), result.complaints)
     assert result.failures() == []
     assert result.counts["left"]
-    assert result.reloads
+    assert result.reloads or kind is WebSoak
     if hup_s:
         assert len(result.old_workers) >= 2
     text, _ = write(tmp_path, [result], {})
@@ -49,6 +60,44 @@ def test_wrong_answers_are_seen(tmp_path: Path, edit: tuple[str, str]) -> None:
     result = Soak("wrong", 2, 0, tmp_path, edit).run()
     assert result.counts["wrong"] > 0
     assert any("wrong" in text for text in result.failures())
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        # what is inverted, by each of the two interfaces, and in parts
+        ("body = answer(environ", "body = bytes(environ"),
+        ("out.part(answer(message", "out.part(bytes(message"),
+        ("await out.part(answer(body), False)", "await out.part(body, False)"),
+        ("[begin : begin + 5000]", "[: 5000]"),
+        ("out.part(answer(body), number", "out.part(body, number"),
+        ("return (body for", "return (body[::-1] for"),
+        ("await out.head(len(body))", "await out.head(len(body) + 1)"),
+        ('raise ValueError("as it is told")\n\n\nPATHS', "pass\n\n\nPATHS"),
+    ],
+)
+def test_wrong_answers_to_web_requests_are_seen(
+    tmp_path: Path, edit: tuple[str, str]
+) -> None:
+    assert edit[0] in (HERE / "app" / "soakweb.py").read_text()
+    result = WebSoak("wrong", 2, 0, tmp_path, edit).run()
+    assert result.counts["wrong"] + result.counts["lost"] > 0
+    assert result.failures()
+
+
+@pytest.mark.parametrize(
+    ("name", "leak"),
+    [("heap", "bytes(4000)"), ("blocks", "[]")],
+)
+def test_a_leak_of_web_requests_is_seen(
+    tmp_path: Path, name: str, leak: str
+) -> None:
+    kept = f"sys.__dict__.setdefault('kept', []).append({leak})"
+    edit = ("    times = TIMES if", f"    {kept}\n    times = TIMES if")
+    result = WebSoak("leak", SECONDS, 0, tmp_path, edit).run()
+    print(as_text(result), result.complaints)
+    assert result.failures() == []
+    assert any(text.startswith(name) for text in growths(result))
 
 
 def test_a_dead_worker_is_seen(tmp_path: Path) -> None:
