@@ -73,7 +73,7 @@ def test_wrong_answers_are_seen(tmp_path: Path, edit: tuple[str, str]) -> None:
         ("out.part(answer(body), number", "out.part(body, number"),
         ("return (body for", "return (body[::-1] for"),
         ("await out.head(len(body))", "await out.head(len(body) + 1)"),
-        ('raise ValueError("as it is told")\n\n\nPATHS', "pass\n\n\nPATHS"),
+        ('if path == "/wsgi_fail":', "if False:"),
     ],
 )
 def test_wrong_answers_to_web_requests_are_seen(
@@ -87,7 +87,7 @@ def test_wrong_answers_to_web_requests_are_seen(
 
 @pytest.mark.parametrize(
     ("name", "leak"),
-    [("heap", "bytes(4000)"), ("blocks", "[]")],
+    [("heap", "bytes(4000)"), ("blocks", "[[], []]")],
 )
 def test_a_leak_of_web_requests_is_seen(
     tmp_path: Path, name: str, leak: str
