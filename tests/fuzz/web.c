@@ -50,6 +50,14 @@ is_line(const char *value, size_t len)
 /* ---- what has come up, and what is to: no value has a newline */
 
 
+/* of ASCII, whatever the locale */
+static char
+lower_case(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
+}
+
+
 static size_t
 write_field(char *p, const char *name, size_t name_len, const char *lower,
     const char *value, size_t value_len)
@@ -65,9 +73,7 @@ write_field(char *p, const char *name, size_t name_len, const char *lower,
     p[n++] = ':';
 
     for (i = 0; i < name_len; i++) {
-        p[n++] = lower ? lower[i]
-                 : name[i] >= 'A' && name[i] <= 'Z'
-                 ? (char) (name[i] - 'A' + 'a') : name[i];
+        p[n++] = (char) (lower ? lower[i] : lower_case(name[i]));
     }
 
     p[n++] = ':';
@@ -175,8 +181,11 @@ pick_text(char *room, size_t *len, bool is_name)
 {
     static char  large[LARGE];
 
+    char  any;
+
     *len = length();
-    pick_bytes(room, *len, is_name ? "aZ-x"[below(4)] : (char) byte());
+    any = (char) (is_name ? "aZ-x"[below(4)] : byte());
+    pick_bytes(room, *len, any);
 
     switch (below(16)) {
 
