@@ -54,7 +54,11 @@ is_line(const char *value, size_t len)
 static char
 lower_case(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
+    if (c >= 'A' && c <= 'Z') {
+        return (char) (c - 'A' + 'a');
+    }
+
+    return c;
 }
 
 
