@@ -58,6 +58,8 @@ def environ(prefix: Path) -> dict[str, str]:
         settings["ASAN_OPTIONS"] = (
             f"log_path={prefix}/checker:detect_leaks=0:abort_on_error=1"
             ":detect_stack_use_after_return=1:detect_odr_violation=0"
+            # it would free that of faulthandler, at the end of a thread
+            ":use_sigaltstack=0"
         )
         settings["UBSAN_OPTIONS"] = "print_stacktrace=1"
     return settings
