@@ -1,28 +1,55 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The README's first example, as it stands there."""
+"""The README's examples, as they stand there: one for each door."""
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from .conftest import NewNginx
 from .nginx import ROOT
+from .python_pass.site import Site
+
+APP = """
+from fastapi import FastAPI
+
+app = FastAPI()
 
 
-def fence(language: str) -> str:
-    """What the first block in that language says."""
+@app.get("/")
+def root() -> str:
+    return "hello"
+"""
+
+
+def fence(language: str, part: str) -> str:
+    """The first block in that language that has some part."""
     text = (ROOT / "README.md").read_text()
-    found = re.search(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
-    assert found
-    return found[1]
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+    return next(block for block in blocks if part in block)
 
 
-def test_the_first_example(new_nginx: NewNginx, tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(fence("python"))
-    server = re.search(r"location / \{.*\n        \}\n", fence("nginx"), re.S)
-    assert server
-    location = server[0].replace("location / ", "location = /readme ")
+def test_a_call_from_lua(new_nginx: NewNginx, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(fence("python", "def upper"))
+    location = fence("nginx", "load_ffi").replace(
+        "location / ", "location = /readme "
+    )
     with new_nginx(python_path=[tmp_path], server=location) as nginx:
         assert nginx.get("/readme?q=world").text == "WORLD\n"
         assert nginx.get("/readme").text == "HELLO\n"
+
+
+def test_a_web_application(tmp_path: Path) -> None:
+    """The lines of its configuration that say something about us."""
+    lines = fence("nginx", "python_pass").replace("/srv/app", str(tmp_path))
+    path, *locations = re.findall(
+        r"^ *((?:python_path|location) .*)$", lines, re.M
+    )
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "a.txt").write_text("static")
+    path += f" python_venv {sys.prefix};"
+    with Site("\n".join(locations), path=path) as site:
+        assert site.text("/") == '"hello"'
+        assert site.text("/static/a.txt") == "static"
