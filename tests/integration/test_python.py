@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
 from .checker import VALGRIND
 from .conftest import NewNginx
-from .nginx import HERE, Nginx
+from .nginx import BUILD, HERE, Nginx
 
 
 def test_executable_is_the_venvs(nginx: Nginx) -> None:
@@ -46,9 +48,14 @@ def test_without_a_venv(new_nginx: NewNginx) -> None:
         assert prefix == sys.base_prefix
 
 
-def test_without_the_package(new_nginx: NewNginx) -> None:
+def test_without_the_package(new_nginx: NewNginx, tmp_path: Path) -> None:
     """All that loads, reports and leaves is compiled in."""
-    with new_nginx(environ={"PYTHONPATH": str(HERE / "python")}) as nginx:
+    shutil.copy(BUILD / "lib" / "libffi_python3.so", tmp_path)
+    environ = {
+        "LD_LIBRARY_PATH": str(tmp_path),
+        "PYTHONPATH": str(HERE / "python"),
+    }
+    with new_nginx(environ=environ) as nginx:
         nginx.python(
             "import atexit, sys;"
             " atexit.register(sys.stderr.write, 'so it ends\\n')"
