@@ -7,9 +7,9 @@ import contextlib
 import re
 import socket
 
+from tests.integration.client import until_end
 from tests.integration.nginx import ROOT
 from tests.integration.python_pass.site import Site
-from tests.integration.web import until_end
 
 APPS = "tests.fuzz.app.fuzzed"
 
@@ -71,10 +71,6 @@ class Heads(Site):
         self.reports = self.prefix / "reports"
         self.heads_log = self.prefix / "heads.log"
         self._read = 0
-
-    def __enter__(self) -> Heads:
-        super().__enter__()
-        return self
 
     def exchange(self, name: str, data: bytes, patience: float) -> bytes:
         """What comes back until the end; it walks away after a while."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.client
 import os
@@ -42,6 +43,14 @@ def eventually(
             return value
         assert time.monotonic() < end, f"never happened: {what or probe}"
         time.sleep(0.01)
+
+
+def until_end(sock: socket.socket) -> bytes:
+    data = bytearray()
+    with contextlib.suppress(ConnectionResetError):
+        while piece := sock.recv(65536):
+            data += piece
+    return bytes(data)
 
 
 def lua_string(value: str | bytes) -> str:

@@ -17,7 +17,7 @@ import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from . import checker
 from .client import (
@@ -41,6 +41,8 @@ FAULTS = re.compile(
     r"|\.[ch]:\d+:\d+: runtime error:"
     r"|Fatal Python error"
 )
+
+Self = TypeVar("Self", bound="Nginx")
 
 
 class LuaError(Exception):
@@ -123,7 +125,7 @@ class Nginx:
 
     # -- life ---------------------------------------------------------
 
-    def __enter__(self) -> Nginx:
+    def __enter__(self: Self) -> Self:
         try:
             self.start()
         except BaseException:
@@ -387,7 +389,7 @@ class Nginx:
         assert not reports, reports
 
     @contextlib.contextmanager
-    def watch(self) -> Iterator[Nginx]:
+    def watch(self: Self) -> Iterator[Self]:
         """For a server that tests share: each answers for its own time."""
         since = len(self.log())
         pids = self.worker_pids()

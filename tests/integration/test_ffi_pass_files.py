@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from .checker import SLOWNESS
-from .client import Response, eventually
-from .web import Web, head, until_end
+from .client import Response, eventually, until_end
+from .web import Web, head
 
 pytestmark = pytest.mark.valgrind
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from .client import PATIENCE, eventually, is_shutting_down
+from .client import PATIENCE, eventually, is_shutting_down, until_end
 from .conftest import NewNginx
 from .nginx import ROOT
-from .web import Web, head, until_end
+from .web import Web, head
 
 # -- starts -----------------------------------------------------------------
 

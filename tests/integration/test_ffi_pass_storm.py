@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from .checker import SLOWNESS
-from .client import eventually
-from .web import Web, head, parse, until_end
+from .client import eventually, until_end
+from .web import Web, head, parse
 
 ROUNDS = 400 // SLOWNESS
 SERVER = """

@@ -19,10 +19,10 @@ from urllib.parse import quote
 import pytest
 
 from . import checker
-from .client import Response
+from .client import Response, until_end
 from .conftest import NewNginx
 from .nginx import BUILD, HERE, Nginx
-from .web import head, parse, until_end
+from .web import head, parse
 
 MODULE = BUILD / "modules" / "ngx_http_lua_ffi_module.so"
 LOADER = BUILD / "lib" / "libffi_python3.so"

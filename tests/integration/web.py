@@ -8,50 +8,20 @@ import io
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, cast
 
+from .bare import Bare
 from .client import Response
-from .nginx import BUILD, Nginx
-from .nginx import user_directive as user
 
-CORE = BUILD / "modules" / "ngx_http_ffi_module.so"
-
-CONF = """\
-load_module "{core}";
-{user}
-daemon off;
-master_process {master};
-worker_processes {workers};
-pid {prefix}/nginx.pid;
-error_log {prefix}/error.log info;
-env LD_LIBRARY_PATH;
-{main}
-events {{ worker_connections 1024; }}
-http {{
-    log_format status "$status $request_uri";
-    access_log {prefix}/access.log status;
-    client_body_temp_path {prefix}/body;
-    proxy_temp_path {prefix}/proxy;
-    fastcgi_temp_path {prefix}/fastcgi;
-    scgi_temp_path {prefix}/scgi;
-    uwsgi_temp_path {prefix}/uwsgi;
-    client_max_body_size 0;
-    {http}
-    server {{
-        listen unix:{socket} backlog=1024;
-        listen unix:{prefix}/h2.sock http2;
-        {server}
-        location = /ping {{ return 200 "pong"; }}
-        location / {{ ffi_pass webprobe; }}
-    }}
-}}
+SERVER = """
+    listen unix:{prefix}/h2.sock http2;
+    location / { ffi_pass webprobe; }
 """
 
 
-class Web(Nginx):
+class Web(Bare):
     """do(commands) has webprobe answer as they say."""
 
     def __init__(
@@ -64,23 +34,16 @@ class Web(Nginx):
         workers: int = 1,
         master: bool = True,
     ) -> None:
-        super().__init__(library_path=[libs], workers=workers, master=master)
-        text = CONF.format(
-            core=CORE,
-            user=user(),
-            workers=workers,
-            master="on" if master else "off",
+        super().__init__(
+            library_path=[libs],
             main=main,
+            http_first="client_max_body_size 0;",
             http=http,
             server=server,
-            prefix=self.prefix,
-            socket=self.socket,
+            server_last=SERVER,
+            workers=workers,
+            master=master,
         )
-        self.conf.write_text(text.replace("{prefix}", str(self.prefix)))
-
-    def __enter__(self) -> Web:
-        super().__enter__()
-        return self
 
     def do(
         self,
@@ -120,12 +83,6 @@ class Web(Nginx):
             sock.sendall(head(commands, more))
             yield sock
 
-    def raw(self, *requests: bytes) -> bytes:
-        """What comes until the end, or a reset, while they are sent."""
-        with self.connect() as sock, ThreadPoolExecutor(1) as pool:
-            pool.submit(sock.sendall, b"".join(requests))
-            return until_end(sock)
-
     def counts(self) -> dict[str, int]:
         names = ["requests", "live", "gone", "unreleased", "undelivered"]
         words = self.text("head=200;counts").split()
@@ -136,9 +93,6 @@ class Web(Nginx):
         stat = Path(f"/proc/{self.worker()}/stat").read_text()
         words = stat.rpartition(")")[2].split()
         return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-
-    def accesses(self) -> list[str]:
-        return (self.prefix / "access.log").read_text().splitlines()
 
 
 def head(commands: str, more: str = "", line: str = "GET / HTTP/1.1") -> bytes:
@@ -166,11 +120,3 @@ def parse(data: bytes, method: str = "GET") -> Response:
     answer.begin()
     headers = dict(answer.getheaders())
     return Response(answer.status, headers, answer.read())
-
-
-def until_end(sock: socket.socket) -> bytes:
-    data = bytearray()
-    with contextlib.suppress(ConnectionResetError):
-        while piece := sock.recv(65536):
-            data += piece
-    return bytes(data)

@@ -9,51 +9,26 @@ import functools
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, cast
 
+from ..bare import Bare
 from ..client import eventually
-from ..nginx import ROOT, Nginx
-from ..nginx import user_directive as user
-from ..web import CORE, Bytes, until_end
+from ..nginx import ROOT
+from ..web import Bytes
 
 APPS = Path(__file__).resolve().parent / "apps"
 
-CONF = """\
-load_module "{core}";
-{user}
-daemon off;
-master_process on;
-worker_processes {workers};
-pid {prefix}/nginx.pid;
-error_log {prefix}/error.log info;
-env PYTHONMALLOC;
-{main}
-events {{ worker_connections 1024; }}
-http {{
-    log_format status "$status $request_uri";
-    access_log {prefix}/access.log status;
-    client_body_temp_path {prefix}/body;
-    proxy_temp_path {prefix}/proxy;
-    fastcgi_temp_path {prefix}/fastcgi;
-    scgi_temp_path {prefix}/scgi;
-    uwsgi_temp_path {prefix}/uwsgi;
+HTTP = f"""
     client_max_body_size 0;
-    python_venv {venv};
-    python_path {ours} {apps} {prefix}/python;
-    {http}
-    server {{
-        listen unix:{socket} backlog=1024;
-        listen unix:{prefix}/h2.sock http2;
-        {server}
-        location = /ping {{ return 200 "pong"; }}
-        location ~ ^/(notes|tasks)$ {{ {directive} cases:app; }}
-        location /static/ {{ alias {apps}/; }}
-        location / {{ {directive} {target}; }}
-    }}
-}}
+    python_venv {sys.prefix};
+    python_path {ROOT}/python {APPS} {{prefix}}/python;
+"""
+SERVER = f"""
+    listen unix:{{prefix}}/h2.sock http2;
+    location ~ ^/(notes|tasks)$ {{ python_pass cases:app; }}
+    location /static/ {{ alias {APPS}/; }}
 """
 
 
@@ -77,7 +52,7 @@ class Answer:
         return json.loads(self.body)
 
 
-class Site(Nginx):
+class Site(Bare):
     """app: what location / has. uvloop: whether Python finds it."""
 
     def __init__(
@@ -90,29 +65,16 @@ class Site(Nginx):
         workers: int = 1,
         uvloop: bool = True,
     ) -> None:
-        super().__init__(workers=workers)
-        if not uvloop:
-            self.write_python("uvloop.py", "raise ImportError('hidden')")
-        text = CONF.format(
-            core=CORE,
-            user=user(),
-            workers=workers,
+        super().__init__(
             main=main,
+            http_first=HTTP,
             http=http,
             server=server,
-            venv=sys.prefix,
-            ours=ROOT / "python",
-            apps=APPS,
-            target=app,
-            directive="python_pass",
-            prefix=self.prefix,
-            socket=self.socket,
+            server_last=SERVER + f"location / {{ python_pass {app}; }}",
+            workers=workers,
         )
-        self.conf.write_text(text.replace("{prefix}", str(self.prefix)))
-
-    def __enter__(self) -> Site:
-        super().__enter__()
-        return self
+        if not uvloop:
+            self.write_python("uvloop.py", "raise ImportError('hidden')")
 
     # -- what it is asked -----------------------------------------------
 
@@ -126,12 +88,6 @@ class Site(Nginx):
     ) -> Answer:
         data = head(uri, method, headers, body, protocol) + (body or b"")
         return parse(self.raw(data), method)
-
-    def raw(self, *pieces: bytes) -> bytes:
-        """What comes until the end, or a reset, while they are sent."""
-        with self.connect() as sock, ThreadPoolExecutor(1) as pool:
-            pool.submit(sock.sendall, b"".join(pieces))
-            return until_end(sock)
 
     @contextlib.contextmanager
     def open(
@@ -159,9 +115,6 @@ class Site(Nginx):
             lambda: self.notes(key)[: len(wanted)] == wanted,
             f"{wanted} in {self.notes(key)}",
         )
-
-    def accesses(self) -> list[str]:
-        return (self.prefix / "access.log").read_text().splitlines()
 
     def wait_access(self, line: str) -> None:
         eventually(lambda: line in self.accesses(), line)

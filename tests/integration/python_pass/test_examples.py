@@ -34,14 +34,10 @@ class Example(Site):
         assert len((http + server).splitlines()) <= 10
         shutil.copytree(EXAMPLES / name, self.prefix, dirs_exist_ok=True)
         self.configure(
-            path=f"python_venv {sys.prefix};",
+            http_first=f"python_venv {sys.prefix};",
             http=http,
             server=re.sub(r"root \.;", "root {prefix};", server),
         )
-
-    def __enter__(self) -> Example:
-        super().__enter__()
-        return self
 
     def send(
         self, method: str, body: str = "", uri: str = "/", **fields: str

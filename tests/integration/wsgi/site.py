@@ -7,53 +7,20 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..bare import Bare
 from ..client import Response
-from ..nginx import BUILD, Nginx
-from ..nginx import user_directive as user
-from ..web import chunks, parse, until_end
+from ..web import chunks, parse
 
 APPS = Path(__file__).resolve().parent / "apps"
-CORE = BUILD / "modules" / "ngx_http_ffi_module.so"
-
-CONF = """\
-load_module "{core}";
-{user}
-daemon off;
-master_process on;
-worker_processes {workers};
-pid {prefix}/nginx.pid;
-error_log {prefix}/error.log info;
-env LD_LIBRARY_PATH;
-env PYTHONMALLOC;
-{main}
-events {{ worker_connections 2048; }}
-http {{
-    log_format status "$status $request_uri";
-    access_log {prefix}/access.log status;
-    client_body_temp_path {prefix}/body;
-    proxy_temp_path {prefix}/proxy;
-    fastcgi_temp_path {prefix}/fastcgi;
-    scgi_temp_path {prefix}/scgi;
-    uwsgi_temp_path {prefix}/uwsgi;
+HTTP = f"""
     client_max_body_size 0;
-    python_path {apps} {prefix}/python;
-    python_venv {venv};
-    python_env STATE {prefix};
-    {http}
-    server {{
-        listen unix:{socket} backlog=1024;
-        {server}
-        location = /ping {{ return 200 "pong"; }}
-        location / {{
-            python_pass {app} wsgi;
-            {location}
-        }}
-    }}
-}}
+    python_path {APPS} {{prefix}}/python;
+    python_venv {sys.prefix};
+    python_env STATE {{prefix}};
 """
 
 
-class Site(Nginx):
+class Site(Bare):
     """app: "module:attribute", of apps/ or what was written by write_python.
 
     Applications find a directory of the test's own in os.environ["STATE"].
@@ -70,28 +37,22 @@ class Site(Nginx):
         workers: int = 1,
         threads: int = 0,
     ) -> None:
-        super().__init__(workers=workers)
         if threads:
             http += f"python_threads {threads};"
-        text = CONF.format(
-            app=app,
-            apps=APPS,
-            core=CORE,
-            user=user(),
-            venv=sys.prefix,
-            workers=workers,
+        super().__init__(
             main=main,
+            http_first=HTTP,
             http=http,
             server=server,
-            location=location,
-            prefix=self.prefix,
-            socket=self.socket,
+            server_last=f"""
+                location / {{
+                    python_pass {app} wsgi;
+                    {location}
+                }}
+            """,
+            workers=workers,
+            connections=2048,
         )
-        self.conf.write_text(text.replace("{prefix}", str(self.prefix)))
-
-    def __enter__(self) -> Site:
-        super().__enter__()
-        return self
 
     def ask(
         self,
@@ -105,15 +66,6 @@ class Site(Nginx):
         """The answer; http.client raises where it is incomplete."""
         data = self.raw(request(uri, method, body, headers, chunked))
         return parse(data, method)
-
-    def raw(self, data: bytes) -> bytes:
-        """All that comes back, until the end or a reset."""
-        with self.connect() as sock:
-            sock.sendall(data)
-            return until_end(sock)
-
-    def accesses(self) -> list[str]:
-        return (self.prefix / "access.log").read_text().splitlines()
 
 
 def request(

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from ..client import eventually
-from ..web import until_end
+from ..client import eventually, until_end
 from .site import Site, request
 
 SITE: dict[str, Any] = {

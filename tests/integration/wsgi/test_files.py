@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ..client import eventually
-from ..web import parse, until_end
+from ..client import eventually, until_end
+from ..web import parse
 from .site import Site, request
 
 SITE = {"app": "files:application", "http": "sendfile on;", "threads": 2}

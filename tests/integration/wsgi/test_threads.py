@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ..client import eventually
-from ..web import parse, until_end
+from ..client import eventually, until_end
+from ..web import parse
 from .site import Site, request
 
 SITE = {"app": "answers:application", "threads": 4}
