@@ -13,8 +13,6 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
-import os
-import pwd
 import re
 import signal
 import subprocess
@@ -23,8 +21,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-BUILD = Path(__file__).resolve().parent.parent / "build"
-NGINX = os.environ.get("NGINX_BIN") or "/usr/sbin/nginx"
+from . import alone
+
 PATIENCE = 60.0
 SAMPLE_S = 0.1
 
@@ -40,29 +38,6 @@ async def app(scope, receive, send):
         await send({{"type": "http.response.start", "status": 200,
                     "headers": [(b"content-length", b"5")]}})
         await send({{"type": "http.response.body", "body": b"hello"}})
-"""
-
-CONF = """\
-load_module "{modules}/ngx_http_ffi_module.so";
-{user}
-worker_processes {workers};
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 16384; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    scgi_temp_path {folder}/scgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    python_path {folder};
-    server {{
-        listen unix:{folder}/sock backlog=4096;
-        location / {{ python_pass app:app; }}
-    }}
-}}
 """
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -94,18 +69,13 @@ def _serve(
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     with tempfile.TemporaryDirectory(prefix="reload-") as name:
         folder = Path(name)
-        user = pwd.getpwuid(os.geteuid()).pw_name
-        conf = folder / "nginx.conf"
         (folder / "app.py").write_text(APP.format(imports=imports))
-        conf.write_text(
-            CONF.format(
-                modules=BUILD / "modules",
-                user="" if os.geteuid() else f"user {user} root;",
-                workers=workers,
-                folder=folder,
-            )
+        command = alone.configure(
+            folder,
+            f"unix:{folder}/sock backlog=4096",
+            workers=workers,
+            connections=16384,
         )
-        command = [NGINX, "-e", f"{folder}/error.log", "-c", str(conf)]
         with subprocess.Popen(command) as nginx:
             try:
                 while not (folder / "sock").exists():

@@ -16,8 +16,6 @@ import collections
 import contextlib
 import dataclasses
 import importlib.util
-import os
-import pwd
 import signal
 import socket
 import subprocess
@@ -27,8 +25,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-BUILD = Path(__file__).resolve().parent.parent / "build"
-NGINX = os.environ.get("NGINX_BIN") or "/usr/sbin/nginx"
+from . import alone
+from .server import free_port
 
 APP = """\
 import os
@@ -46,30 +44,6 @@ async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200,
                 "headers": HEADERS})
     await send({"type": "http.response.body", "body": PID})
-"""
-
-CONF = """\
-load_module "{modules}/ngx_http_ffi_module.so";
-{user}
-worker_processes {workers};
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    keepalive_requests 1000000;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    scgi_temp_path {folder}/scgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    python_path {folder};
-    server {{
-        listen 127.0.0.1:{port} {reuseport};
-        location / {{ python_pass app:app; }}
-    }}
-}}
 """
 
 
@@ -140,35 +114,21 @@ def _servers(
     folder: Path, given: argparse.Namespace
 ) -> Iterator[tuple[str, list[str], int]]:
     (folder / "app.py").write_text(APP)
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    for name, reuseport in ("nginx", ""), ("nginx, reuseport", "reuseport"):
-        port = _free_port()
-        conf = folder / "nginx.conf"
-        conf.write_text(
-            CONF.format(
-                modules=BUILD / "modules",
-                user="" if os.geteuid() else f"user {user} root;",
-                workers=given.workers,
-                folder=folder,
-                port=port,
-                reuseport=reuseport,
-            )
+    for name, more in ("nginx", ""), ("nginx, reuseport", " reuseport"):
+        port = free_port()
+        command = alone.configure(
+            folder,
+            f"127.0.0.1:{port}{more}",
+            workers=given.workers,
+            connections=1024,
         )
-        log = f"{folder}/error.log"
-        yield name, [NGINX, "-e", log, "-c", str(conf)], port
+        yield name, command, port
     if importlib.util.find_spec("uvicorn"):
-        port = _free_port()
+        port = free_port()
         command = [sys.executable, "-m", "uvicorn", "--log-level=error"]
         command += [f"--app-dir={folder}", f"--port={port}"]
         command += [f"--workers={given.workers}", "app:app"]
         yield "uvicorn", command, port
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def main() -> None:
