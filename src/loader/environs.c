@@ -3,7 +3,7 @@
 #include "environs.h"
 
 #include "environ.h"
-#include "fatal.h"
+#include "web_head.h"
 
 
 typedef struct {
@@ -66,21 +66,12 @@ environs_dealloc(environs_t *self)
 static PyObject *
 new_environ(environs_t *self, PyObject *number)
 {
-    void                    *task;
     const resty_ffi_head_t  *head;
 
-    task = PyLong_AsVoidPtr(number);
-    if (task == NULL && PyErr_Occurred()) {
-        return NULL;
-    }
-
-    head = resty_ffi_head(task);
+    head = web_head(number);
     if (head == NULL) {
-        PyErr_SetString(PyExc_ValueError, "no web request");
         return NULL;
     }
-
-    fatal_note(head);
 
     return environ_new(&self->shared, head);
 }

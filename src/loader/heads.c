@@ -7,8 +7,8 @@
 #include "resty_ffi.h"
 
 #include "asgi_head.h"
-#include "fatal.h"
 #include "scope.h"
+#include "web_head.h"
 
 
 typedef struct {
@@ -66,27 +66,6 @@ heads_dealloc(heads_t *self)
 }
 
 
-/* NULL with an exception set */
-static const resty_ffi_head_t *
-head_of(PyObject *number)
-{
-    void                    *task;
-    const resty_ffi_head_t  *head;
-
-    task = PyLong_AsVoidPtr(number);
-    if (task == NULL && PyErr_Occurred()) {
-        return NULL;
-    }
-
-    head = resty_ffi_head(task);
-    if (head == NULL) {
-        PyErr_SetString(PyExc_ValueError, "no web request");
-    }
-
-    return head;
-}
-
-
 static int
 has_args(const char *name, Py_ssize_t given, Py_ssize_t wanted)
 {
@@ -108,12 +87,10 @@ scope(heads_t *self, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
 
-    head = head_of(args[0]);
+    head = web_head(args[0]);
     if (head == NULL) {
         return NULL;
     }
-
-    fatal_note(head);
 
     return scope_new(&self->shared, head, args[1]);
 }
