@@ -11,6 +11,7 @@ import pytest
 
 from .checker import ALL, CFLAGS, COMPILER
 from .nginx import BUILD, HERE, ROOT, Nginx
+from .web import Web
 
 NewNginx = Callable[..., Nginx]
 
@@ -112,3 +113,18 @@ def nginx(server: Nginx) -> Iterator[Nginx]:
     """The file's server; its worker must outlive each test."""
     with server.watch():
         yield server
+
+
+@pytest.fixture(scope="module")
+def shared(request: pytest.FixtureRequest, libs: Path) -> Iterator[Web]:
+    """As server, with the locations that the file calls SERVER."""
+    with Web(libs, server=request.module.SERVER) as web:
+        yield web
+
+
+@pytest.fixture
+def web(shared: Web) -> Iterator[Web]:
+    """All that a test has begun comes to its end."""
+    with shared.watch():
+        yield shared
+        shared.settle()

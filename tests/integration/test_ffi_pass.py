@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from .client import eventually
 from .web import Web, head
 
 pytestmark = pytest.mark.valgrind
@@ -43,12 +42,6 @@ location /inif {
     if ($arg_a) { ffi_pass webprobe; }
 }
 """
-
-
-@pytest.fixture(scope="module")
-def shared(libs: Path) -> Iterator[Web]:
-    with Web(libs, server=SERVER) as web:
-        yield web
 
 
 @pytest.fixture
@@ -340,12 +333,7 @@ def test_answers_without_a_body(web: Web, method: str, do: str) -> None:
     assert b"second" in rest
     assert b"body" not in answer
     assert b"more" not in answer
-    settle(web)
-
-
-def settle(web: Web) -> None:
-    eventually(lambda: web.counts()["live"] == 0, "no thread")
-    eventually(lambda: web.counts()["unreleased"] <= 1, "all is given back")
+    web.settle()
 
 
 # -- errors ---------------------------------------------------------------
@@ -385,7 +373,7 @@ def test_no_head_in_time(web: Web) -> None:
     since = len(web.log())
     assert web.do("sleep=300", "/errors").body == b"fallback"
     web.wait_log('"webprobe" has sent no head in time', since)
-    settle(web)
+    web.settle()
 
 
 # -- where the directive may be ---------------------------------------------

@@ -61,15 +61,6 @@ def shared(libs: Path) -> Iterator[Web]:
         yield web
 
 
-@pytest.fixture
-def web(shared: Web) -> Iterator[Web]:
-    """All that a test has begun comes to its end."""
-    with shared.watch():
-        yield shared
-        eventually(lambda: shared.counts()["live"] == 0, "all has ended")
-        eventually(lambda: shared.counts()["unreleased"] <= 1, "given back")
-
-
 def to(uri: str, rest: str = "") -> str:
     return f"head=200,X-Accel-Redirect:{uri}{rest}"
 

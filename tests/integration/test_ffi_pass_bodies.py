@@ -8,9 +8,7 @@ import random
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -48,30 +46,6 @@ location /check { internal; ffi_pass webprobe; }
 location /mirrored { mirror /check; ffi_pass webprobe; }
 location /later { error_page 502 = /app; ffi_pass webprobe; }
 """
-
-
-@pytest.fixture(scope="module")
-def shared(libs: Path) -> Iterator[Web]:
-    with Web(libs, server=SERVER) as web:
-        yield web
-
-
-@pytest.fixture
-def web(shared: Web) -> Iterator[Web]:
-    """All that a test has begun comes to its end."""
-    with shared.watch():
-        before = shared.counts()
-        yield shared
-        settle(shared, before)
-
-
-def settle(web: Web, before: dict[str, int]) -> None:
-    def quiet() -> bool:
-        now = web.counts()
-        return now["live"] == 0 and now["unreleased"] <= 1
-
-    assert before["live"] == 0
-    eventually(quiet, "all has ended, and is given back")
 
 
 def blob(size: int) -> bytes:

@@ -7,8 +7,6 @@ import contextlib
 import random
 import socket
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -53,21 +51,6 @@ location /ignoring {
     location /ignoring/sending { ffi_send_timeout 200ms; ffi_pass webprobe; }
 }
 """
-
-
-@pytest.fixture(scope="module")
-def shared(libs: Path) -> Iterator[Web]:
-    with Web(libs, server=SERVER) as web:
-        yield web
-
-
-@pytest.fixture
-def web(shared: Web) -> Iterator[Web]:
-    """All that a test has begun comes to its end."""
-    with shared.watch():
-        yield shared
-        eventually(lambda: shared.counts()["live"] == 0, "all has ended")
-        eventually(lambda: shared.counts()["unreleased"] <= 1, "given back")
 
 
 def blob(size: int) -> bytes:

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from h2.connection import H2Connection
 from h2.events import Event, StreamEnded, TrailersReceived
 
-from .client import PATIENCE, eventually
+from .client import PATIENCE
 from .web import Web, head
 
 pytestmark = pytest.mark.valgrind
@@ -22,20 +20,6 @@ location /hiding { ffi_hide_header X-Secret; ffi_pass webprobe; }
 location /whole { chunked_transfer_encoding off; ffi_pass webprobe; }
 location /ssi { ssi on; ssi_types *; ffi_pass webprobe; }
 """
-
-
-@pytest.fixture(scope="module")
-def shared(libs: Path) -> Iterator[Web]:
-    with Web(libs, server=SERVER) as web:
-        yield web
-
-
-@pytest.fixture
-def web(shared: Web) -> Iterator[Web]:
-    with shared.watch():
-        yield shared
-        eventually(lambda: shared.counts()["live"] == 0, "all has ended")
-        eventually(lambda: shared.counts()["unreleased"] <= 1, "given back")
 
 
 def ask(web: Web, do: str, line: str = "GET / HTTP/1.1") -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from .bare import Bare
-from .client import Response
+from .client import Response, eventually
 
 SERVER = """
     listen unix:{prefix}/h2.sock http2;
@@ -87,6 +87,11 @@ class Web(Bare):
         names = ["requests", "live", "gone", "unreleased", "undelivered"]
         words = self.text("head=200;counts").split()
         return dict(zip(names, map(int, words), strict=True))
+
+    def settle(self) -> None:
+        """Until all that has begun has ended, and is given back."""
+        eventually(lambda: self.counts()["live"] == 0, "all has ended")
+        eventually(lambda: self.counts()["unreleased"] <= 1, "given back")
 
     def cpu(self) -> float:
         """Seconds that the worker has run."""
