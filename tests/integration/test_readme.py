@@ -26,7 +26,9 @@ def root() -> str:
 def fence(language: str, part: str) -> str:
     """The first block in that language that has some part."""
     text = (ROOT / "README.md").read_text()
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+    blocks: list[str] = re.findall(
+        rf"^```{language}\n(.*?)^```$", text, re.M | re.S
+    )
     return next(block for block in blocks if part in block)
 
 
