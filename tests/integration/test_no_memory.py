@@ -10,6 +10,8 @@ import contextlib
 import http.client
 import re
 import shutil
+import socket
+import ssl
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +21,7 @@ from urllib.parse import quote
 import pytest
 
 from . import checker
+from .asgi.certificates import make
 from .client import Response, until_end
 from .conftest import NewNginx
 from .nginx import BUILD, HERE, Nginx
@@ -306,6 +309,172 @@ WEB = """
 location /begin { rewrite ^ "/web/a b" last; }
 location /web { ffi_pass webprobe; }
 """
+PYTHON = """
+python_path {prefix} python;
+python_venv venv;
+python_env HOME /;
+python_env_file env;
+python_param PARAM $uri;
+"""
+LOCATIONS = """
+python_param PARAM "of $uri";
+error_page 404 /hidden;
+location = /hidden { internal; return 200 hidden; }
+location /begin/ { rewrite ^/begin(.*)$ "$1/a b" last; }
+location /asgi/ { python_pass website:asgi; python_intercept_errors on; }
+location /wsgi/ {
+    python_param OTHER "$request_method";
+    python_pass website:wsgi wsgi;
+    python_intercept_errors on;
+}
+location /living { python_pass website:living asgi; }
+location /bare { python_param HTTPS on; python_pass website:wsgi wsgi; }
+"""
+TLS = """
+server {
+    listen unix:{prefix}/tls.sock ssl;
+    ssl_certificate FOLDER/server.pem;
+    ssl_certificate_key FOLDER/server.key;
+    ssl_client_certificate FOLDER/server.pem;
+    ssl_verify_client optional_no_ca;
+    LOCATIONS
+}
+"""
+WEBSITE = """
+import asyncio
+import time
+
+FILE = {file!r}
+MANY = [("x-%d" % n, "y") for n in range(40)]
+BODY = b"part " * 1000
+
+
+async def living(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        scope["state"]["alive"] = True
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await start(send, [])
+    await part(send, repr(scope["state"]).encode())
+    await part(send)
+
+
+async def start(send, headers, status=200, **more):
+    await send({
+        "type": "http.response.start",
+        "status": status,
+        "headers": [[n.encode(), v.encode()] for n, v in headers],
+        **more
+    })
+
+
+async def part(send, body=None):
+    await send({
+        "type": "http.response.body",
+        "body": body or b"",
+        "more_body": body is not None,
+    })
+
+
+async def read(receive):
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise OSError("no body")
+        body += message["body"]
+        more = message["more_body"]
+    return body
+
+
+async def asgi(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise RuntimeError("there is none")
+    body = await read(receive)
+    what = scope["path"].split("/")[2]
+    if what == "echo":
+        said = len(body), scope["state"], scope["headers"], scope["path"]
+        said += scope["raw_path"], scope["query_string"]
+        said += tuple(scope["extensions"].get("tls", ()))
+        await start(send, MANY)
+        await part(send, repr(said).encode())
+        await part(send, body)
+    elif what == "parts":
+        await start(send, [])
+        for _ in range(5):
+            await part(send, BODY)
+            await asyncio.sleep(0.001)
+    elif what == "file":
+        await start(send, [])
+        return await send({"type": "http.response.pathsend", "path": FILE})
+    elif what == "trailers":
+        await start(send, [], trailers=True)
+        await part(send, BODY)
+        await part(send)
+        return await send({
+            "type": "http.response.trailers",
+            "headers": [(b"x-behind", b"z")],
+        })
+    elif what == "accel":
+        await start(send, [("x-accel-redirect", "/hidden"),
+                           ("x-accel-charset", "utf-8")])
+        for _ in range(3):
+            await part(send, BODY)
+            await asyncio.sleep(0.001)
+    elif what == "error":
+        await start(send, [], 404)
+        await part(send, BODY)
+        await asyncio.sleep(0.001)
+    await part(send)
+
+
+def wsgi(environ, start_response):
+    body = environ["wsgi.input"].read()
+    path = environ["SCRIPT_NAME"] + environ["PATH_INFO"]
+    what = path.strip("/").split("/")[-1 if path == "/bare" else 1]
+    if what in ("echo", "bare"):
+        said = {
+            name: value for name, value in sorted(environ.items())
+            if name[:5] != "wsgi."
+        }
+        start_response("200 OK", MANY)
+        return [repr(said).encode(), body]
+    if what == "write":
+        write = start_response("200 OK", [])
+        write(BODY)
+        write(BODY)
+        return []
+    if what == "file":
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](open(FILE, "rb"))
+    return parts(what, start_response)
+
+
+def parts(what, start_response):
+    if what == "accel":
+        start_response("200 OK", [("X-Accel-Redirect", "/hidden")])
+    elif what == "error":
+        start_response("404 Not Found", [])
+    else:
+        start_response("200 OK", [])
+    for _ in range(3):
+        yield BODY
+        time.sleep(0.001)
+
+
+def never(environ, start_response):
+    raise AssertionError("it is not started")
+
+
+raised = None
+
+
+def make():
+    raise RuntimeError("no start")
+"""
 PLAIN = """
     faults.load("ffi_python3", "short,Plain"),
     faults.call("upper", "x", "X"),
@@ -584,6 +753,134 @@ def exchange(nginx: Nginx, ask: bytes) -> Response:
         return parse(until_end(sock))
 
 
+# What no failure may be.  That the loop alone has a task is told so, too.
+IGNORED = r"Exception ignored in: (?!<Task)|SystemError"
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tls")
+    make(folder, "server", "/CN=localhost")
+    return folder
+
+
+def add_website(nginx: Nginx) -> None:
+    file = nginx.prefix / "file"
+    file.write_bytes(b"of a file." * 10_000)
+    nginx.write_python("website.py", WEBSITE.replace("{file!r}", f"'{file}'"))
+
+
+@pytest.fixture(scope="module")
+def website(
+    new_nginx: NewNginx, environ: dict[str, str], certificates: Path
+) -> Iterator[Nginx]:
+    """Of applications that python_pass has."""
+    tls = TLS.replace("FOLDER", str(certificates))
+    nginx = new_nginx(
+        environ=environ,
+        http="ffi_exit_timeout 300ms;" + tls.replace("LOCATIONS", LOCATIONS),
+        server=LOCATIONS,
+    )
+    add_website(nginx)
+    with nginx:
+        yield nginx
+
+
+def ask_for(uri: str, size: int = 0) -> bytes:
+    """With fields that come twice, and one that nobody knows."""
+    fields = [
+        *("Host: x", "Connection: close", "Cookie: a=b", "Cookie: c=d"),
+        *("X-Twice: a", "X-Twice: b", f"X-{'Long' * 20}: c", "Accept: d"),
+    ]
+    if size:
+        fields.append(f"Content-Length: {size}")
+    line = f"{'POST' if size else 'GET'} {uri} HTTP/1.1"
+    return "\r\n".join([line, *fields, "", ""]).encode() + b"x" * size
+
+
+def raw_answer(nginx: Nginx, ask: bytes) -> bytes:
+    with nginx.connect() as sock, ThreadPoolExecutor(1) as pool:
+        pool.submit(sock.sendall, ask)
+        return until_end(sock)
+
+
+def raw_answer_of_tls(nginx: Nginx, ask: bytes) -> bytes:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    data = b""
+    with socket.socket(socket.AF_UNIX) as plain:
+        plain.settimeout(30)
+        plain.connect(str(nginx.prefix / "tls.sock"))
+        with context.wrap_socket(plain) as sock:
+            sock.sendall(ask)
+            with contextlib.suppress(ConnectionResetError, ssl.SSLEOFError):
+                while piece := sock.recv(65536):
+                    data += piece
+    return data
+
+
+def told(raw: bytes) -> tuple[int, bytes, bytes] | None:
+    """Status, body, and trailers; None: it has broken off, or is none."""
+    with contextlib.suppress(http.client.HTTPException):
+        answer = parse(raw)
+        chunked = "Transfer-Encoding" in answer.headers
+        trailers = raw.rpartition(b"\r\n0\r\n")[2] if chunked else b""
+        return answer.status, answer.body, trailers
+    return None
+
+
+@pytest.mark.valgrind
+@pytest.mark.skipif(
+    checker.VALGRIND and not checker.ALL, reason="takes minutes; see ASan"
+)
+@pytest.mark.parametrize(
+    ("uri", "size"),
+    [
+        *(("/asgi/echo?a=b", 0), ("/asgi/echo", 300_000)),
+        *(("/begin/asgi/echo?a", 5), ("/living", 0)),
+        *(("/asgi/parts", 0), ("/asgi/file", 0), ("/asgi/trailers", 0)),
+        *(("/asgi/accel", 5), ("/asgi/error", 0)),
+        *(("/wsgi/echo?a=b", 0), ("/wsgi/echo", 300_000), ("/bare", 0)),
+        *(("/wsgi/parts", 0), ("/wsgi/write", 0), ("/wsgi/file", 0)),
+        *(("/wsgi/accel", 5), ("/wsgi/error", 0)),
+        *(("tls:/asgi/echo", 0), ("tls:/wsgi/echo?a", 5)),
+    ],
+)
+def test_each_allocation_of_an_application(
+    website: Nginx, uri: str, size: int
+) -> None:
+    """The answer is right, or 500, or none, or breaks off."""
+    arm = "local ffi = require 'ffi'; require 'faults'; return ffi.C.faults_"
+    tls, _, uri = uri.rpartition(":")
+    ask = ask_for(uri, size)
+    send = raw_answer_of_tls if tls else raw_answer
+    with website.watch():
+        since = len(website.log())
+        whole = told(send(website, ask))
+        assert whole is not None
+        assert whole[0] == (404 if "error" in uri else 200)
+        assert len(whole[1]) > 5
+        n = 1
+        while n:
+            website.lua(f"{arm}arm({n})")
+            got = told(send(website, ask))
+            failures = website.lua(f"{arm}disarm()")
+            print(n, failures, got and got[0])
+            assert got in (None, whole) or got[0] in (500, 502)
+            assert failures == [1] or got == whole
+            if failures == [1]:
+                n += n > 0
+                assert told(send(website, ask)) == whole
+            else:
+                assert n == -1 or n > 3
+                n = -1 if n > 0 else 0  # threads take turns
+        assert told(send(website, ask)) == whole
+        # no thread and no turn of a loop has ended halfway
+        assert website.count_log("Exception in", since) == 0
+        assert website.count_log(IGNORED, since) == 0
+
+
 def test_each_allocation_of_the_first_load(
     new_nginx: NewNginx, environ: dict[str, str]
 ) -> None:
@@ -600,6 +897,39 @@ def test_each_allocation_of_the_first_load(
             old = nginx.worker()
             nginx.reload()
             nginx.wait_gone(old)
+
+
+def test_each_allocation_of_the_start_of_applications(
+    new_nginx: NewNginx, environ: dict[str, str]
+) -> None:
+    """In a worker's begin; another worker has them all again."""
+    settings = """
+        ffi_exit_timeout 300ms;
+        init_worker_by_lua_block {
+            require "faults"
+            require("ffi").C.faults_arm(-1)
+        }
+    """
+    wrong = "location /wrong { python_pass website:make() wsgi; }"
+    uris = ("/living", "/wsgi/echo", "/asgi/echo", "/wsgi/file", "/wrong")
+    nginx = new_nginx(environ=environ, http=settings, server=LOCATIONS + wrong)
+    add_website(nginx)
+    with nginx:
+        since = len(nginx.log())
+        failed = 1
+        while failed:
+            answers = [told(raw_answer(nginx, ask_for(uri))) for uri in uris]
+            codes = [answer and answer[0] for answer in answers]
+            (failed,) = nginx.lua(
+                "require 'faults'; return require('ffi').C.faults_disarm()"
+            )
+            print(failed, codes)
+            assert set(codes) <= {None, 200, 500, 502}
+            old = nginx.worker()
+            nginx.reload()
+            nginx.wait_gone(old)
+        assert codes == [200, 200, 200, 200, 502]
+        assert nginx.count_log(IGNORED, since) == 0
 
 
 def test_the_worker_goes_on_while_a_load_fails(
@@ -774,10 +1104,13 @@ def test_each_allocation_of_the_configuration(
     n = 1
     while True:
         before = len(found(sites))
-        ok, said = new_nginx(
+        nginx = new_nginx(
             environ={**environ, "FAULTS_ARM": str(n)},
-            server=WEB,
-        ).test_configuration()
+            http=PYTHON,
+            server=WEB + LOCATIONS,
+        )
+        (nginx.prefix / "env").write_text("A=b\nexport C='d'\n")
+        ok, said = nginx.test_configuration()
         if len(found(sites)) == before:
             break
         assert not ok
@@ -867,6 +1200,7 @@ HARMLESS = {
     "Py_InitializeFromConfig",
     "Py_MakePendingCalls",
     "PyModuleDef_Init",
+    "PyList_SetItem",  # in the place of another item
     "PyFloat_FromDouble",  # c/faults.c passes no doubles on
     "PyBool_FromLong",
     "PyLong_FromLong",  # of small numbers

@@ -253,11 +253,14 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
     X(ngx_palloc, 0, errno = ENOMEM)                                          \
     X(ngx_pcalloc, 0, errno = ENOMEM)                                         \
     X(ngx_pnalloc, 0, errno = ENOMEM)                                         \
+    X(ngx_array_create, 0, errno = ENOMEM)                                    \
     X(ngx_array_push, 0, errno = ENOMEM)                                      \
     X(ngx_list_push, 0, errno = ENOMEM)                                       \
     X(ngx_get_connection, 0, (void) 0)                                        \
     X(ngx_http_cleanup_add, 0, (void) 0)                                      \
     X(ngx_pool_cleanup_add, 0, (void) 0)                                      \
+    X(ngx_shared_memory_add, 0, (void) 0)                                     \
+    X(ngx_slab_calloc, 0, (void) 0)                                           \
     X(ngx_http_lua_add_package_preload, -1, (void) 0)                         \
     X(ngx_http_lua_ffi_sema_new, -1, (void) 0)
 
@@ -272,6 +275,7 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
     X(PyContext_Copy, 0, SET)                                                 \
     X(PyContext_CopyCurrent, 0, SET)                                          \
     X(PyContext_Enter, -1, SET)                                               \
+    X(PyDict_Copy, 0, SET)                                                    \
     X(PyDict_GetItemWithError, 0, SET)                                        \
     X(PyDict_New, 0, SET)                                                     \
     X(PyDict_SetItem, -1, SET)                                                \
@@ -279,11 +283,13 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
     X(PyImport_ExecCodeModule, 0, SET)                                        \
     X(PyImport_ImportModule, 0, SET)                                          \
     X(PyList_Append, -1, SET)                                                 \
+    X(PyList_AsTuple, 0, SET)                                                 \
     X(PyList_New, 0, SET)                                                     \
     X(PyLong_FromUnsignedLong, 0, SET)                                        \
     X(PyLong_FromVoidPtr, 0, SET)                                             \
     X(PyMemoryView_FromObject, 0, SET)                                        \
     X(PyModule_AddType, -1, SET)                                              \
+    X(PyObject_Call, 0, SET)                                                  \
     X(PyObject_CallFunctionObjArgs, 0, SET)                                   \
     X(PyObject_CallMethod, 0, SET)                                            \
     X(PyObject_CallNoArgs, 0, SET)                                            \
@@ -291,13 +297,20 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
     X(PyObject_GetAttrString, 0, SET)                                         \
     X(PyObject_GetBuffer, -1, SET)                                            \
     X(PyObject_VectorcallMethod, 0, SET)                                      \
+    X(PySequence_List, 0, SET)                                                \
+    X(PySequence_Tuple, 0, SET)                                               \
+    X(PyTuple_New, 0, SET)                                                    \
     X(PyTuple_Pack, 0, SET)                                                   \
     X(PyType_FromSpec, 0, SET)                                                \
     X(PyUnicode_AsEncodedString, 0, SET)                                      \
     X(PyUnicode_AsUTF8, 0, SET)                                               \
     X(PyUnicode_AsUTF8AndSize, 0, SET)                                        \
+    X(PyUnicode_DecodeFSDefault, 0, SET)                                      \
+    X(PyUnicode_DecodeLatin1, 0, SET)                                         \
     X(PyUnicode_DecodeUTF8, 0, SET)                                           \
+    X(PyUnicode_FromFormat, 0, SET)                                           \
     X(PyUnicode_InternFromString, 0, SET)                                     \
+    X(PyUnicode_New, 0, SET)                                                  \
     X(Py_CompileStringExFlags, 0, SET)                                        \
     X(_PyObject_CallFunction_SizeT, 0, SET)                                   \
     X(_PyObject_CallMethod_SizeT, 0, SET)
