@@ -327,6 +327,16 @@ location /wsgi/ {
     python_pass website:wsgi wsgi;
     python_intercept_errors on;
 }
+location /kept/asgi/ {
+    python_ignore_client_abort on;
+    rewrite ^/kept(.*) $1 break;
+    python_pass website:asgi;
+}
+location /kept/wsgi/ {
+    python_ignore_client_abort on;
+    rewrite ^/kept(.*) $1 break;
+    python_pass website:wsgi wsgi;
+}
 location /living { python_pass website:living asgi; }
 location /bare { python_param HTTPS on; python_pass website:wsgi wsgi; }
 """
@@ -830,6 +840,17 @@ def told(raw: bytes) -> tuple[int, bytes, bytes] | None:
     return None
 
 
+@contextlib.contextmanager
+def failing(nginx: Nginx, n: int) -> Iterator[list[int]]:
+    """faults_arm(n); gives a list, which is empty where nothing has failed."""
+    of = "local ffi = require 'ffi'; require 'faults'; return ffi.C.faults_"
+    failures: list[int] = []
+    nginx.lua(f"{of}arm({n})")
+    yield failures
+    (failed,) = nginx.lua(f"{of}disarm()")
+    failures += [n] * failed
+
+
 @pytest.mark.valgrind
 @pytest.mark.skipif(
     checker.VALGRIND and not checker.ALL, reason="takes minutes; see ASan"
@@ -851,7 +872,6 @@ def test_each_allocation_of_an_application(
     website: Nginx, uri: str, size: int
 ) -> None:
     """The answer is right, or 500, or none, or breaks off."""
-    arm = "local ffi = require 'ffi'; require 'faults'; return ffi.C.faults_"
     tls, _, uri = uri.rpartition(":")
     ask = ask_for(uri, size)
     send = raw_answer_of_tls if tls else raw_answer
@@ -863,13 +883,12 @@ def test_each_allocation_of_an_application(
         assert len(whole[1]) > 5
         n = 1
         while n:
-            website.lua(f"{arm}arm({n})")
-            got = told(send(website, ask))
-            failures = website.lua(f"{arm}disarm()")
+            with failing(website, n) as failures:
+                got = told(send(website, ask))
             print(n, failures, got and got[0])
             assert got in (None, whole) or got[0] in (500, 502)
-            assert failures == [1] or got == whole
-            if failures == [1]:
+            assert failures or got == whole
+            if failures:
                 n += n > 0
                 assert told(send(website, ask)) == whole
             else:
@@ -877,6 +896,56 @@ def test_each_allocation_of_an_application(
                 n = -1 if n > 0 else 0  # threads take turns
         assert told(send(website, ask)) == whole
         # no thread and no turn of a loop has ended halfway
+        assert website.count_log("Exception in", since) == 0
+        assert website.count_log(IGNORED, since) == 0
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("uri", ["/asgi/file", "/wsgi/file"])
+def test_each_allocation_behind_a_file_that_got_lost(
+    website: Nginx, uri: str
+) -> None:
+    """It may be received when another one is wanted."""
+    ask = ask_for(uri)
+    with website.watch():
+        whole = told(raw_answer(website, ask))
+        assert whole is not None
+        n = 1
+        failures = [n]
+        while failures:
+            with failing(website, n) as failures:
+                raw_answer(website, ask)
+            with failing(website, -1) as others:
+                got = told(raw_answer(website, ask))
+            assert others or got == whole
+            assert told(raw_answer(website, ask)) == whole
+            n += 1
+        assert n > 10
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("uri", ["/kept/asgi/parts", "/kept/wsgi/parts"])
+def test_each_allocation_for_a_client_that_has_gone(
+    website: Nginx, uri: str
+) -> None:
+    """Its application goes on."""
+    ask = ask_for(uri)
+    with website.watch():
+        since = len(website.log())
+        whole = told(raw_answer(website, ask))
+        assert whole is not None
+        n = 1
+        failures = [n]
+        while failures:
+            with failing(website, n) as failures:
+                with website.connect() as sock:
+                    sock.sendall(ask)
+                    with contextlib.suppress(ConnectionResetError):
+                        sock.recv(1)
+                website.lua("ngx.sleep(0.02)")
+            assert told(raw_answer(website, ask)) == whole
+            n += 1
+        assert n > 10
         assert website.count_log("Exception in", since) == 0
         assert website.count_log(IGNORED, since) == 0
 
@@ -913,6 +982,7 @@ def test_each_allocation_of_the_start_of_applications(
     wrong = "location /wrong { python_pass website:make() wsgi; }"
     uris = ("/living", "/wsgi/echo", "/asgi/echo", "/wsgi/file", "/wrong")
     nginx = new_nginx(environ=environ, http=settings, server=LOCATIONS + wrong)
+    nginx.allow_log(r"on_exit\(\) failed")
     add_website(nginx)
     with nginx:
         since = len(nginx.log())
