@@ -1287,6 +1287,7 @@ def test_no_function_was_left_out(library: Path) -> None:
         r"alloc|dup|create|open|eventfd$|socketpair|msg$|atfork|setspecific|on_exit"
         r"|_add|_push$|_new$|_New$|get_connection|attr_init|_From|_Init|Import_|Call"
         r"|Vectorcall|GetAttr|Decode|Encode|SetItem|Append|AsUTF8|_Set$"
+        r"|_Copy$|PySequence_[LT]|AsTuple"
     )
     suspects = {
         name
