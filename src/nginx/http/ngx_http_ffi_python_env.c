@@ -144,7 +144,7 @@ ngx_http_ffi_python_env_read(ngx_conf_t *cf, ngx_str_t *file)
     /* editors put it before UTF-8 */
     static const char  mark[] = "\xEF\xBB\xBF";
 
-    if (ngx_http_ffi_python_full_name(cf, file) != NGX_OK
+    if (ngx_conf_full_name(cf->cycle, file, 1) != NGX_OK
         || ngx_http_ffi_python_env_load(cf, file, &text) != NGX_OK)
     {
         return NGX_ERROR;
@@ -310,13 +310,6 @@ done:
     (void) ngx_close_file(fd);
 
     return rc;
-}
-
-
-ngx_int_t
-ngx_http_ffi_python_full_name(ngx_conf_t *cf, ngx_str_t *path)
-{
-    return ngx_conf_full_name(cf->cycle, path, 1);
 }
 
 

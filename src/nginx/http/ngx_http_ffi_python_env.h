@@ -32,9 +32,6 @@ ngx_int_t ngx_http_ffi_python_env_home(ngx_cycle_t *cycle);
  */
 ngx_int_t ngx_http_ffi_python_env_read(ngx_conf_t *cf, ngx_str_t *file);
 
-/* Makes a path that is relative to nginx.conf's folder an absolute one. */
-ngx_int_t ngx_http_ffi_python_full_name(ngx_conf_t *cf, ngx_str_t *path);
-
 /* Paths with a colon between them. */
 ngx_int_t ngx_http_ffi_python_join(ngx_conf_t *cf, ngx_array_t *paths,
     ngx_str_t *joined);

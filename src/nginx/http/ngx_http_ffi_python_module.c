@@ -359,7 +359,7 @@ ngx_http_ffi_python_path(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     pmcf->used = 1;
 
     for (i = 1; i < cf->args->nelts; i++) {
-        if (ngx_http_ffi_python_full_name(cf, &value[i]) != NGX_OK) {
+        if (ngx_conf_full_name(cf->cycle, &value[i], 1) != NGX_OK) {
             return NGX_CONF_ERROR;
         }
 
@@ -403,7 +403,7 @@ ngx_http_ffi_python_venv(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     pmcf->venv = value[1];
     pmcf->used = 1;
 
-    if (ngx_http_ffi_python_full_name(cf, &pmcf->venv) != NGX_OK
+    if (ngx_conf_full_name(cf->cycle, &pmcf->venv, 1) != NGX_OK
         || ngx_http_ffi_python_env_set(cf->cycle, "VIRTUAL_ENV", &pmcf->venv)
            != NGX_OK)
     {
