@@ -15,6 +15,7 @@
 #include "environs.h"
 #include "fatal.h"
 #include "heads.h"
+#include "number.h"
 #include "runtime_type.h"
 #include "wsgi_head.h"
 
@@ -132,8 +133,7 @@ builtin_deadline(PyObject *self, PyObject *number)
 
     (void) self;
 
-    task = PyLong_AsVoidPtr(number);
-    if (task == NULL && PyErr_Occurred()) {
+    if (!number_handle(number, &task)) {
         return NULL;
     }
 
@@ -180,8 +180,7 @@ builtin_buffer_requests(PyObject *self, PyObject *number)
 
     (void) self;
 
-    tq = PyLong_AsVoidPtr(number);
-    if (tq == NULL && PyErr_Occurred()) {
+    if (!number_handle(number, &tq)) {
         return NULL;
     }
 
@@ -205,8 +204,7 @@ builtin_pollers(PyObject *self, PyObject *number)
 
     (void) self;
 
-    tq = PyLong_AsVoidPtr(number);
-    if (tq == NULL && PyErr_Occurred()) {
+    if (!number_handle(number, &tq)) {
         return NULL;
     }
 
@@ -277,8 +275,7 @@ builtin_gone(PyObject *self, PyObject *number)
 
     (void) self;
 
-    task = PyLong_AsVoidPtr(number);
-    if (task == NULL && PyErr_Occurred()) {
+    if (!number_handle(number, &task)) {
         return NULL;
     }
 

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "gather.h"
 #include "handler.h"
+#include "number.h"
 #include "thread.h"
 
 
@@ -150,8 +151,7 @@ dispatch_answer(runtime_t *self, PyObject *args)
         return NULL;
     }
 
-    task = PyLong_AsVoidPtr(number);
-    if (task == NULL && PyErr_Occurred()) {
+    if (!number_handle(number, &task)) {
         return NULL;
     }
 
@@ -409,8 +409,7 @@ dispatch_cancel(runtime_t *self, PyObject *number)
 
     (void) self;
 
-    task = PyLong_AsVoidPtr(number);
-    if (task == NULL && PyErr_Occurred()) {
+    if (!number_handle(number, &task)) {
         return NULL;
     }
 

@@ -7,6 +7,7 @@
 #include "resty_ffi.h"
 
 #include "asgi_head.h"
+#include "number.h"
 #include "scope.h"
 #include "web_head.h"
 
@@ -108,8 +109,7 @@ send_head(heads_t *self, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
 
-    task = PyLong_AsVoidPtr(args[0]);
-    if (task == NULL && PyErr_Occurred()) {
+    if (!number_handle(args[0], &task)) {
         return NULL;
     }
 
@@ -132,8 +132,7 @@ send_trailers(heads_t *self, PyObject *args)
         return NULL;
     }
 
-    task = PyLong_AsVoidPtr(number);
-    if (task == NULL && PyErr_Occurred()) {
+    if (!number_handle(number, &task)) {
         return NULL;
     }
 
@@ -157,8 +156,7 @@ send_file(heads_t *self, PyObject *args)
         return NULL;
     }
 
-    task = PyLong_AsVoidPtr(number);
-    if (task == NULL && PyErr_Occurred()) {
+    if (!number_handle(number, &task)) {
         return NULL;
     }
 

@@ -7,6 +7,7 @@
 #include "resty_ffi.h"
 
 #include "clock.h"
+#include "number.h"
 
 
 #define BUCKETS     256
@@ -388,8 +389,7 @@ wake(streams_t *self, PyObject *number)
         Py_RETURN_NONE;
     }
 
-    task = PyLong_AsVoidPtr(number);
-    if (task == NULL && PyErr_Occurred()) {
+    if (!number_handle(number, &task)) {
         return NULL;
     }
 

@@ -3,6 +3,7 @@
 #include "web_head.h"
 
 #include "fatal.h"
+#include "number.h"
 
 
 const resty_ffi_head_t *
@@ -11,8 +12,7 @@ web_head(PyObject *number)
     void                    *task;
     const resty_ffi_head_t  *head;
 
-    task = PyLong_AsVoidPtr(number);
-    if (task == NULL && PyErr_Occurred()) {
+    if (!number_handle(number, &task)) {
         return NULL;
     }
 

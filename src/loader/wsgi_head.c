@@ -12,6 +12,8 @@
 
 #include "resty_ffi.h"
 
+#include "number.h"
+
 
 #define MAX_ON_STACK  32
 
@@ -312,8 +314,7 @@ send_head(wsgi_head_t *self, PyObject *args)
         return NULL;
     }
 
-    task = PyLong_AsVoidPtr(number);
-    if (task == NULL && PyErr_Occurred()) {
+    if (!number_handle(number, &task)) {
         return NULL;
     }
 
