@@ -64,9 +64,12 @@ BODIES = (
 END = b"GET /end HTTP/1.1\r\nHost: end\r\nConnection: close\r\n\r\n"
 
 
-def make(pick: random.Random) -> bytes:
-    """A request, or what was one; and one that ends the connection."""
-    data = _valid(pick) if pick.random() < 0.3 else _odd(pick)
+def make(pick: random.Random, number: int) -> bytes:
+    """A request, or what was one; and one that ends the connection.
+
+    number: what a valid one has as X-Number.
+    """
+    data = _valid(pick, number) if pick.random() < 0.3 else _odd(pick)
     if pick.random() < 0.3:
         data = _broken(pick, data)
     return data + END
@@ -79,11 +82,12 @@ def _target(pick: random.Random) -> bytes:
     return pick.choice(PREFIXES) + b"".join(pieces)
 
 
-def _valid(pick: random.Random) -> bytes:
+def _valid(pick: random.Random, number: int) -> bytes:
     """Except for its target."""
     lines = [
         pick.choice(METHODS[:7]) + b" /" + _target(pick) + b" HTTP/1.1",
         b"Host: " + pick.choice([b"h", b"h:8", b"[::1]:8", b"H.example"]),
+        b"X-Number: %d" % number,
     ]
     for _ in range(pick.randrange(5)):
         name = pick.choice(FIELDS[:2] + FIELDS[4:5] + FIELDS[7:9])
