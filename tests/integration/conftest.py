@@ -22,10 +22,12 @@ NGINX_HEADERS = [
         "src/core",
         "src/event",
         "src/event/modules",
+        "src/event/quic",
         "src/os/unix",
         "src/http",
         "src/http/modules",
         "src/http/v2",
+        "src/http/v3",
     )
 ]
 

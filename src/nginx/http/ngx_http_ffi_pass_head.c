@@ -54,7 +54,7 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     size_t                size;
     u_char               *p;
     uint32_t              n;
-    ngx_str_t             length;
+    ngx_str_t             host, length;
     ngx_uint_t            i;
     bridge_task_t        *t;
     ngx_table_elt_t      *h;
@@ -64,6 +64,7 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     ngx_http_ffi_line_t   line;
     u_char                length_buf[NGX_OFF_T_LEN];
 
+    static ngx_str_t               host_name = ngx_string("host");
     static ngx_str_t               name = ngx_string("content-length");
     ngx_http_ffi_pass_param_t     *param;
     ngx_http_ffi_pass_loc_conf_t  *plcf;
@@ -85,7 +86,21 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     has_body |= r->headers_in.content_length_n == 0;
 
     n = 0;
+    ngx_str_null(&host);
     ngx_str_null(&length);
+
+    if (r->headers_in.host == NULL && r->http_version >= NGX_HTTP_VERSION_20
+        && r->host_start)
+    {
+        /* HTTP/3 has it as :authority, of which nginx makes no field */
+
+        host.data = r->host_start;
+        host.len = r->host_end - r->host_start;
+    }
+
+    if (host.len) {
+        n++;
+    }
 
     if (has_body && ngx_http_ffi_pass_is_counted(r)) {
         length.data = length_buf;
@@ -93,7 +108,7 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
                                  r->headers_in.content_length_n)
                      - length_buf;
         has_body = 0;
-        n = 1;
+        n++;
     }
 
     size = sizeof(resty_ffi_head_t)
@@ -103,6 +118,10 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
            + line.root_path.len + 1
            + line.tls.client_cert.len + 1 + line.tls.client_name.len + 1
            + line.tls.client_error.len + 1;
+
+    if (host.len) {
+        size += sizeof(resty_ffi_field_t) + host_name.len + 1 + host.len + 1;
+    }
 
     if (length.len) {
         size += sizeof(resty_ffi_field_t) + name.len + 1 + length.len + 1;
@@ -168,6 +187,14 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
                                   param[i].name.data, param[i].name.len);
         p = ngx_http_ffi_pass_put(p, head, &params[i].value,
                                   line.params[i].data, line.params[i].len);
+    }
+
+    if (host.len) {
+        p = ngx_http_ffi_pass_put(p, head, &field->name, host_name.data,
+                                  host_name.len);
+        p = ngx_http_ffi_pass_put(p, head, &field->value, host.data,
+                                  host.len);
+        field++;
     }
 
     part = &r->headers_in.headers.part;
