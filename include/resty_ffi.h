@@ -201,7 +201,10 @@ RESTY_FFI_API void resty_ffi_kick(void *tq);
 enum {
     RESTY_FFI_THREADS         = 0,  /* opts.threads */
     RESTY_FFI_SWITCH_INTERVAL = 1,  /* opts.switch_interval, ms */
-    RESTY_FFI_RELOAD          = 2   /* 1: rt:__reload() starts the runtime */
+    RESTY_FFI_RELOAD          = 2,  /* 1: rt:__reload() starts the runtime */
+    RESTY_FFI_SHOW_ERRORS     = 3   /* 1: ffi_show_errors is on: what is behind
+                                       the first line of the text of a failed
+                                       start, or web request, is for a page */
 };
 
 /*

@@ -14,7 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 from .cfg import Cfg, parse
-from .errors import INTERNAL_ERROR, LoadError, failed, log_load_error
+from .errors import (
+    INTERNAL_ERROR,
+    LoadError,
+    failed,
+    format_traceback,
+    log_load_error,
+)
 from .fresh import Undo, load_cached, load_fresh
 from .leave import leave
 from .main_thread import starting
@@ -23,6 +29,7 @@ from .threads import Thread, report
 __all__ = ["leave", "load", "report", "start_thread"]
 
 RELOAD = 2
+SHOW_ERRORS = 3
 
 _put_first: set[str] = set()
 
@@ -64,6 +71,8 @@ def _main(cfg: Cfg, config: int, tq: int, memory: object) -> None:
         text = None
     except LoadError as error:
         text = str(error)
+        if error.__cause__ is not None and _option(tq, SHOW_ERRORS):
+            text += "\n" + format_traceback(error.__cause__)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -81,7 +90,7 @@ def start(cfg: Cfg, config: int, tq: int) -> Serve | None:
     """
     undo = _nothing
     try:
-        target, undo = _load(cfg, cfg.fresh and _is_reload(tq))
+        target, undo = _load(cfg, cfg.fresh and _option(tq, RELOAD))
         _keep_variables(cfg.module)
         if is_served(target):
             return _serve(target, cfg, tq)
@@ -179,10 +188,10 @@ def _started(tq: int, text: str | None) -> None:
     _resty_ffi.started(tq, text)
 
 
-def _is_reload(tq: int) -> bool:
+def _option(tq: int, option: int) -> bool:
     import _resty_ffi  # only in nginx
 
-    return bool(_resty_ffi.option(tq, RELOAD, 0))
+    return bool(_resty_ffi.option(tq, option, 0))
 
 
 def _put_on_path(directory: str) -> None:

@@ -49,7 +49,7 @@ class Asgi(Loop):
         await self._lifespan.start_up()
 
     def _make_answers(self) -> Answers:
-        return Answers(self._name, self._log)
+        return Answers(self._name, self._log, self._tq)
 
     async def _run(
         self,

@@ -48,7 +48,7 @@ class Wsgi(Threads):
         return {self._handle: _take}
 
     def _make_answers(self) -> Answers:
-        return Answers(self._name, self._log)
+        return Answers(self._name, self._log, self._tq)
 
     def _handle(self, call: native.Call) -> bytes | Iterator[bytes]:
         """What the answer ends with, or goes on with."""

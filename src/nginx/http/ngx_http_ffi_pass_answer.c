@@ -11,6 +11,7 @@
 #include "ngx_http_ffi_pass_answer.h"
 #include "ngx_http_ffi_pass_body.h"
 #include "ngx_http_ffi_pass_fields.h"
+#include "ngx_http_ffi_pass_page.h"
 
 
 /* bytes of an error's text in error.log */
@@ -24,6 +25,7 @@ static void ngx_http_ffi_pass_event(ngx_event_t *ev);
 static void ngx_http_ffi_pass_go_on(ngx_http_ffi_pass_t *p);
 static ngx_int_t ngx_http_ffi_pass_send_head(ngx_http_ffi_pass_t *p);
 static void ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p);
+static void ngx_http_ffi_pass_failed(ngx_http_ffi_pass_t *p);
 static ngx_int_t ngx_http_ffi_pass_add_trailers(ngx_http_ffi_pass_t *p);
 static void ngx_http_ffi_pass_send_rest(ngx_http_ffi_pass_t *p);
 static ngx_int_t ngx_http_ffi_pass_take_last(ngx_http_ffi_pass_t *p);
@@ -237,10 +239,7 @@ ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p)
     ngx_int_t  rc;
 
     if (!ngx_http_ffi_pass_answer_is_good(p)) {
-        rc = p->task->rc;
-        ngx_http_ffi_pass_send_rest(p);
-        ngx_http_ffi_pass_fail(p, rc >= 500 && rc < 600
-                                  ? rc : NGX_HTTP_BAD_GATEWAY);
+        ngx_http_ffi_pass_failed(p);
         return;
     }
 
@@ -272,6 +271,30 @@ ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p)
     } else {
         ngx_http_ffi_pass_finalize(p, rc);
     }
+}
+
+
+static void
+ngx_http_ffi_pass_failed(ngx_http_ffi_pass_t *p)
+{
+    ngx_int_t       status;
+    ngx_str_t       text;
+    bridge_task_t  *t;
+
+    t = p->task;
+    status = t->rc >= 500 && t->rc < 600 ? t->rc : NGX_HTTP_BAD_GATEWAY;
+
+    if (!p->head_sent) {
+        text.data = (u_char *) t->rsp;
+        text.len = t->rsp ? t->rsp_len : 0;
+
+        ngx_http_ffi_pass_finalize(p, ngx_http_ffi_pass_page(p->request,
+                                                             status, &text));
+        return;
+    }
+
+    ngx_http_ffi_pass_send_rest(p);
+    ngx_http_ffi_pass_fail(p, status);
 }
 
 

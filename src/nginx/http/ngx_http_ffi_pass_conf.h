@@ -21,6 +21,7 @@
 typedef struct {
     ngx_array_t              targets;   /* ngx_http_ffi_target_t *, of all
                                            locations */
+    ngx_flag_t               show_errors;   /* in pages, to clients */
 } ngx_http_ffi_pass_main_conf_t;
 
 

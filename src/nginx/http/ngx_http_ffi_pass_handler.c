@@ -13,12 +13,14 @@
 #include "ngx_http_ffi_pass_body.h"
 #include "ngx_http_ffi_pass_handler.h"
 #include "ngx_http_ffi_pass_head.h"
+#include "ngx_http_ffi_pass_page.h"
 
 
 static ngx_uint_t ngx_http_ffi_pass_is_below(ngx_str_t *uri,
     ngx_str_t *root_path);
 static void ngx_http_ffi_pass_begin(ngx_http_request_t *r);
 static void ngx_http_ffi_pass_start(ngx_http_ffi_pass_t *p);
+static void ngx_http_ffi_pass_not_loaded(ngx_http_ffi_pass_t *p);
 static ngx_int_t ngx_http_ffi_pass_load(ngx_http_ffi_pass_t *p,
     ngx_http_ffi_runtime_t *rt);
 static void ngx_http_ffi_pass_loaded(ngx_event_t *ev);
@@ -109,7 +111,7 @@ ngx_http_ffi_pass_start(ngx_http_ffi_pass_t *p)
     rt = ngx_http_ffi_target_runtime(p->target, p->request->connection->log);
 
     if (rt == NULL) {
-        ngx_http_ffi_pass_finalize(p, NGX_HTTP_BAD_GATEWAY);
+        ngx_http_ffi_pass_not_loaded(p);
         return;
     }
 
@@ -119,6 +121,15 @@ ngx_http_ffi_pass_start(ngx_http_ffi_pass_t *p)
     if (rc != NGX_OK) {
         ngx_http_ffi_pass_finalize(p, rc);
     }
+}
+
+
+static void
+ngx_http_ffi_pass_not_loaded(ngx_http_ffi_pass_t *p)
+{
+    ngx_http_ffi_pass_finalize(p, ngx_http_ffi_pass_page(p->request,
+                                                         NGX_HTTP_BAD_GATEWAY,
+                                                         &p->target->why));
 }
 
 
@@ -189,7 +200,7 @@ ngx_http_ffi_pass_loaded(ngx_event_t *ev)
     p->loading = 0;
 
     if (failed) {
-        ngx_http_ffi_pass_finalize(p, NGX_HTTP_BAD_GATEWAY);
+        ngx_http_ffi_pass_not_loaded(p);
 
     } else {
         ngx_http_ffi_pass_start(p);

@@ -9,6 +9,7 @@
 #include "ngx_http_ffi_pass_handler.h"
 #include "ngx_http_ffi_pass_request.h"
 #include "ngx_http_ffi_process.h"
+#include "resty_ffi.h"
 
 
 /* for the head of an answer, and between its parts */
@@ -16,6 +17,7 @@
 
 
 static void *ngx_http_ffi_pass_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_ffi_pass_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_ffi_pass_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_ffi_pass_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
@@ -79,6 +81,20 @@ static ngx_command_t  ngx_http_ffi_pass_commands[] = {
     NGX_HTTP_FFI_PASS_SETTING("send_timeout", NGX_CONF_TAKE1,
                               ngx_conf_set_msec_slot, send_timeout, NULL),
 
+    { ngx_string("ffi_show_errors"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_ffi_pass_main_conf_t, show_errors),
+      NULL },
+
+    { ngx_string("python_show_errors"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_ffi_pass_main_conf_t, show_errors),
+      NULL },
+
     /* ffi_stream_buffer is the core's */
 
     { ngx_string("python_stream_buffer"),
@@ -97,7 +113,7 @@ static ngx_http_module_t  ngx_http_ffi_pass_module_ctx = {
     NULL,                                  /* postconfiguration */
 
     ngx_http_ffi_pass_create_main_conf,    /* create main configuration */
-    NULL,                                  /* init main configuration */
+    ngx_http_ffi_pass_init_main_conf,      /* init main configuration */
 
     NULL,                                  /* create server configuration */
     NULL,                                  /* merge server configuration */
@@ -140,7 +156,35 @@ ngx_http_ffi_pass_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    pmcf->show_errors = NGX_CONF_UNSET;
+
     return pmcf;
+}
+
+
+static char *
+ngx_http_ffi_pass_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_ffi_pass_main_conf_t  *pmcf = conf;
+
+    ngx_uint_t               i;
+    ngx_http_ffi_target_t  **targets;
+
+    (void) cf;
+
+    ngx_conf_init_value(pmcf->show_errors, 0);
+
+    if (!pmcf->show_errors) {
+        return NGX_CONF_OK;
+    }
+
+    targets = (ngx_http_ffi_target_t **) pmcf->targets.elts;
+
+    for (i = 0; i < pmcf->targets.nelts; i++) {
+        targets[i]->load.options[RESTY_FFI_SHOW_ERRORS] = 1;
+    }
+
+    return NGX_CONF_OK;
 }
 
 

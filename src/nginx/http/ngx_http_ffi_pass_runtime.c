@@ -26,7 +26,7 @@ static void ngx_http_ffi_target_watch(ngx_http_ffi_target_t *target,
 static void ngx_http_ffi_target_answered(bridge_task_t *t);
 static void ngx_http_ffi_target_log(ngx_http_ffi_target_t *target,
     ngx_log_t *log, ngx_str_t *why);
-static void ngx_http_ffi_target_bury(ngx_http_ffi_target_t *target,
+static void ngx_http_ffi_target_keep(ngx_http_ffi_target_t *target,
     ngx_str_t *why);
 
 
@@ -200,8 +200,15 @@ ngx_http_ffi_target_failed(ngx_http_ffi_target_t *target, ngx_log_t *log,
 
     ngx_http_ffi_target_log(target, log, why);
 
-    if (target->settled && !target->dead) {
-        ngx_http_ffi_target_bury(target, why);
+    if (target->dead) {
+        return;
+    }
+
+    ngx_http_ffi_target_keep(target, why);
+
+    if (target->settled) {
+        target->dead = 1;
+        target->settled(target, 0);
     }
 }
 
@@ -210,28 +217,38 @@ static void
 ngx_http_ffi_target_log(ngx_http_ffi_target_t *target, ngx_log_t *log,
     ngx_str_t *why)
 {
+    u_char     *end;
+    ngx_str_t   line;
+
     if (!ngx_http_ffi_may_log(&target->said)) {
         return;
     }
 
+    line = *why;
+    end = ngx_strlchr(line.data, line.data + line.len, '\n');
+
+    if (end) {
+        line.len = end - line.data;
+    }
+
     ngx_log_error(NGX_LOG_ERR, log, 0, "ffi: cannot load \"%V\": %V",
-                  &target->name, why);
+                  &target->name, &line);
 }
 
 
+/* the worker's, until it ends */
 static void
-ngx_http_ffi_target_bury(ngx_http_ffi_target_t *target, ngx_str_t *why)
+ngx_http_ffi_target_keep(ngx_http_ffi_target_t *target, ngx_str_t *why)
 {
-    target->dead = 1;
+    if (target->why.data) {
+        ngx_free(target->why.data);
+    }
 
-    /* the worker's, until it ends */
-
+    target->why.len = 0;
     target->why.data = ngx_alloc(why->len, ngx_cycle->log);
 
     if (target->why.data) {
         target->why.len = why->len;
         ngx_memcpy(target->why.data, why->data, why->len);
     }
-
-    target->settled(target, 0);
 }

@@ -31,7 +31,7 @@ struct ngx_http_ffi_target_s {
     time_t                    failed;    /* when a load has, last */
     ngx_http_ffi_limit_t      said;      /* of messages about it */
     ngx_http_ffi_settled_pt   settled;   /* NULL: it is tried again */
-    ngx_str_t                 why;       /* it is dead */
+    ngx_str_t                 why;       /* the last load has failed */
     unsigned                  has_id:1;
     unsigned                  dead:1;    /* has failed, and stays so */
     unsigned                  request_buffering:1;  /* if nginx.conf is
@@ -58,7 +58,10 @@ void ngx_http_ffi_target_start(ngx_http_ffi_target_t *target, ngx_log_t *log);
 ngx_http_ffi_runtime_t *ngx_http_ffi_target_runtime(
     ngx_http_ffi_target_t *target, ngx_log_t *log);
 
-/* A start has failed; why may be empty. */
+/*
+ * A start has failed; why may be empty, and have lines behind the first that
+ * are not for error.log.  The target keeps a copy.
+ */
 void ngx_http_ffi_target_failed(ngx_http_ffi_target_t *target,
     ngx_log_t *log, ngx_str_t *why);
 
