@@ -81,7 +81,8 @@ help:
 
 # ---- the nginx module
 
-LUA_SOURCE := build/gen/ffi_lua.h build/gen/ffi_stream_lua.h
+LUA_SOURCE := build/gen/ffi_lua.h build/gen/ffi_stream_lua.h \
+              build/gen/ffi_respond_lua.h
 VERSION_H  := build/gen/version.h
 
 export NGINX_BIN NGINX_SRC BUILD_DIR CC CFLAGS LDFLAGS
@@ -91,6 +92,7 @@ $(BUILD_DIR)/nginx/key: FORCE
 
 build/gen/ffi_lua.h: lua/resty/ffi.lua
 build/gen/ffi_stream_lua.h: lua/resty/ffi/stream.lua
+build/gen/ffi_respond_lua.h: lua/resty/ffi/respond.lua
 
 $(LUA_SOURCE): build/gen/%_lua.h: scripts/embed
 	@mkdir -p $(@D)

@@ -2,12 +2,12 @@
 
 -- The Lua API: argument checks, and what a runtime object is.
 --
--- This file is compiled into the nginx module, which runs it with two
--- arguments: `core`, the functions in C, and ffi/stream.lua. Ids in Lua are
--- numbers that the C side checks, so an object that outlives its runtime is
--- harmless.
+-- This file is compiled into the nginx module, which runs it with three
+-- arguments: `core`, the functions in C, ffi/stream.lua and ffi/respond.lua.
+-- Ids in Lua are numbers that the C side checks, so an object that outlives
+-- its runtime is harmless.
 
-local core, streams = ...
+local core, streams, responds = ...
 
 local type = type
 local error = error
@@ -362,6 +362,7 @@ end
 
 
 _M.stream = streams(core, id_of, DONE, raise)
+_M.respond = responds(id_of, _M.stream)
 _M.load = load_ffi
 ngx.load_ffi = load_ffi
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The README's examples, as they stand there: one for each door."""
+"""The README's examples, as they stand there."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def root() -> str:
 """
 
 
-def fence(language: str, part: str) -> str:
+def fence(language: str, part: str, file: str = "README.md") -> str:
     """The first block in that language that has some part."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / file).read_text()
     blocks: list[str] = re.findall(
         rf"^```{language}\n(.*?)^```$", text, re.M | re.S
     )
@@ -40,6 +40,30 @@ def test_a_call_from_lua(new_nginx: NewNginx, tmp_path: Path) -> None:
     with new_nginx(python_path=[tmp_path], server=location) as nginx:
         assert nginx.get("/readme?q=world").text == "WORLD\n"
         assert nginx.get("/readme").text == "HELLO\n"
+
+
+SHOP = """
+import json
+from resty_ffi import Error, serve
+
+ITEMS = {7: {"name": "seven"}}
+
+"""
+
+
+def test_a_json_endpoint(new_nginx: NewNginx, tmp_path: Path) -> None:
+    shop = fence("python", "class Shop", "docs/lua.md")
+    (tmp_path / "shop.py").write_text(SHOP + shop)
+    location = fence("nginx", "ffi.respond")
+    assert location == fence("nginx", "ffi.respond", "docs/lua.md")
+    with new_nginx(python_path=[tmp_path], server=location) as nginx:
+        answer = nginx.post("/item", '{"id": 7}')
+        assert answer.text == '{"name": "seven"}'
+        assert answer.headers["Content-Type"] == "application/json"
+        answer = nginx.post("/item", '{"id": 8}')
+        assert answer.status == 404
+        assert answer.text == '{"error":"no such item","status":404}'
+        assert nginx.post("/item", "").status == 500
 
 
 def test_a_web_application(tmp_path: Path) -> None:

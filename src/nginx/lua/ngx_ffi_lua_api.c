@@ -10,6 +10,7 @@
 #include "abi.h"
 #include "end.h"
 #include "ffi_lua.h"
+#include "ffi_respond_lua.h"
 #include "ffi_stream_lua.h"
 #include "ngx_ffi_lua_api.h"
 #include "ngx_ffi_lua_call.h"
@@ -121,6 +122,10 @@ ngx_ffi_lua_resty_ffi(lua_State *L)
         || luaL_loadbuffer(L, (const char *) ngx_ffi_lua_stream_source,
                            sizeof(ngx_ffi_lua_stream_source) - 1,
                            "@resty/ffi/stream.lua")
+           != 0
+        || luaL_loadbuffer(L, (const char *) ngx_ffi_lua_respond_source,
+                           sizeof(ngx_ffi_lua_respond_source) - 1,
+                           "@resty/ffi/respond.lua")
            != 0)
     {
         return lua_error(L);
@@ -136,8 +141,8 @@ ngx_ffi_lua_resty_ffi(lua_State *L)
     lua_pushliteral(L, RESTY_FFI_VERSION);
     lua_setfield(L, -2, "version");
 
-    lua_insert(L, -2);
-    lua_call(L, 2, 1);
+    lua_insert(L, -3);
+    lua_call(L, 3, 1);
 
     lua_pushvalue(L, -1);
     lua_setfield(L, LUA_REGISTRYINDEX, "ngx_http_lua_ffi");
