@@ -85,7 +85,7 @@ def crash(nginx: Site, uri: str) -> None:
         ("abort", signal.SIGABRT, "Aborted"),
         (str(int(signal.SIGABRT)), signal.SIGABRT, "Aborted"),
         (str(int(signal.SIGBUS)), signal.SIGBUS, "Bus error"),
-        (str(int(signal.SIGFPE)), signal.SIGFPE, "Floating point exception"),
+        (str(int(signal.SIGFPE)), signal.SIGFPE, "Floating.point exception"),
         (str(int(signal.SIGILL)), signal.SIGILL, "Illegal instruction"),
     ],
 )
