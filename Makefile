@@ -24,7 +24,7 @@
 ## make help        prints this
 ##
 ## NGINX_BIN=/usr/sbin/nginx       the nginx to build for and to run
-## NGINX_SRC=/usr/share/nginx/src  its sources
+## NGINX_SRC=                      its sources, if not those of nginx-dev
 ## LUAJIT_INC=                     where LuaJIT's lua.h is, if it is not found
 ## PYTHON=/usr/bin/python3         CPython 3.10 or newer with a shared libpython
 ## CC= CFLAGS= LDFLAGS=            as usual
@@ -32,7 +32,9 @@
 ## SKIP_DEPS=1                     leaves the system's packages alone
 
 NGINX_BIN ?= /usr/sbin/nginx
-NGINX_SRC ?= /usr/share/nginx/src
+NGINX_SRC ?= $(firstword $(patsubst %/configure,%,$(wildcard \
+               /usr/share/nginx/src/configure)) \
+               build/nginx-dev/usr/share/nginx/src)
 PYTHON    ?= /usr/bin/python3
 PORT      ?= 20000
 CONF      ?=
@@ -265,8 +267,9 @@ $(VENV)/base: build/gen/python.cflags
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
-$(VENV)/runtime $(VENV)/test $(VENV)/lint: \
-$(VENV)/%: requirements/%.txt requirements/runtime.txt $(VENV)/base
+$(VENV)/runtime $(VENV)/kafka $(VENV)/test $(VENV)/lint: \
+$(VENV)/%: requirements/%.txt requirements/runtime.txt requirements/kafka.txt \
+           $(VENV)/base
 	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check \
 	    --upgrade -r $<
 	@touch $@
@@ -287,11 +290,9 @@ deps:
 deps-test:
 	@scripts/deps run test
 
-# In this order whatever -j says: before deps there may be no compiler.
 .PHONY: run
 run:
-	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory all venv
+	@+scripts/prepare
 	@exec $(VENV_PYTHON) scripts/run.py
 
 .PHONY: test

@@ -3,9 +3,10 @@
 
 Called by `make run`, which passes NGINX_BIN, CONF and PORT in the
 environment.  The file is served as a copy, in which only main-level and
-http-level directives that it lacks are added; nginx itself says which.  Where
-it passes requests to web applications, what requirements.txt beside it says
-is installed, to a virtual environment of its own.
+http-level directives that it lacks are added; nginx itself says which.  Python
+has the packages of the virtual environment that is activated; else, where the
+file passes requests to web applications, those that requirements.txt beside it
+says, in an environment of its own; else those of build/venv.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import grp
 import hashlib
+import importlib.util
 import os
 import pwd
 import re
@@ -28,6 +30,7 @@ BUILD = ROOT / "build"
 DEMO = ROOT / "conf" / "nginx.conf"
 DEMO_PORT = "20000"
 KAFKA = ("localhost", 9092)
+KAFKA_PACKAGES = ROOT / "requirements" / "kafka.txt"
 ENV = ("PYTHONPATH", "VIRTUAL_ENV", "LUA_PATH")
 TEMP = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 DEBIAN_MODULES = Path("/usr/lib/nginx/modules")
@@ -43,6 +46,8 @@ REFUSED = re.compile(
     r'|module "(\w+)" is already loaded'
 )
 OWN_VENV = re.compile(r"^[^#]*\bpython_venv\b", re.MULTILINE)
+VERSION = re.compile(r"^version(?:_info)? *= *(\d+\.\d+)", re.M | re.I)
+USES_KAFKA = re.compile(r"^[^#]*\bffi\.kafka\b", re.MULTILINE)
 PYTHON_PASS = re.compile(r"^[^#]*\bpython_pass\b", re.MULTILINE)
 OF_LUA = re.compile(r"lua_\w+|\w+_by_lua\w*")
 CORE = "ngx_http_ffi_module"
@@ -98,12 +103,41 @@ def mirror(source: Path, target: Path, but: str) -> None:
                 (target / entry.name).symlink_to(entry)
 
 
+def run_or_die(*command: str | Path) -> None:
+    if subprocess.run(command, check=False).returncode:
+        die("it cannot be installed")
+
+
+def install(python: Path, requirements: Path) -> None:
+    quiet = ["--quiet", "--disable-pip-version-check"]
+    run_or_die(python, "-m", "pip", "install", *quiet, "-r", requirements)
+
+
+def activated() -> Path | None:
+    """The environment of users' own that they have activated."""
+    venv = Path(os.environ.get("VIRTUAL_ENV") or BUILD / "venv").absolute()
+    if venv == BUILD / "venv":
+        return None
+    with contextlib.suppress(OSError):
+        cfg = (venv / "pyvenv.cfg").read_text()
+        version = VERSION.search(cfg)
+        ours = "{}.{}".format(*sys.version_info)
+        if version and version[1] != ours:
+            die(
+                f"the activated {venv} is of Python {version[1]}, the loader"
+                f" of Python {ours}: make run PYTHON={venv}/bin/python"
+                " compiles one for that, and deactivate leaves it out"
+            )
+    print(f"Python has the packages of {venv}, which is activated")
+    return venv
+
+
 class Server:
     def __init__(self, binary: str, conf: Path, port: str) -> None:
         self.binary = binary
         self.conf = conf
         self.text = conf.read_text()
-        if conf == DEMO:
+        if ROOT in conf.parents:
             self.text = re.sub(rf"\b{DEMO_PORT}\b", port, self.text)
         key = hashlib.sha256(f"{conf}:{port}".encode()).hexdigest()[:8]
         self.home = BUILD / "run" / f"{conf.stem}-{key}"
@@ -172,8 +206,31 @@ class Server:
         lua = [own / "?.lua", own / "?" / "init.lua", ROOT / "lua" / "?.lua"]
         old = os.environ.get("LUA_PATH", ";")
         environ["LUA_PATH"] = ";".join([*map(str, lua), old, ""])
-        environ["VIRTUAL_ENV"] = str(self._venv() or BUILD / "venv")
+        venv = activated() or self._venv() or BUILD / "venv"
+        environ["VIRTUAL_ENV"] = str(venv)
         return environ
+
+    @property
+    def python(self) -> Path:
+        return Path(self.environ["VIRTUAL_ENV"]) / "bin" / "python"
+
+    def uses_kafka(self) -> bool:
+        return bool(USES_KAFKA.search(self.text))
+
+    def require_kafka(self) -> None:
+        """The packages of ffi.kafka, in build/venv; others' is theirs."""
+        if self.python == BUILD / "venv" / "bin" / "python":
+            if not importlib.util.find_spec("confluent_kafka"):
+                print(f"installing what {KAFKA_PACKAGES} says", flush=True)
+                install(self.python, KAFKA_PACKAGES)
+        elif subprocess.run(
+            [self.python, "-c", "import confluent_kafka, orjson"],
+            capture_output=True,
+        ).returncode:
+            print(
+                f"{self.environ['VIRTUAL_ENV']} lacks what ffi.kafka needs:"
+                f" pip install -r {KAFKA_PACKAGES}"
+            )
 
     def _venv(self) -> Path | None:
         """With what the web applications require, as it stands beside."""
@@ -188,17 +245,8 @@ class Server:
         has, wanted = venv / "requirements.txt", requirements.read_text()
         if not has.exists() or has.read_text() != wanted:
             print(f"installing what {requirements} says to {venv}", flush=True)
-            python = venv / "bin" / "python"
-            quiet = ["--quiet", "--disable-pip-version-check"]
-            commands: list[list[str | Path]] = [
-                [sys.executable, "-m", "venv", "--clear", venv],
-                [python, "-m", "pip", "install", *quiet, "-r", requirements],
-            ]
-            try:
-                for command in commands:
-                    subprocess.run(command, check=True)
-            except subprocess.CalledProcessError:
-                die("it cannot be installed")
+            run_or_die(sys.executable, "-m", "venv", "--clear", venv)
+            install(venv / "bin" / "python", requirements)
             has.write_text(wanted)
         return venv
 
@@ -254,22 +302,16 @@ def listens(host: str, port: int) -> bool:
     return False
 
 
-def start_broker(environ: dict[str, str]) -> None:
+def start_broker(server: Server) -> None:
     """It dies with this process, which becomes nginx."""
     host, port = KAFKA
     broker = subprocess.Popen(
         [
-            *(
-                sys.executable,
-                "-m",
-                "ffi.kafka.devbroker",
-                "--port",
-                str(port),
-            ),
-            *("--parent", str(os.getpid())),
+            *(server.python, "-m", "ffi.kafka.devbroker"),
+            *("--port", str(port), "--parent", str(os.getpid())),
         ],
         cwd=ROOT,
-        env=environ,
+        env=server.environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -300,8 +342,10 @@ def main() -> None:
 
     server = Server(str(Path(found).absolute()), conf, port)
     server.prepare()
-    if WITH_LUA in server.loaded and not listens(*KAFKA):
-        start_broker(server.environ)
+    if server.uses_kafka():
+        server.require_kafka()
+        if not listens(*KAFKA):
+            start_broker(server)
     if conf == DEMO:
         print(f"nginx serves http://localhost:{port}/")
     else:

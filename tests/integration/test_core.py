@@ -23,7 +23,7 @@ NGINX_SRC = Path(
     os.environ.get("TEST_NGINX_SRC")
     or os.environ.get("NGINX_SRC")
     or "/usr/share/nginx/src"
-)
+).absolute()
 CORE = BUILD / "modules" / "ngx_http_ffi_module.so"
 LUA = BUILD / "modules" / "ngx_http_lua_ffi_module.so"
 LUA_TOO = [

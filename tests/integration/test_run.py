@@ -27,6 +27,7 @@ server = run.Server({NGINX_BIN!r}, Path(sys.argv[1]), "1")
 server.prepare()
 print(server.copy.read_text())
 print("VIRTUAL_ENV", server.environ["VIRTUAL_ENV"])
+print("KAFKA", server.uses_kafka())
 """
 
 CONF = """\
@@ -43,13 +44,17 @@ CORE = "/ngx_http_ffi_module.so"
 
 
 def prepare(
-    folder: Path, http: str = "", main: str = ""
+    folder: Path, http: str = "", main: str = "", venv: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     conf = folder / "my.conf"
     conf.write_text(CONF.format(main=main, http=http, folder=folder))
     return subprocess.run(
         [sys.executable, "-c", SCRIPT, conf],
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            **os.environ,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "VIRTUAL_ENV": str(venv or ""),
+        },
         capture_output=True,
         text=True,
     )
@@ -144,3 +149,54 @@ def test_one_with_a_venv_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("no such thing\n")
     done = prepare(tmp_path, f"python_venv {sys.prefix}; {PASS}")
     assert virtual_env(done) == BUILD / "venv"
+
+
+def make_venv(folder: Path, version: str) -> Path:
+    folder.mkdir()
+    (folder / "pyvenv.cfg").write_text(
+        f"home = /usr/bin\nversion = {version}.1\n"
+    )
+    return folder
+
+
+OURS = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+@pytest.mark.parametrize("http", ["", PASS])
+def test_an_activated_venv(tmp_path: Path, http: str) -> None:
+    """It is used, and left as it is."""
+    (tmp_path / "requirements.txt").write_text("no such thing\n")
+    venv = make_venv(tmp_path / "mine", OURS)
+    done = prepare(tmp_path, http, venv=venv)
+    assert virtual_env(done) == venv
+    assert f"{venv}, which is activated" in done.stdout
+    assert len(list(venv.iterdir())) == 1
+
+
+def test_an_activated_venv_of_another_python(tmp_path: Path) -> None:
+    venv = make_venv(tmp_path / "mine", "3.9")
+    done = prepare(tmp_path, venv=venv)
+    assert done.returncode == 1
+    assert f"make run: the activated {venv} is of Python 3.9" in done.stderr
+    assert f"make run PYTHON={venv}/bin/python" in done.stderr
+
+
+def test_our_own_activated(tmp_path: Path) -> None:
+    done = prepare(tmp_path, venv=BUILD / "venv")
+    assert virtual_env(done) == BUILD / "venv"
+    assert "is activated" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("http", "kafka"),
+    [
+        ("", False),
+        ("lua_code_cache on;", False),
+        ("# ffi.kafka", False),
+        ('init_by_lua_block { require "resty.ffi.kafka" }', True),
+        ('init_by_lua_block { local cfg = "ffi.kafka?,init" }', True),
+    ],
+)
+def test_who_uses_kafka(tmp_path: Path, http: str, kafka: bool) -> None:
+    done = prepare(tmp_path, http)
+    assert f"KAFKA {kafka}" in done.stdout

@@ -20,6 +20,14 @@ producer (`producer`), the group's member (`member`), the topics (`topics`).
 is which static one.  `devbroker` is a broker for trying things out.
 """
 
-from .service import init
+try:
+    from .service import init
+except ModuleNotFoundError as error:
+    if error.name not in ("confluent_kafka", "orjson"):
+        raise
+    raise ImportError(
+        f"ffi.kafka needs {error.name}: pip install 'resty-ffi[kafka]', or"
+        " what requirements/kafka.txt says, in the Python that nginx has"
+    ) from error
 
 __all__ = ["init"]
