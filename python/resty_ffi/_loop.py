@@ -396,10 +396,11 @@ leave.callbacks.append(log_tasks)
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:
     try:
-        import uvloop
+        # what another thread fails to import meanwhile may be there, empty
+        from uvloop import new_event_loop
     except ImportError:
         return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    loop: asyncio.AbstractEventLoop = new_event_loop()
     return loop
 
 
