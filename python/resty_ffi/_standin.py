@@ -20,6 +20,7 @@ from typing import Any
 
 from ._answers import Answers
 from ._standin_call import Call, Callbacks, logger, tell
+from ._standin_exchange import Exchange as Exchange
 from ._standin_streams import Gathering, PlainGenerator, Streams
 
 LOG_ERR = 4

@@ -94,6 +94,41 @@ class Heads:
     def send_trailers(self, task: int, headers: Any, /) -> int: ...
     def send_file(self, task: int, fd: int, length: int, /) -> int: ...
 
+class Exchange:
+    """A web request and its answer: receive and send, as ASGI has them.
+
+    It calls the methods below where it finds no shorter way.
+    """
+
+    state: int
+    _shared: Any
+    _ahead: bytes | None
+    _status: Any
+    _headers: Any
+    _sent: int
+    _waiting: int
+    _body_ended: bool
+    _told: bool
+    _trailers: bool
+    @property
+    def _call(self) -> Call: ...
+    @property
+    def _number(self) -> int: ...
+    def receive(self) -> Coroutine[Any, Any, dict[str, Any]]: ...
+    def send(
+        self, message: dict[str, Any], /
+    ) -> Coroutine[Any, Any, None]: ...
+    async def _receive(self) -> dict[str, Any]: ...
+    async def _send(self, message: dict[str, Any]) -> None: ...
+    async def _pause(self) -> None: ...
+
+class Exchanges:
+    """Makes what has Exchange as its base; shared: what all have, with waits,
+    of _streams.py."""
+
+    def __new__(cls, kind: type[Exchange], shared: Any, /) -> Exchanges: ...
+    def new(self, call: Call, body: bytes | None, /) -> Exchange: ...
+
 class Environs:
     """Makes WSGI's environ of web requests."""
 

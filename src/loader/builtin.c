@@ -13,6 +13,7 @@
 
 #include "call.h"
 #include "environs.h"
+#include "exchanges.h"
 #include "fatal.h"
 #include "heads.h"
 #include "number.h"
@@ -332,6 +333,8 @@ builtin_exec(PyObject *module)
 {
     return add_type(module, runtime_type_new()) == -1
            || add_type(module, heads_type_new()) == -1
+           || add_type(module, exchange_type_new()) == -1
+           || add_type(module, exchanges_type_new()) == -1
            || add_type(module, environs_type_new()) == -1
            || add_type(module, wsgi_head_type_new()) == -1
            ? -1 : 0;

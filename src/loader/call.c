@@ -175,6 +175,13 @@ call_dealloc(call_t *self)
 }
 
 
+int
+call_check(PyObject *object)
+{
+    return Py_TYPE(object)->tp_dealloc == (destructor) call_dealloc;
+}
+
+
 static PyObject *
 get_method(call_t *self, void *closure)
 {
@@ -340,16 +347,19 @@ send_part(call_t *self, PyObject *part)
 }
 
 
+int
+call_try_to_send(call_t *call, PyObject *part)
+{
+    return may_send(call) == -1 ? -1 : send_now(call, part);
+}
+
+
 static PyObject *
 try_to_send(call_t *self, PyObject *part)
 {
     int  rc;
 
-    if (may_send(self) == -1) {
-        return NULL;
-    }
-
-    rc = send_now(self, part);
+    rc = call_try_to_send(self, part);
 
     return rc == -1 ? NULL : PyLong_FromLong(rc);
 }
@@ -400,16 +410,23 @@ read_next(call_t *self, PyObject *unused)
 }
 
 
-static PyObject *
-answer(call_t *self, PyObject *value)
+void
+call_answer(call_t *call, PyObject *value)
 {
     PyObject  *callbacks;
 
     thread_end_child();
 
-    callbacks = call_end(self);
-    runtime_answer(self->runtime, self->task, value, callbacks);
+    callbacks = call_end(call);
+    runtime_answer(call->runtime, call->task, value, callbacks);
     Py_XDECREF(callbacks);
+}
+
+
+static PyObject *
+answer(call_t *self, PyObject *value)
+{
+    call_answer(self, value);
 
     Py_RETURN_NONE;
 }

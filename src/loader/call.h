@@ -57,6 +57,16 @@ int call_send(PyObject *part);
 /* The same.  What was EAGAIN will not be sent: its callbacks are told so. */
 void call_unsent(void);
 
+/* GIL held.  Whether an object is a Call. */
+int call_check(PyObject *object);
+
+/*
+ * GIL held.  As the methods _send, which is parts_send_now with an exception
+ * where the call has been answered, and _answer of a Call.
+ */
+int call_try_to_send(call_t *call, PyObject *part);
+void call_answer(call_t *call, PyObject *value);
+
 /* The method `_resty_ffi.current`. */
 PyObject *call_current(PyObject *module, PyObject *unused);
 

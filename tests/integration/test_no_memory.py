@@ -438,7 +438,32 @@ async def asgi(scope, receive, send):
         await start(send, [], 404)
         await part(send, BODY)
         await asyncio.sleep(0.001)
+    elif what == "looks":
+        await look(receive, send)
     await part(send)
+
+
+async def look(receive, send):
+    # into what receive and send return, as one may into a coroutine
+    closed = receive()
+    closed.cr_frame
+    closed.close()
+    disconnected = asyncio.create_task(receive())
+    await asyncio.sleep(0)
+    receive()
+    await start(send, [])
+    message = {"type": "http.response.body", "body": b"x", "more_body": True}
+    awaited = send(message)
+    await awaited
+    awaited.cr_frame
+    awaited = send(message)
+    try:
+        awaited.throw(ValueError())
+    except ValueError:
+        pass
+    # some of which let others have their turn
+    for _ in range(70):
+        await part(send, b"x")
 
 
 def wsgi(environ, start_response):
@@ -861,7 +886,7 @@ def failing(nginx: Nginx, n: int) -> Iterator[list[int]]:
         *(("/asgi/echo?a=b", 0), ("/asgi/echo", 300_000)),
         *(("/begin/asgi/echo?a", 5), ("/living", 0)),
         *(("/asgi/parts", 0), ("/asgi/file", 0), ("/asgi/trailers", 0)),
-        *(("/asgi/accel", 5), ("/asgi/error", 0)),
+        *(("/asgi/accel", 5), ("/asgi/error", 0), ("/asgi/looks", 0)),
         *(("/wsgi/echo?a=b", 0), ("/wsgi/echo", 300_000), ("/bare", 0)),
         *(("/wsgi/parts", 0), ("/wsgi/write", 0), ("/wsgi/file", 0)),
         *(("/wsgi/accel", 5), ("/wsgi/error", 0)),

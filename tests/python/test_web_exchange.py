@@ -44,7 +44,8 @@ def test_a_file_is_read_where_nginx_takes_none(tmp_path: Path) -> None:
 
     async def answer() -> None:
         waits = Waits(asyncio.get_running_loop())
-        exchange = Exchange(call, call, Shared("app", heads, waits, log))
+        kind: Any = Exchange
+        exchange = kind(call, call, Shared("app", heads, waits, log))
         await exchange.send({"type": "http.response.start", "status": 200})
         await exchange.send(
             {"type": "http.response.pathsend", "path": str(file)}

@@ -20,8 +20,10 @@ class Asgi(Loop):
     """An application, as `target`; nginx's requests are its calls."""
 
     def _resolve(self) -> tuple[Handlers, Callbacks]:
-        self._shared = Shared(
-            self._name, native.Heads(), self._waits, self._log
+        heads = native.Heads()
+        self._scope = heads.scope
+        self._exchanges = native.Exchanges(
+            Exchange, Shared(self._name, heads, self._waits, self._log)
         )
         self._lifespan = Lifespan(self._target, self._name, self._log)
         return Handlers(
@@ -35,7 +37,7 @@ class Asgi(Loop):
     def _make_readers(
         self,
     ) -> dict[Callable[..., Any], Callable[..., Any]]:
-        return {_call: _take}
+        return {_call: self._exchanges.new}
 
     def _make_spawn(
         self,
@@ -55,14 +57,13 @@ class Asgi(Loop):
         self,
         call: native.Call,
         handler: Callable[[Any], Any],
-        request: Any,
+        exchange: Exchange,
         tasks: dict[int, asyncio.Future[Any]],
         number: int,
     ) -> None:
-        exchange = Exchange(call, number, self._shared)
         try:
             await self._target(
-                self._shared.heads.scope(number, self._lifespan.state),
+                self._scope(number, self._lifespan.state),
                 exchange.receive,
                 exchange.send,
             )
@@ -80,7 +81,3 @@ class Asgi(Loop):
 
 async def _call(request: Any) -> None:
     raise AssertionError("_run calls the application")
-
-
-def _take(call: native.Call, body: bytes | None) -> native.Call:
-    return call

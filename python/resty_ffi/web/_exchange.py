@@ -42,38 +42,17 @@ class Shared:
     log: Log
 
 
-class Exchange:
-    """told: the application knows that nobody waits for the answer."""
+class Exchange(native.Exchange):
+    """What its base, in C, leaves: it calls _receive, _send and _pause.
 
-    __slots__ = (
-        "_ahead",
-        "_body_ended",
-        "_call",
-        "_headers",
-        "_number",
-        "_sent",
-        "_shared",
-        "_status",
-        "_told",
-        "_trailers",
-        "_waiting",
-        "state",
-    )
+    _told: the application knows that nobody waits for the answer.
+    """
 
-    _trailers: bool
+    __slots__ = ()
 
-    def __init__(self, call: native.Call, number: int, shared: Shared) -> None:
-        self._call = call
-        self._number = number
-        self._shared = shared
-        self._ahead: bytes | None = None
-        self._body_ended = False
-        self._told = False
-        self._sent = 0
-        self._waiting = 0
-        self.state = NOTHING
+    _shared: Shared
 
-    async def receive(self) -> dict[str, Any]:
+    async def _receive(self) -> dict[str, Any]:
         while not self._body_ended and self.state != COMPLETE:
             # between these lines no other task that receives can run
             part, self._ahead = self._ahead, None
@@ -106,7 +85,7 @@ class Exchange:
         finally:
             self._waiting -= 1
 
-    async def send(self, message: dict[str, Any]) -> None:
+    async def _send(self, message: dict[str, Any]) -> None:
         kind = message["type"]
         state = self.state
         if kind == "http.response.body" and NOTHING < state < TRAILERS:
@@ -126,7 +105,7 @@ class Exchange:
             # which goes out with the first part of the body
             self._status = message["status"]
             self._headers = message.get("headers", ())
-            self._trailers = message.get("trailers", False)
+            self._trailers = bool(message.get("trailers", False))
             self.state = HEAD
         elif kind == "http.response.pathsend" and state == HEAD:
             await self._send_path(message["path"])
@@ -154,7 +133,11 @@ class Exchange:
             await self._raise_gone()
         self._sent += 1
         if not self._sent % TURN:
-            await asyncio.sleep(0)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Let other tasks have their turn."""
+        await asyncio.sleep(0)
 
     async def _have_sent(self, send: Callable[..., int], *args: Any) -> int:
         """Call send until there is room for what it has; 0, or EMFILE."""
