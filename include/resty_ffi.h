@@ -221,6 +221,13 @@ RESTY_FFI_API void resty_ffi_default_timeout(void *tq, int ms);
 RESTY_FFI_API void resty_ffi_buffer_requests(void *tq);
 
 /*
+ * Web requests of this queue may ask for a WebSocket, which their heads then
+ * say, see RESTY_FFI_UPGRADE.  Without this they are requests like any other.
+ * Before the start is reported.
+ */
+RESTY_FFI_API void resty_ffi_accept_upgrades(void *tq);
+
+/*
  * An option of ngx.load_ffi, or a fact about the load; missing if it was not
  * given.
  */
@@ -291,8 +298,10 @@ RESTY_FFI_API int resty_ffi_read(void *tsk, char **part, size_t *len);
 enum {
     RESTY_FFI_WRITABLE = 1,     /* send will take a part */
     RESTY_FFI_READABLE = 2,     /* read has a part, or the end */
-    RESTY_FFI_GONE     = 4      /* nobody waits for the answer any more, or
+    RESTY_FFI_GONE     = 4,     /* nobody waits for the answer any more, or
                                    tsk is no task that waits for its own */
+    RESTY_FFI_LEAVING  = 8      /* the worker leaves soon, and ends what is
+                                   open then: of an upgraded connection */
 };
 
 /*
@@ -336,7 +345,7 @@ typedef struct {
 
 /* later versions have more members at the end */
 typedef struct {
-    uint32_t            version;    /* 1 */
+    uint32_t            version;    /* 2 */
     uint32_t            size;       /* bytes of the block */
     resty_ffi_text_t    method;     /* "GET" */
     resty_ffi_text_t    path;       /* decoded, as nginx's locations match it;
@@ -360,7 +369,23 @@ typedef struct {
     uint32_t            params;     /* offset of as many resty_ffi_field_t,
                                        their names as they are written */
     resty_ffi_tls_t     tls;
+    uint32_t            flags;      /* from version 2 on */
 } resty_ffi_head_t;
+
+enum {
+    /*
+     * The client asks for a WebSocket, over HTTP/1.1, and may have one.  If
+     * the head of the answer has status 101 its headers are to be those of
+     * RFC 6455, without Connection and Upgrade, which nginx adds.  From then
+     * on the connection is the runtime's: what the client sends are the
+     * request's parts, cut anywhere, with an end where it has closed; the
+     * answer's parts are what it gets.  With the answer the connection ends.
+     * Any other status is an answer like any other; read then has the end.
+     * One event comes when the worker leaves, see RESTY_FFI_LEAVING, if
+     * nginx.conf has a worker_shutdown_timeout: a second before that is over.
+     */
+    RESTY_FFI_UPGRADE = 1
+};
 
 #define RESTY_FFI_TEXT(head, text)                                            \
     ((const char *) (head) + (text).offset)
@@ -385,7 +410,8 @@ typedef struct {
 
 /*
  * Sends the head of the answer to a web request, before its first part: the
- * status, 200 to 999, and n headers, which are copied.  nginx's fields
+ * status, 200 to 999, or 101 to a request with RESTY_FFI_UPGRADE, and n
+ * headers, which are copied.  nginx's fields
  * (Content-Length, Content-Type, Location, Date, ...) become nginx's own.
  * Connection, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding and Upgrade
  * are nginx's business, and left out.

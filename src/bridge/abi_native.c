@@ -201,6 +201,19 @@ resty_ffi_buffer_requests(void *tq)
 }
 
 
+void
+resty_ffi_accept_upgrades(void *tq)
+{
+    bridge_queue_t  *q;
+
+    q = bridge_queue_pin(bridge_host(), bridge_number(tq));
+    if (q) {
+        atomic_store(&q->upgrades, true);
+        bridge_queue_unpin(q);
+    }
+}
+
+
 double
 resty_ffi_option(void *tq, int option, double missing)
 {

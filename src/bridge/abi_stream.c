@@ -12,7 +12,9 @@
 
 _Static_assert((int) RESTY_FFI_WRITABLE == (int) BRIDGE_WRITABLE
                && (int) RESTY_FFI_READABLE == (int) BRIDGE_READABLE
-               && (int) RESTY_FFI_GONE == (int) BRIDGE_GONE, "as in the ABI");
+               && (int) RESTY_FFI_GONE == (int) BRIDGE_GONE
+               && (int) RESTY_FFI_LEAVING == (int) BRIDGE_LEAVING,
+               "as in the ABI");
 
 
 int

@@ -13,6 +13,9 @@
 /* bytes of names and values, and what each header costs */
 #define BRIDGE_HEAD_MAX  1048576
 
+/* the status of one after which the connection is the runtime's */
+#define BRIDGE_HEAD_UPGRADE  101
+
 /* each text has a NUL behind it */
 typedef struct {
     const char      *name;

@@ -127,6 +127,13 @@ add_input(bridge_t *b, bridge_task_t *t, bridge_input_t *in, size_t len)
 
 
 int
+bridge_stream_may_write(bridge_t *b, bridge_task_t *t)
+{
+    return add_input(b, t, NULL, 1);
+}
+
+
+int
 bridge_stream_write(bridge_t *b, bridge_task_t *t, const char *bytes,
     size_t len)
 {

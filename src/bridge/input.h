@@ -18,6 +18,12 @@
 int bridge_stream_write(bridge_t *b, bridge_task_t *t, const char *bytes,
     size_t len);
 
+/*
+ * Host thread.  Whether a part may be written: 0, EAGAIN or EPIPE as above.
+ * After a 0 the next one is not refused for want of room.
+ */
+int bridge_stream_may_write(bridge_t *b, bridge_task_t *t);
+
 /* Host thread.  The request is complete. */
 void bridge_stream_finish(bridge_t *b, bridge_task_t *t);
 

@@ -56,6 +56,7 @@ struct bridge_queue_s {
     _Atomic int                timeout;  /* ms a call waits, by default; 0:
                                             no bound */
     _Atomic bool               whole;    /* it wants web requests so */
+    _Atomic bool               upgrades; /* it knows what an upgrade is */
     _Atomic bool               has_loop; /* somebody waits on the eventfd */
     _Atomic bool               polled;   /* by any thread, ever */
     _Atomic bool               detached;

@@ -84,7 +84,8 @@ new_part(uint64_t handle, const char *bytes, size_t len, bool copy)
 
 
 int
-bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n, bool first)
+bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n, bool first,
+    bool upgrade)
 {
     int             rc;
     bool            notify;
@@ -99,7 +100,8 @@ bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n, bool first)
     notify = false;
 
     if (!atomic_load_explicit(&t->web, memory_order_relaxed)
-        || t->stream.headless != first)
+        || t->stream.headless != first
+        || (upgrade && !t->stream.upgrade))
     {
         rc = EINVAL;
 

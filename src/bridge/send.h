@@ -29,11 +29,11 @@ void bridge_part_free(bridge_t *b, bridge_part_t *p, bool delivered);
 
 /*
  * Any thread, for head.c.  Brings up the head of an answer, or what comes after
- * it.  0; EINVAL: the task is no web request, or has its head (first), or has
- * none (else); EPIPE.
+ * it.  upgrade: it is one.  0; EINVAL: the task is no web request, or has its
+ * head (first), or has none (else), or is offered no upgrade; EPIPE.
  */
 int bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n,
-    bool first);
+    bool first, bool upgrade);
 
 /*
  * Any thread.  As resty_ffi_send; with a NULL release and copy set, of a

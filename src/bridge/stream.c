@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "clock.h"
+#include "events.h"
 #include "stream.h"
 
 
@@ -97,6 +98,25 @@ bridge_stream_open(bridge_task_t *t, size_t high, bool input)
 
 
 void
+bridge_stream_offer_upgrade(bridge_task_t *t)
+{
+    t->stream.upgrade = true;
+}
+
+
+void
+bridge_stream_tell_leaving(bridge_t *b, bridge_task_t *t)
+{
+    pthread_mutex_lock(&t->stream.lock);
+    t->stream.leaving = true;
+    pthread_cond_broadcast(&t->stream.changed);
+    pthread_mutex_unlock(&t->stream.lock);
+
+    bridge_events_push(b, t);
+}
+
+
+void
 bridge_stream_wake(bridge_task_t *t)
 {
     /* who sets the flag later sees what there is to be seen */
@@ -121,6 +141,8 @@ bridge_stream_clear(bridge_task_t *t)
     s->unreleased = 0;
     s->unread = 0;
     s->headless = false;
+    s->upgrade = false;
+    s->leaving = false;
     s->finished = false;
     s->full = false;
     s->starved = false;
@@ -148,6 +170,10 @@ ready(const bridge_task_t *t)
 
     if (s->first || s->finished || !atomic_load(&s->input)) {
         events |= BRIDGE_READABLE;
+    }
+
+    if (s->leaving) {
+        events |= BRIDGE_LEAVING;
     }
 
     return events;

@@ -35,7 +35,8 @@
 enum {
     BRIDGE_WRITABLE = 1,
     BRIDGE_READABLE = 2,
-    BRIDGE_GONE     = 4
+    BRIDGE_GONE     = 4,
+    BRIDGE_LEAVING  = 8
 };
 
 
@@ -48,6 +49,12 @@ enum {
  * parts all the same.
  */
 void bridge_stream_open(bridge_task_t *t, size_t high, bool input);
+
+/* Then: the answer may be an upgrade, of status 101. */
+void bridge_stream_offer_upgrade(bridge_task_t *t);
+
+/* The process leaves soon: one event tells of BRIDGE_LEAVING. */
+void bridge_stream_tell_leaving(bridge_t *b, bridge_task_t *t);
 
 /* For end.c.  Has threads look again that wait in bridge_stream_wait. */
 void bridge_stream_wake(bridge_task_t *t);

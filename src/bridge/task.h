@@ -59,6 +59,8 @@ typedef struct {
     bridge_input_t       *first;
     bridge_input_t      **last;
     bool                  headless; /* no part goes before its head */
+    bool                  upgrade;  /* the head may have status 101 */
+    bool                  leaving;  /* the host's process leaves soon */
     bool                  finished; /* no more input will be written */
     bool                  full;     /* a send is to be told to go on */
     bool                  starved;  /* a read is to be told to go on */

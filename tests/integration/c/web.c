@@ -318,7 +318,7 @@ dump(request_t *r)
     const resty_ffi_head_t   *h = resty_ffi_head(r->task);
 
     if ((const char *) h != ngx_http_lua_ffi_get_req(r->task, &len)
-        || h->version != 1
+        || h->version != 2
         || h->size != (uint32_t) len)
     {
         abort();
