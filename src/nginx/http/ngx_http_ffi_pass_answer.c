@@ -12,6 +12,7 @@
 #include "ngx_http_ffi_pass_body.h"
 #include "ngx_http_ffi_pass_fields.h"
 #include "ngx_http_ffi_pass_page.h"
+#include "ngx_http_ffi_pass_upgrade.h"
 
 
 /* bytes of an error's text in error.log */
@@ -149,8 +150,9 @@ ngx_http_ffi_pass_go_on(ngx_http_ffi_pass_t *p)
         return;
     }
 
-    if (p->feed && p->feeding) {
-        rc = ngx_http_ffi_pass_body_feed(p);
+    if (p->feed && (p->feeding || p->upgraded)) {
+        rc = p->upgraded ? ngx_http_ffi_pass_upgrade_read(p)
+                         : ngx_http_ffi_pass_body_feed(p);
 
         if (rc != NGX_OK) {
             ngx_http_ffi_pass_fail(p, rc);
@@ -209,6 +211,11 @@ ngx_http_ffi_pass_send_head(ngx_http_ffi_pass_t *p)
         return NGX_ERROR;
     }
 
+    if (p->upgrade && ngx_http_ffi_pass_upgrade_head(p) != NGX_OK) {
+        ngx_http_ffi_pass_finalize(p, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return NGX_ERROR;
+    }
+
     p->length = r->headers_out.content_length_n;
     p->head_sent = 1;
 
@@ -222,6 +229,10 @@ ngx_http_ffi_pass_send_head(ngx_http_ffi_pass_t *p)
     if (rc > NGX_OK || r->post_action) {
         ngx_http_ffi_pass_finalize(p, rc);
         return NGX_ERROR;
+    }
+
+    if (p->upgraded) {
+        return ngx_http_ffi_pass_upgrade_begin(p);
     }
 
     if (r->header_only) {

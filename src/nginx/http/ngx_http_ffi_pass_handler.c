@@ -14,6 +14,8 @@
 #include "ngx_http_ffi_pass_handler.h"
 #include "ngx_http_ffi_pass_head.h"
 #include "ngx_http_ffi_pass_page.h"
+#include "ngx_http_ffi_pass_upgrade.h"
+#include "resty_ffi.h"
 
 
 static ngx_uint_t ngx_http_ffi_pass_is_below(ngx_str_t *uri,
@@ -233,13 +235,22 @@ ngx_http_ffi_pass_put(ngx_http_ffi_pass_t *p, ngx_http_ffi_runtime_t *rt)
         return NGX_HTTP_SERVICE_UNAVAILABLE;
     }
 
-    t = ngx_http_ffi_pass_task(r, p->feeding);
+    p->upgrade = atomic_load_explicit(&rt->requests->upgrades,
+                                      memory_order_relaxed)
+                 && ngx_http_ffi_pass_asks_for_upgrade(r);
+
+    t = ngx_http_ffi_pass_task(r, p->feeding,
+                               p->upgrade ? RESTY_FFI_UPGRADE : 0);
     if (t == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_ffi_module);
-    bridge_stream_open(t, flcf->stream_buffer, p->feeding);
+    bridge_stream_open(t, flcf->stream_buffer, p->feeding || p->upgrade);
+
+    if (p->upgrade) {
+        bridge_stream_offer_upgrade(t);
+    }
 
     t->data = p;
     p->task = t;
@@ -323,7 +334,12 @@ ngx_http_ffi_pass_timer(ngx_event_t *ev)
         return;
     }
 
-    ngx_http_ffi_pass_expire(p);
+    if (p->upgraded) {
+        ngx_http_ffi_pass_upgrade_expire(p);
+
+    } else {
+        ngx_http_ffi_pass_expire(p);
+    }
 
     ngx_http_run_posted_requests(c);
 }

@@ -49,7 +49,8 @@ static u_char *ngx_http_ffi_pass_put(u_char *p, resty_ffi_head_t *head,
 
 
 bridge_task_t *
-ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
+ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body,
+    uint32_t flags)
 {
     size_t                size;
     u_char               *p;
@@ -149,7 +150,7 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
         return NULL;
     }
 
-    head->version = 1;
+    head->version = 2;
     head->size = (uint32_t) size;
     head->client_port = (uint32_t) line.client_port;
     head->server_port = (uint32_t) line.server_port;
@@ -157,6 +158,7 @@ ngx_http_ffi_pass_task(ngx_http_request_t *r, ngx_uint_t has_body)
     head->fields = sizeof(resty_ffi_head_t);
     head->tls.version = (uint32_t) line.tls.version;
     head->tls.cipher = (uint32_t) line.tls.cipher;
+    head->flags = flags;
     head->nparams = (uint32_t) line.nparams;
     head->params = (uint32_t) (sizeof(resty_ffi_head_t)
                                + n * sizeof(resty_ffi_field_t));

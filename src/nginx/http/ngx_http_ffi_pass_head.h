@@ -16,10 +16,11 @@
 
 /*
  * A task with r's head, not queued.  has_body: where that is not so, fields
- * that speak of one are left out.  NULL where memory or slots ran out.
+ * that speak of one are left out.  flags: the head's.  NULL where memory or
+ * slots ran out.
  */
 bridge_task_t *ngx_http_ffi_pass_task(ngx_http_request_t *r,
-    ngx_uint_t has_body);
+    ngx_uint_t has_body, uint32_t flags);
 
 #pragma GCC visibility pop
 

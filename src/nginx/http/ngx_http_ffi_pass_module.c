@@ -8,6 +8,7 @@
 #include "ngx_http_ffi_pass_conf.h"
 #include "ngx_http_ffi_pass_handler.h"
 #include "ngx_http_ffi_pass_request.h"
+#include "ngx_http_ffi_pass_upgrade.h"
 #include "ngx_http_ffi_process.h"
 #include "resty_ffi.h"
 
@@ -30,7 +31,7 @@ static ngx_int_t ngx_http_ffi_pass_init_process(ngx_cycle_t *cycle);
 
 
 static ngx_http_ffi_quit_t  ngx_http_ffi_pass_quit = {
-    NULL, ngx_http_ffi_pass_end_all, NULL
+    ngx_http_ffi_pass_upgrade_quit, ngx_http_ffi_pass_end_all, NULL
 };
 
 

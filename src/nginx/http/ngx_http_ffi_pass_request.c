@@ -168,6 +168,20 @@ ngx_http_ffi_pass_watch(ngx_http_ffi_pass_t *p)
 
 
 void
+ngx_http_ffi_pass_each(void (*visit)(ngx_http_ffi_pass_t *p))
+{
+    ngx_queue_t  *q;
+
+    for (q = ngx_queue_head(&ngx_http_ffi_passes);
+         q != ngx_queue_sentinel(&ngx_http_ffi_passes);
+         q = ngx_queue_next(q))
+    {
+        visit(ngx_queue_data(q, ngx_http_ffi_pass_t, queue));
+    }
+}
+
+
+void
 ngx_http_ffi_pass_end(ngx_http_ffi_pass_t *p)
 {
     bridge_task_t  *t;
@@ -236,7 +250,9 @@ ngx_http_ffi_pass_lost(ngx_http_ffi_pass_t *p, ngx_int_t rc)
 
     c = p->request->connection;
 
-    if (p->conf->ignore_client_abort && (c->error || c->timedout)) {
+    if (p->conf->ignore_client_abort && !p->upgraded
+        && (c->error || c->timedout))
+    {
 
         /* it has the rest of the body yet to read, which is there */
 

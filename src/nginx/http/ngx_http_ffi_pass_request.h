@@ -55,6 +55,9 @@ typedef struct {
     unsigned                feed:1;     /* go on with it in the event */
     unsigned                later:1;    /* the event is one of the next turn */
     unsigned                lost:1;     /* the client, which is ignored */
+    unsigned                upgrade:1;  /* is offered; see upgrade.h */
+    unsigned                upgraded:1;
+    unsigned                eof:1;      /* of an upgraded connection */
 } ngx_http_ffi_pass_t;
 
 
@@ -79,6 +82,9 @@ ngx_uint_t ngx_http_ffi_pass_waits_for_client(ngx_http_ffi_pass_t *p);
  * notices that the client has gone, unless that is to be ignored.
  */
 void ngx_http_ffi_pass_watch(ngx_http_ffi_pass_t *p);
+
+/* Calls visit with each that has not ended, which it must not end. */
+void ngx_http_ffi_pass_each(void (*visit)(ngx_http_ffi_pass_t *p));
 
 /* Lets go of the task, and of what has not been sent. */
 void ngx_http_ffi_pass_end(ngx_http_ffi_pass_t *p);
