@@ -146,7 +146,7 @@ $(BUILD_DIR)/obj/loader/%.o: src/loader/%.c build/gen/python.cflags $(PY_SOURCES
 $(LOADER): $(PY_OBJECTS) build/gen/python.ldflags
 	@mkdir -p $(@D)
 	$(CC) -shared -pthread -Wl,-z,nodelete $(CFLAGS) $(LDFLAGS) \
-	    $(PY_OBJECTS) @build/gen/python.ldflags -ldl -o $@.new
+	    $(PY_OBJECTS) @build/gen/python.ldflags -lz -ldl -o $@.new
 	@$(replace)
 
 $(LOADER_ALIAS): | $(LOADER)
@@ -238,7 +238,7 @@ build/loader/test_loader: tests/loader/test_loader.c $(PY_C) $(PY_SOURCES) \
 	    -Iinclude -Ibuild/gen @build/gen/python.cflags $< $(PY_C) \
 	    $(wildcard src/bridge/*.c) @build/gen/python.ldflags \
 	    -Wl,--wrap=pthread_atfork,--wrap=unshare,--wrap=clone -lcmocka \
-	    -ldl -o $@
+	    -lz -ldl -o $@
 
 
 # ---- the fuzzers in C: tests/fuzz runs them

@@ -45,6 +45,12 @@ def option(tq: int, option: int, missing: float, /) -> float:
 def buffer_requests(tq: int, /) -> None:
     """Have nginx read web requests as a whole before it passes them on."""
 
+def accept_upgrades(tq: int, /) -> None:
+    """Have nginx offer an upgrade to requests that ask for a WebSocket."""
+
+def upgradable(task: int, /) -> bool:
+    """Whether a web request asks for a WebSocket, and may have one."""
+
 def pollers(tq: int, /) -> list[int]:
     """Native ids of live threads that have polled a queue; 0: any queue."""
 
@@ -128,6 +134,32 @@ class Exchanges:
 
     def __new__(cls, kind: type[Exchange], shared: Any, /) -> Exchanges: ...
     def new(self, call: Call, body: bytes | None, /) -> Exchange: ...
+
+@final
+class WebSocket:
+    """An upgraded connection, as messages."""
+
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def leaving(self) -> bool: ...
+    @property
+    def code(self) -> int: ...
+    @property
+    def reason(self) -> str | None: ...
+    def hear(self) -> bool: ...
+    def next(self) -> dict[str, Any] | None: ...
+    def send(self, message: dict[str, Any], /) -> int: ...
+    def ping(self) -> bool: ...
+    def close(self, code: int, reason: str, /) -> None: ...
+    def rest(self) -> bytes | None: ...
+
+class WebSockets:
+    """What the WebSockets of one event loop share."""
+
+    def accept(
+        self, task: int, headers: Any, max_size: int, bits: int, /
+    ) -> WebSocket | None: ...
 
 class Environs:
     """Makes WSGI's environ of web requests."""

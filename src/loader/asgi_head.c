@@ -12,6 +12,7 @@
 
 #define MAX_ON_STACK  32
 
+#define UPGRADE     101
 #define MIN_STATUS  200
 #define MAX_STATUS  999
 
@@ -257,6 +258,13 @@ asgi_head_send(void *task, PyObject *status, PyObject *headers)
 
     return take_status(status, &number) == -1
            ? -1 : send_headers(task, number, headers);
+}
+
+
+int
+asgi_upgrade_send(void *task, PyObject *headers)
+{
+    return send_headers(task, UPGRADE, headers);
 }
 
 

@@ -18,6 +18,8 @@
 #include "heads.h"
 #include "number.h"
 #include "runtime_type.h"
+#include "web_head.h"
+#include "websocket.h"
 #include "wsgi_head.h"
 
 
@@ -191,6 +193,44 @@ builtin_buffer_requests(PyObject *self, PyObject *number)
 }
 
 
+PyDoc_STRVAR(accept_upgrades_doc,
+"accept_upgrades(tq: int, /) -> None\n\n"
+"Have nginx offer an upgrade to web requests that ask for a WebSocket.");
+
+static PyObject *
+builtin_accept_upgrades(PyObject *self, PyObject *number)
+{
+    void  *tq;
+
+    (void) self;
+
+    if (!number_handle(number, &tq)) {
+        return NULL;
+    }
+
+    resty_ffi_accept_upgrades(tq);
+
+    Py_RETURN_NONE;
+}
+
+
+PyDoc_STRVAR(upgradable_doc,
+"upgradable(task: int, /) -> bool\n\n"
+"Whether a web request asks for a WebSocket, and may have one.");
+
+static PyObject *
+builtin_upgradable(PyObject *self, PyObject *number)
+{
+    const resty_ffi_head_t  *head;
+
+    (void) self;
+
+    head = web_head(number);
+
+    return head ? PyBool_FromLong(head->flags & RESTY_FFI_UPGRADE) : NULL;
+}
+
+
 PyDoc_STRVAR(pollers_doc,
 "pollers(tq: int, /) -> list[int]\n\n"
 "Native ids of live threads that have polled a queue; 0: any queue.");
@@ -337,6 +377,7 @@ builtin_exec(PyObject *module)
            || add_type(module, exchanges_type_new()) == -1
            || add_type(module, environs_type_new()) == -1
            || add_type(module, wsgi_head_type_new()) == -1
+           || add_type(module, websockets_type_new()) == -1
            ? -1 : 0;
 }
 
@@ -356,6 +397,8 @@ builtin_watch_fatal(PyObject *self, PyObject *none)
 
 
 static PyMethodDef  methods[] = {
+    { "accept_upgrades", builtin_accept_upgrades, METH_O,
+      accept_upgrades_doc },
     { "buffer_requests", builtin_buffer_requests, METH_O, buffer_doc },
     { "current", call_current, METH_NOARGS,
       "current() -> Call | None\n\nThe call this thread answers, if any." },
@@ -368,6 +411,7 @@ static PyMethodDef  methods[] = {
     { "option", builtin_option, METH_VARARGS, option_doc },
     { "pollers", builtin_pollers, METH_O, pollers_doc },
     { "send_file", builtin_send_file, METH_VARARGS, send_file_doc },
+    { "upgradable", builtin_upgradable, METH_O, upgradable_doc },
     { "started", builtin_started, METH_VARARGS, started_doc },
     { "log", builtin_log, METH_VARARGS, log_doc },
     { "watch_fatal", builtin_watch_fatal, METH_NOARGS, watch_fatal_doc },

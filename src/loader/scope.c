@@ -17,7 +17,7 @@ scope_init(scope_shared_t *shared)
         "type", "http_version", "method", "scheme", "path", "raw_path",
         "query_string", "root_path", "headers", "client", "server", "asgi",
         "extensions", "state", "params", "tls", "http.response.pathsend",
-        "http.response.trailers"
+        "http.response.trailers", "websocket.http.response", "subprotocols"
     };
 
     int  i;
@@ -30,11 +30,13 @@ scope_init(scope_shared_t *shared)
     }
 
     shared->http = PyUnicode_InternFromString("http");
+    shared->websocket = PyUnicode_InternFromString("websocket");
     shared->asgi = Py_BuildValue("{ssss}", "version", "3.0", "spec_version",
                                  "2.5");
     shared->names = PyDict_New();
 
-    return shared->http && shared->asgi && shared->names ? 0 : -1;
+    return shared->http && shared->websocket && shared->asgi && shared->names
+           ? 0 : -1;
 }
 
 
@@ -48,6 +50,7 @@ scope_clear(scope_shared_t *shared)
     }
 
     Py_CLEAR(shared->http);
+    Py_CLEAR(shared->websocket);
     Py_CLEAR(shared->asgi);
     Py_CLEAR(shared->names);
 }
@@ -220,6 +223,13 @@ make_tls(const resty_ffi_head_t *head)
 }
 
 
+static int
+is_websocket(const resty_ffi_head_t *head)
+{
+    return (head->flags & RESTY_FFI_UPGRADE) != 0;
+}
+
+
 static PyObject *
 make_extensions(scope_shared_t *shared, const resty_ffi_head_t *head)
 {
@@ -231,8 +241,10 @@ make_extensions(scope_shared_t *shared, const resty_ffi_head_t *head)
         return NULL;
     }
 
-    if (put(extensions, keys[SCOPE_PATHSEND], PyDict_New()) == -1
-        || put(extensions, keys[SCOPE_TRAILERS], PyDict_New()) == -1
+    if ((is_websocket(head)
+         ? put(extensions, keys[SCOPE_DENIAL], PyDict_New()) == -1
+         : put(extensions, keys[SCOPE_PATHSEND], PyDict_New()) == -1
+           || put(extensions, keys[SCOPE_TRAILERS], PyDict_New()) == -1)
         || (head->tls.version
             && put(extensions, keys[SCOPE_TLS], make_tls(head)) == -1))
     {
@@ -301,6 +313,37 @@ put_state(scope_shared_t *shared, PyObject *scope,
 }
 
 
+static int
+put_http(scope_shared_t *shared, PyObject *scope,
+    const resty_ffi_head_t *head)
+{
+    PyObject  **keys = shared->keys;
+
+    return put(scope, keys[SCOPE_TYPE], Py_NewRef(shared->http)) == -1
+           || put(scope, keys[SCOPE_METHOD], text_str(head, head->method))
+              == -1
+           || put(scope, keys[SCOPE_SCHEME], text_str(head, head->scheme))
+              == -1
+           ? -1 : 0;
+}
+
+
+/* Python code that reads the handshake adds the subprotocols */
+static int
+put_websocket(scope_shared_t *shared, PyObject *scope,
+    const resty_ffi_head_t *head)
+{
+    PyObject  **keys = shared->keys;
+
+    return put(scope, keys[SCOPE_TYPE], Py_NewRef(shared->websocket)) == -1
+           || put(scope, keys[SCOPE_SCHEME],
+                  PyUnicode_FromString(head->scheme.len == 5 ? "wss" : "ws"))
+              == -1
+           || put(scope, keys[SCOPE_SUBPROTOCOLS], PyList_New(0)) == -1
+           ? -1 : 0;
+}
+
+
 PyObject *
 scope_new(scope_shared_t *shared, const resty_ffi_head_t *head,
     PyObject *state)
@@ -313,11 +356,10 @@ scope_new(scope_shared_t *shared, const resty_ffi_head_t *head,
         return NULL;
     }
 
-    if (put(scope, keys[SCOPE_TYPE], Py_NewRef(shared->http)) == -1
+    if ((is_websocket(head) ? put_websocket(shared, scope, head)
+                            : put_http(shared, scope, head)) == -1
         || put(scope, keys[SCOPE_HTTP_VERSION],
                text_str(head, head->protocol)) == -1
-        || put(scope, keys[SCOPE_METHOD], text_str(head, head->method)) == -1
-        || put(scope, keys[SCOPE_SCHEME], text_str(head, head->scheme)) == -1
         || put(scope, keys[SCOPE_PATH], text_str(head, head->path)) == -1
         || put(scope, keys[SCOPE_RAW_PATH],
                text_bytes(head, head->raw_path)) == -1

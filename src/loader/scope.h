@@ -14,13 +14,15 @@ enum {
     SCOPE_TYPE, SCOPE_HTTP_VERSION, SCOPE_METHOD, SCOPE_SCHEME, SCOPE_PATH,
     SCOPE_RAW_PATH, SCOPE_QUERY_STRING, SCOPE_ROOT_PATH, SCOPE_HEADERS,
     SCOPE_CLIENT, SCOPE_SERVER, SCOPE_ASGI, SCOPE_EXTENSIONS, SCOPE_STATE,
-    SCOPE_PARAMS, SCOPE_TLS, SCOPE_PATHSEND, SCOPE_TRAILERS, SCOPE_KEYS
+    SCOPE_PARAMS, SCOPE_TLS, SCOPE_PATHSEND, SCOPE_TRAILERS,
+    SCOPE_DENIAL, SCOPE_SUBPROTOCOLS, SCOPE_KEYS
 };
 
 /* What all scopes share; zeroed before the first use. */
 typedef struct {
     PyObject  *keys[SCOPE_KEYS];
     PyObject  *http;            /* the str "http" */
+    PyObject  *websocket;       /* the str "websocket" */
     PyObject  *asgi;            /* dict: the protocol's versions */
     PyObject  *names;           /* dict: name of a field to itself, of those
                                    that are seen often */
@@ -32,7 +34,8 @@ void scope_clear(scope_shared_t *shared);
 int scope_traverse(scope_shared_t *shared, visitproc visit, void *arg);
 
 /*
- * ASGI's scope of an HTTP request: a new dict, or NULL with an exception set.
+ * ASGI's scope of an HTTP request, or of a WebSocket, where the head has
+ * RESTY_FFI_UPGRADE: a new dict, or NULL with an exception set.
  * state: the lifespan's, a dict of which it gets a copy, or None.  What
  * nginx.conf says besides is "params" in it.
  */

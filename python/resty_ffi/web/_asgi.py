@@ -14,6 +14,7 @@ from .._unload import Callbacks
 from ._answers import Answers
 from ._exchange import COMPLETE, Exchange, Shared
 from ._lifespan import Lifespan
+from ._sockets import Sockets
 
 
 class Asgi(Loop):
@@ -25,6 +26,10 @@ class Asgi(Loop):
         self._exchanges = native.Exchanges(
             Exchange, Shared(self._name, heads, self._waits, self._log)
         )
+        self._sockets = Sockets(
+            self._name, heads, self._loop, self._log
+        )
+        native.accept_upgrades(self._tq)
         self._lifespan = Lifespan(self._target, self._name, self._log)
         return Handlers(
             function=_call,
@@ -61,6 +66,14 @@ class Asgi(Loop):
         tasks: dict[int, asyncio.Future[Any]],
         number: int,
     ) -> None:
+        if native.upgradable(number):
+            try:
+                await self._sockets.run(
+                    call, number, self._target, self._lifespan.state
+                )
+            finally:
+                tasks.pop(number, None)
+            return
         try:
             await self._target(
                 self._scope(number, self._lifespan.state),
@@ -74,6 +87,10 @@ class Asgi(Loop):
                 exchange.end()
         finally:
             tasks.pop(number, None)
+
+    def _wake(self, number: int | None) -> None:
+        self._sockets.hear(number)
+        super()._wake(number)
 
     def _cancel_gone(self, numbers: Iterable[int]) -> None:
         """ASGI tells an application that its client has gone, and no more."""
