@@ -6,8 +6,26 @@
 
 
 /* clients choose the names: there is no end to them */
-#define MAX_NAMES   256
 #define MAX_NAME    64
+
+
+/* a dict with every key that all scopes have, in their order */
+static PyObject *
+make_template(PyObject **keys)
+{
+    int        i;
+    PyObject  *dict;
+
+    dict = PyDict_New();
+
+    for (i = 0; dict && i < SCOPE_STATE; i++) {
+        if (PyDict_SetItem(dict, keys[i], Py_None) == -1) {
+            Py_CLEAR(dict);
+        }
+    }
+
+    return dict;
+}
 
 
 int
@@ -33,9 +51,12 @@ scope_init(scope_shared_t *shared)
     shared->websocket = PyUnicode_InternFromString("websocket");
     shared->asgi = Py_BuildValue("{ssss}", "version", "3.0", "spec_version",
                                  "2.5");
-    shared->names = PyDict_New();
+    shared->template = make_template(shared->keys);
 
-    return shared->http && shared->websocket && shared->asgi && shared->names
+    return shared->http && shared->websocket && shared->asgi
+           && shared->template
+           && PyDict_SetItem(shared->template, shared->keys[SCOPE_TYPE],
+                             shared->http) == 0
            ? 0 : -1;
 }
 
@@ -52,7 +73,17 @@ scope_clear(scope_shared_t *shared)
     Py_CLEAR(shared->http);
     Py_CLEAR(shared->websocket);
     Py_CLEAR(shared->asgi);
-    Py_CLEAR(shared->names);
+    Py_CLEAR(shared->template);
+
+    for (i = 0; i < SCOPE_TEXTS; i++) {
+        Py_CLEAR(shared->texts[i]);
+    }
+
+    for (i = 0; i < SCOPE_NAMES; i++) {
+        Py_CLEAR(shared->names[i]);
+    }
+
+    Py_CLEAR(shared->server);
 }
 
 
@@ -60,7 +91,8 @@ int
 scope_traverse(scope_shared_t *shared, visitproc visit, void *arg)
 {
     Py_VISIT(shared->asgi);
-    Py_VISIT(shared->names);
+    Py_VISIT(shared->template);
+    Py_VISIT(shared->server);
     return 0;
 }
 
@@ -80,34 +112,99 @@ text_bytes(const resty_ffi_head_t *head, resty_ffi_text_t text)
 }
 
 
+/* as text_str, of what is mostly the same as in the request before */
+static PyObject *
+same_str(scope_shared_t *shared, int which, const resty_ffi_head_t *head,
+    resty_ffi_text_t text)
+{
+    PyObject  *last, *str;
+
+    last = shared->texts[which];
+
+    if (last
+        && PyUnicode_IS_ASCII(last)
+        && PyUnicode_GET_LENGTH(last) == (Py_ssize_t) text.len
+        && memcmp(PyUnicode_1BYTE_DATA(last), RESTY_FFI_TEXT(head, text),
+                  text.len) == 0)
+    {
+        return Py_NewRef(last);
+    }
+
+    str = text_str(head, text);
+
+    if (str) {
+        Py_XSETREF(shared->texts[which], Py_NewRef(str));
+    }
+
+    return str;
+}
+
+
+static uint32_t
+hash(const char *text, uint32_t len)
+{
+    uint32_t  i, h;
+
+    h = UINT32_C(2166136261);
+
+    for (i = 0; i < len; i++) {
+        h = (h ^ (unsigned char) text[i]) * UINT32_C(16777619);
+    }
+
+    return h ^ (h >> 16);
+}
+
+
 /* the bytes of a name that has been seen before, where it is short */
 static PyObject *
 name_bytes(scope_shared_t *shared, const resty_ffi_head_t *head,
     resty_ffi_text_t text)
 {
-    PyObject  *name, *known;
+    PyObject    **known, *name;
+    const char   *bytes;
+
+    if (text.len > MAX_NAME) {
+        return text_bytes(head, text);
+    }
+
+    bytes = RESTY_FFI_TEXT(head, text);
+    known = &shared->names[hash(bytes, text.len) % SCOPE_NAMES];
+
+    if (*known
+        && PyBytes_GET_SIZE(*known) == (Py_ssize_t) text.len
+        && memcmp(PyBytes_AS_STRING(*known), bytes, text.len) == 0)
+    {
+        return Py_NewRef(*known);
+    }
 
     name = text_bytes(head, text);
 
-    if (name == NULL || text.len > MAX_NAME) {
-        return name;
-    }
-
-    known = PyDict_GetItemWithError(shared->names, name);
-
-    if (known) {
-        Py_DECREF(name);
-        return Py_NewRef(known);
-    }
-
-    if (PyErr_Occurred()
-        || (PyDict_GET_SIZE(shared->names) < MAX_NAMES
-            && PyDict_SetItem(shared->names, name, name) == -1))
-    {
-        Py_CLEAR(name);
+    if (name) {
+        Py_XSETREF(*known, Py_NewRef(name));
     }
 
     return name;
+}
+
+
+/* takes both over */
+static PyObject *
+make_pair(PyObject *first, PyObject *second)
+{
+    PyObject  *pair;
+
+    pair = first && second ? PyTuple_New(2) : NULL;
+
+    if (pair == NULL) {
+        Py_XDECREF(first);
+        Py_XDECREF(second);
+        return NULL;
+    }
+
+    PyTuple_SET_ITEM(pair, 0, first);
+    PyTuple_SET_ITEM(pair, 1, second);
+
+    return pair;
 }
 
 
@@ -116,7 +213,7 @@ static PyObject *
 headers(scope_shared_t *shared, const resty_ffi_head_t *head)
 {
     uint32_t                  i;
-    PyObject                 *list, *pair, *name, *value;
+    PyObject                 *list, *pair;
     const resty_ffi_field_t  *fields;
 
     list = PyList_New(head->nfields);
@@ -127,19 +224,14 @@ headers(scope_shared_t *shared, const resty_ffi_head_t *head)
     fields = RESTY_FFI_FIELDS(head);
 
     for (i = 0; i < head->nfields; i++) {
-        name = name_bytes(shared, head, fields[i].name);
-        value = text_bytes(head, fields[i].value);
-        pair = name && value ? PyTuple_New(2) : NULL;
+        pair = make_pair(name_bytes(shared, head, fields[i].name),
+                         text_bytes(head, fields[i].value));
 
         if (pair == NULL) {
-            Py_XDECREF(name);
-            Py_XDECREF(value);
             Py_DECREF(list);
             return NULL;
         }
 
-        PyTuple_SET_ITEM(pair, 0, name);
-        PyTuple_SET_ITEM(pair, 1, value);
         PyList_SET_ITEM(list, i, pair);
     }
 
@@ -147,25 +239,62 @@ headers(scope_shared_t *shared, const resty_ffi_head_t *head)
 }
 
 
-/* (host, port), or None; a unix socket's path has the port None */
-static PyObject *
-address(const resty_ffi_head_t *head, resty_ffi_text_t host, uint32_t port,
-    int is_server)
+static int
+is_unix(const resty_ffi_head_t *head, resty_ffi_text_t host)
 {
-    const char  *text;
+    return host.len >= 5 && memcmp(RESTY_FFI_TEXT(head, host), "unix:", 5) == 0;
+}
 
-    text = RESTY_FFI_TEXT(head, host);
 
-    if (host.len >= 5 && memcmp(text, "unix:", 5) == 0) {
-        if (!is_server || host.len == 5) {
+/* (host, port), or None */
+static PyObject *
+client(scope_shared_t *shared, const resty_ffi_head_t *head)
+{
+    if (is_unix(head, head->client)) {
+        Py_RETURN_NONE;
+    }
+
+    return make_pair(same_str(shared, SCOPE_TEXT_CLIENT, head, head->client),
+                     PyLong_FromUnsignedLong(head->client_port));
+}
+
+
+/* the same; a unix socket's path has the port None */
+static PyObject *
+server(scope_shared_t *shared, const resty_ffi_head_t *head)
+{
+    PyObject          *host;
+    resty_ffi_text_t   text;
+
+    text = head->server;
+
+    if (is_unix(head, text)) {
+        if (text.len == 5) {
             Py_RETURN_NONE;
         }
 
-        return Py_BuildValue("(s#O)", text + 5, (Py_ssize_t) host.len - 5,
-                             Py_None);
+        text.offset += 5;
+        text.len -= 5;
+
+        return make_pair(text_str(head, text), Py_NewRef(Py_None));
     }
 
-    return Py_BuildValue("(s#I)", text, (Py_ssize_t) host.len, port);
+    host = same_str(shared, SCOPE_TEXT_SERVER, head, text);
+
+    if (host
+        && shared->server
+        && host == PyTuple_GET_ITEM(shared->server, 0)
+        && shared->port == head->server_port)
+    {
+        Py_DECREF(host);
+        return Py_NewRef(shared->server);
+    }
+
+    shared->port = head->server_port;
+    Py_XSETREF(shared->server,
+               make_pair(host, PyLong_FromUnsignedLong(shared->port)));
+
+    return Py_XNewRef(shared->server);
 }
 
 
@@ -319,10 +448,10 @@ put_http(scope_shared_t *shared, PyObject *scope,
 {
     PyObject  **keys = shared->keys;
 
-    return put(scope, keys[SCOPE_TYPE], Py_NewRef(shared->http)) == -1
-           || put(scope, keys[SCOPE_METHOD], text_str(head, head->method))
-              == -1
-           || put(scope, keys[SCOPE_SCHEME], text_str(head, head->scheme))
+    return put(scope, keys[SCOPE_METHOD],
+               same_str(shared, SCOPE_TEXT_METHOD, head, head->method)) == -1
+           || put(scope, keys[SCOPE_SCHEME],
+                  same_str(shared, SCOPE_TEXT_SCHEME, head, head->scheme))
               == -1
            ? -1 : 0;
 }
@@ -335,7 +464,8 @@ put_websocket(scope_shared_t *shared, PyObject *scope,
 {
     PyObject  **keys = shared->keys;
 
-    return put(scope, keys[SCOPE_TYPE], Py_NewRef(shared->websocket)) == -1
+    return PyDict_DelItem(scope, keys[SCOPE_METHOD]) == -1
+           || put(scope, keys[SCOPE_TYPE], Py_NewRef(shared->websocket)) == -1
            || put(scope, keys[SCOPE_SCHEME],
                   PyUnicode_FromString(head->scheme.len == 5 ? "wss" : "ws"))
               == -1
@@ -351,7 +481,7 @@ scope_new(scope_shared_t *shared, const resty_ffi_head_t *head,
     PyObject   *scope;
     PyObject  **keys = shared->keys;
 
-    scope = PyDict_New();
+    scope = PyDict_Copy(shared->template);
     if (scope == NULL) {
         return NULL;
     }
@@ -359,19 +489,18 @@ scope_new(scope_shared_t *shared, const resty_ffi_head_t *head,
     if ((is_websocket(head) ? put_websocket(shared, scope, head)
                             : put_http(shared, scope, head)) == -1
         || put(scope, keys[SCOPE_HTTP_VERSION],
-               text_str(head, head->protocol)) == -1
+               same_str(shared, SCOPE_TEXT_PROTOCOL, head, head->protocol))
+           == -1
         || put(scope, keys[SCOPE_PATH], text_str(head, head->path)) == -1
         || put(scope, keys[SCOPE_RAW_PATH],
                text_bytes(head, head->raw_path)) == -1
         || put(scope, keys[SCOPE_QUERY_STRING],
                text_bytes(head, head->query)) == -1
         || put(scope, keys[SCOPE_ROOT_PATH],
-               text_str(head, head->root_path)) == -1
+               same_str(shared, SCOPE_TEXT_ROOT, head, head->root_path)) == -1
         || put(scope, keys[SCOPE_HEADERS], headers(shared, head)) == -1
-        || put(scope, keys[SCOPE_CLIENT],
-               address(head, head->client, head->client_port, 0)) == -1
-        || put(scope, keys[SCOPE_SERVER],
-               address(head, head->server, head->server_port, 1)) == -1
+        || put(scope, keys[SCOPE_CLIENT], client(shared, head)) == -1
+        || put(scope, keys[SCOPE_SERVER], server(shared, head)) == -1
         || put(scope, keys[SCOPE_ASGI], PyDict_Copy(shared->asgi)) == -1
         || put(scope, keys[SCOPE_EXTENSIONS],
                make_extensions(shared, head)) == -1

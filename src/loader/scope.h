@@ -18,14 +18,29 @@ enum {
     SCOPE_DENIAL, SCOPE_SUBPROTOCOLS, SCOPE_KEYS
 };
 
+/* What is the same in most requests that follow each other. */
+enum {
+    SCOPE_TEXT_PROTOCOL, SCOPE_TEXT_METHOD, SCOPE_TEXT_SCHEME,
+    SCOPE_TEXT_ROOT, SCOPE_TEXT_CLIENT, SCOPE_TEXT_SERVER, SCOPE_TEXTS
+};
+
+#define SCOPE_NAMES  256
+
 /* What all scopes share; zeroed before the first use. */
 typedef struct {
     PyObject  *keys[SCOPE_KEYS];
     PyObject  *http;            /* the str "http" */
     PyObject  *websocket;       /* the str "websocket" */
     PyObject  *asgi;            /* dict: the protocol's versions */
-    PyObject  *names;           /* dict: name of a field to itself, of those
-                                   that are seen often */
+    PyObject  *template;        /* dict: what every scope begins as */
+    PyObject  *texts[SCOPE_TEXTS];
+                                /* str, each the last of its kind, or NULL */
+    PyObject  *names[SCOPE_NAMES];
+                                /* bytes: names of fields, each where its hash
+                                   tells, or NULL */
+    PyObject  *server;          /* the last pair of address and port, of
+                                   texts and port, or NULL */
+    uint32_t   port;
 } scope_shared_t;
 
 /* -1 with an exception set. */

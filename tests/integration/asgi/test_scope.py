@@ -171,20 +171,31 @@ def test_versions(site: Site) -> None:
     assert not any(name[0].startswith(":") for name, _ in scope["headers"])
 
 
+@pytest.mark.valgrind
 def test_addresses() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    listen = f"listen 127.0.0.1:{port};"
-    with Site("scopes:app", server=listen), socket.socket() as sock:
-        sock.connect(("127.0.0.1", port))
-        sock.sendall(head("/"))
-        data = b""
-        while piece := sock.recv(65536):
-            data += piece
-        scope = json.loads(parse(data).body)
-        assert scope["server"] == ["127.0.0.1", port]
-        assert scope["client"] == ["127.0.0.1", sock.getsockname()[1]]
+    """In turns: what was in the last scope is not in the next one."""
+    listen = ""
+    places = []
+    for address in ("127.0.0.1", "127.0.0.1", "127.0.0.22"):
+        with socket.socket() as free:
+            free.bind((address, 0))
+            places.append(free.getsockname())
+        listen += "listen {}:{};".format(*places[-1])
+    methods = ["GET", "POST", "GE", "PUT", "QUERY"]
+    with Site("scopes:app", server=listen) as site:
+        for turn in range(15):
+            place, method = places[turn % 3], methods[turn % 5]
+            with socket.socket() as sock:
+                sock.connect(place)
+                sock.sendall(head(f"/{turn}", method))
+                data = b""
+                while piece := sock.recv(65536):
+                    data += piece
+                scope = json.loads(parse(data).body)
+                assert scope["server"] == list(place)
+                assert scope["client"] == list(sock.getsockname())
+                assert scope["method"] == method
+            assert scope_of(site, "/")["server"][1] is None
 
 
 def test_realip(site: Site) -> None:
