@@ -103,7 +103,9 @@ def _negotiate(offers: list[bytes]) -> tuple[bytes, int]:
                 DEFLATE
                 + b"; server_no_context_takeover; client_no_context_takeover"
             )
-            if any(p.startswith(b"server_max_window_bits") for p in parameters):
+            if any(
+                p.startswith(b"server_max_window_bits") for p in parameters
+            ):
                 answer += b"; server_max_window_bits=%d" % bits
             return answer, bits
     return b"", 0

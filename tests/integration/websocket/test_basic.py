@@ -60,7 +60,9 @@ async def app(scope, receive, send):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Site]:
-    with Site("location / { python_pass app:app; }", apps={"app.py": APP}) as s:
+    with Site(
+        "location / { python_pass app:app; }", apps={"app.py": APP}
+    ) as s:
         yield s
 
 
