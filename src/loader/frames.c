@@ -109,11 +109,34 @@ payload_size(const frames_t *f)
 }
 
 
+/* whether its size is written as RFC 6455 has it */
+static bool
+is_shortest(const frames_t *f)
+{
+    switch (f->head[1] & LENGTH) {
+
+    case LENGTH_16:
+        return f->left >= LENGTH_16;
+
+    case LENGTH_64:
+        return f->left > UINT16_MAX && f->left >> 63 == 0;
+
+    default:
+        return true;
+    }
+}
+
+
 /* the head has come; 0, or the code for which it is refused */
 static int
 begin_payload(frames_t *f)
 {
     f->left = payload_size(f);
+
+    if (!is_shortest(f)) {
+        return FRAMES_PROTOCOL;
+    }
+
     f->frame = f->head[0] & OPCODE;
     f->fin = (f->head[0] & FIN) != 0;
 
@@ -125,10 +148,6 @@ begin_payload(frames_t *f)
     if (is_control(f->frame)) {
         f->ncontrol = 0;
         return 0;
-    }
-
-    if (f->left >> 63) {
-        return FRAMES_PROTOCOL;
     }
 
     if (f->left > f->max_size - f->buf_len) {

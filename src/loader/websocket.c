@@ -76,6 +76,8 @@ typedef struct {
     char            heard;      /* something has come since the last ping */
     char            leaving;    /* the worker leaves */
     bool            paused;     /* enough waits */
+    int             last;       /* the code with which it is to end when the
+                                   messages have been taken; 0: it is not */
     int             code;       /* once it has ended */
     PyObject       *reason;
 } socket_t;
@@ -314,8 +316,7 @@ take_control(socket_t *self)
             PyErr_Clear();
         }
 
-        send_close(self, f->code, NULL, 0);
-        end(self, f->code);
+        self->last = f->code;
         break;
 
     default: /* FRAMES_PONG */
@@ -338,7 +339,7 @@ take_part(socket_t *self)
     }
 
     if (self->part == NULL) {
-        end(self, FRAMES_ABNORMAL);
+        end(self, self->last ? self->last : FRAMES_ABNORMAL);
         return false;
     }
 
@@ -350,6 +351,17 @@ take_part(socket_t *self)
 }
 
 
+/* an application that answers each message may do so before it ends */
+static void
+settle(socket_t *self)
+{
+    if (self->last && !self->ended) {
+        send_close(self, self->last, NULL, 0);
+        end(self, self->last);
+    }
+}
+
+
 /* as far as there is room for messages */
 static void
 take(socket_t *self)
@@ -357,6 +369,11 @@ take(socket_t *self)
     self->paused = false;
 
     while (!self->ended) {
+
+        if (self->last && self->count == 0) {
+            settle(self);
+            return;
+        }
 
         if (self->waiting >= HIGH && !self->closing) {
             self->paused = true;
@@ -383,7 +400,7 @@ take(socket_t *self)
             break;
 
         default: /* FRAMES_FAILED */
-            fail(self, self->frames.code);
+            self->last = self->frames.code;
         }
     }
 }
@@ -623,6 +640,8 @@ ping(socket_t *self, PyObject *unused)
 
     heard = self->heard || self->paused;
     self->heard = 0;
+
+    settle(self);
 
     if (!self->closing) {
         control = &self->controls[PING];

@@ -8,7 +8,8 @@
  * `_resty_ffi.WebSocket`: an upgraded connection, as messages.
  *
  * What has come is taken as far as 64 KiB of messages wait, and pings are
- * answered then.  Of control frames that are to go out one of each kind waits
+ * answered then.  A close frame, and what is wrong, ends it when the messages
+ * before it have been taken; at the next ping in any case.  Of control frames that are to go out one of each kind waits
  * for room, the last one: no client makes them many.
  *
  * GIL held, on the loop's thread.

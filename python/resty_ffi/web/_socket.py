@@ -225,9 +225,11 @@ class Socket:
         ws = self._ws
         if ws is None or self.state != OPEN:
             return False
-        if ws.ping():
+        heard = ws.ping()
+        if heard and not ws.ended:
             return True
-        ws.close(INTERNAL, "ping timeout")
+        if not heard:
+            ws.close(INTERNAL, "ping timeout")
         self.finish()
         return False
 
