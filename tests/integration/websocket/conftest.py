@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""One nginx a file, with the cases of asgi/apps/sockets.py; see site.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .site import Site
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Site]:
+    with Site() as site:
+        yield site
+
+
+@pytest.fixture
+def site(server: Site) -> Iterator[Site]:
+    """The file's; its worker must outlive each test, and tasks must not."""
+    with server.watch():
+        yield server
+        server.wait_idle()
