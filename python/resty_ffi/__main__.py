@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Says what a cfg of ngx.load_ffi would load, or why it would not.
+"""Serves a web application; or says what a cfg of ngx.load_ffi would load.
 
+    python -m resty_ffi serve app:app --watch
     python -m resty_ffi 'app?,Cache,{"size": 1}'
 
-Imports the module as the loader does, with what PYTHONPATH says and without
-the current directory. Functions are not called, instances are not made. The
-end is 0 where the cfg loads, 1 with load_ffi's error text where it does not.
+The second imports the module as the loader does, with what PYTHONPATH says and
+without the current directory. Functions are not called, instances are not
+made. The end is 0 where the cfg loads, 1 with load_ffi's error text where it
+does not.
 """
 
 from __future__ import annotations
@@ -121,9 +123,14 @@ def _try_arguments(target: Any, cfg: Cfg) -> None:
 
 
 def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["serve"]:
+        from ._command import main as serve
+
+        return serve(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="python -m resty_ffi",
-        description="Says what a cfg of ngx.load_ffi would load.",
+        description="Says what a cfg of ngx.load_ffi would load."
+        " `python -m resty_ffi serve -h` is about serving.",
     )
     parser.add_argument("cfg", help="module,function[,config]")
     text = parser.parse_args(arguments).cfg

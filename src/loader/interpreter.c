@@ -25,6 +25,7 @@
 #include "leave_py.h"
 #include "main_thread_py.h"
 #include "threads_py.h"
+#include "watched_py.h"
 
 
 #define PACKAGES  "/resty-python"
@@ -247,6 +248,7 @@ run_bootstrap(void)
         COMPILED_IN(fresh),
         COMPILED_IN(threads),
         COMPILED_IN(leave),
+        COMPILED_IN(watched),
         COMPILED_IN(bootstrap)
     };
 

@@ -25,6 +25,7 @@ from .fresh import Undo, load_cached, load_fresh
 from .leave import leave
 from .main_thread import starting
 from .threads import Thread, report
+from .watched import watch_imports
 
 __all__ = ["leave", "load", "report", "start_thread"]
 
@@ -45,6 +46,7 @@ def start_thread(text: bytes | None, address: int, tq: int) -> None:
 
     text: the cfg, whose bytes are at address; tq: the queue's handle.
     """
+    watch_imports()
     try:
         cfg = parse(text)
         config = 0
