@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
 ## make             compiles the nginx modules and the Python loader to build/
-## make run         nginx in the foreground: the demo, or CONF=my.conf; PORT=20000
+## make run         nginx in the foreground: the demo, or CONF=my.conf, or
+##                  APP=folder/module:app; PORT=20000; WATCH=1: with a new
+##                  worker when a .py file changes
 ## make test        everything there is to test; SUITES="unit kafka" some of it
 ## make lint        what the linters say
 ## make soak        an hour of load, and all under valgrind; SOAK_S= seconds,
@@ -38,6 +40,8 @@ NGINX_SRC ?= $(firstword $(patsubst %/configure,%,$(wildcard \
 PYTHON    ?= /usr/bin/python3
 PORT      ?= 20000
 CONF      ?=
+APP       ?=
+WATCH     ?=
 PREFIX    ?= /usr/local
 DESTDIR   ?=
 SKIP_DEPS ?=
@@ -281,7 +285,7 @@ venv: $(VENV)/runtime
 
 # ---- what users call
 
-export PORT CONF PYTHON SKIP_DEPS
+export PORT CONF APP WATCH PYTHON SKIP_DEPS
 
 .PHONY: deps deps-test
 deps:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Serves an nginx.conf in the foreground, with all that it needs to load.
 
-Called by `make run`, which passes NGINX_BIN, CONF and PORT in the
-environment.  The file is served as a copy, in which only main-level and
-http-level directives that it lacks are added; nginx itself says which.  Python
-has the packages of the virtual environment that is activated; else, where the
-file passes requests to web applications, those that requirements.txt beside it
-says, in an environment of its own; else those of build/venv.
+Called by `make run`, which passes NGINX_BIN, CONF, APP, WATCH and PORT in the
+environment. APP is what `python -m resty_ffi serve` takes. CONF is served as a
+copy, in which only main-level and http-level directives that it lacks are
+added; nginx itself says which. Python has the packages of the virtual
+environment that is activated; else, where the file passes requests to web
+applications, those that requirements.txt beside it says, in an environment of
+its own; else those of build/venv.
 """
 
 from __future__ import annotations
@@ -24,14 +25,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "python"))
+
+from resty_ffi._command import Foreground, Watch  # noqa: E402
+
 BUILD = ROOT / "build"
 DEMO = ROOT / "conf" / "nginx.conf"
 DEMO_PORT = "20000"
 KAFKA = ("localhost", 9092)
 KAFKA_PACKAGES = ROOT / "requirements" / "kafka.txt"
 ENV = ("PYTHONPATH", "VIRTUAL_ENV", "LUA_PATH")
+WATCH_ENV = ("RESTY_FFI_WATCH", "PYTHONDONTWRITEBYTECODE")
 TEMP = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 DEBIAN_MODULES = Path("/usr/lib/nginx/modules")
 
@@ -54,7 +61,7 @@ CORE = "ngx_http_ffi_module"
 WITH_LUA = "ngx_http_lua_ffi_module"
 
 
-def die(text: str) -> None:
+def die(text: str) -> NoReturn:
     sys.exit(f"make run: {text}")
 
 
@@ -113,6 +120,23 @@ def install(python: Path, requirements: Path) -> None:
     run_or_die(python, "-m", "pip", "install", *quiet, "-r", requirements)
 
 
+def install_once(requirements: Path, venv: Path) -> Path:
+    """Until requirements changes."""
+    has, wanted = venv / "requirements.txt", requirements.read_text()
+    if not has.exists() or has.read_text() != wanted:
+        print(f"installing what {requirements} says to {venv}", flush=True)
+        run_or_die(sys.executable, "-m", "venv", "--clear", venv)
+        install(venv / "bin" / "python", requirements)
+        has.write_text(wanted)
+    return venv
+
+
+def home_of(name: str, key: str) -> Path:
+    """A folder for what is kept from one run to the next."""
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return BUILD / "run" / f"{name}-{digest[:8]}"
+
+
 def activated() -> Path | None:
     """The environment of users' own that they have activated."""
     venv = Path(os.environ.get("VIRTUAL_ENV") or BUILD / "venv").absolute()
@@ -133,14 +157,21 @@ def activated() -> Path | None:
 
 
 class Server:
-    def __init__(self, binary: str, conf: Path, port: str) -> None:
+    """watched: its workers write to the file `told` what they import."""
+
+    def __init__(
+        self, binary: str, conf: Path, port: str, watched: bool = False
+    ) -> None:
         self.binary = binary
         self.conf = conf
+        self.port = port
+        self.watched = watched
         self.text = conf.read_text()
+        self._served: str | None = self.text
         if ROOT in conf.parents:
             self.text = re.sub(rf"\b{DEMO_PORT}\b", port, self.text)
-        key = hashlib.sha256(f"{conf}:{port}".encode()).hexdigest()[:8]
-        self.home = BUILD / "run" / f"{conf.stem}-{key}"
+        self.home = home_of(conf.stem, f"{conf}:{port}")
+        self.told = self.home / "imported"
         folder = conf.parent
         self.prefix = folder.parent if folder.name == "conf" else folder
         tree = self.home / "tree"
@@ -163,8 +194,10 @@ class Server:
             yield "user", f"user {user} {grp.getgrgid(os.getgid()).gr_name};"
         yield "daemon", "daemon off;"
         yield "pid", f"pid {quoted(self.home / 'nginx.pid')};"
-        for name in ENV:
+        for name in (*ENV, *(WATCH_ENV if self.watched else ())):
             yield f"env {name}", f"env {name};"
+        if self.watched:
+            yield "worker_shutdown_timeout", "worker_shutdown_timeout 1s;"
 
     def _load(self, name: str) -> str:
         file = f"{name}.so"
@@ -192,6 +225,8 @@ class Server:
             path = self.home / "temp" / name
             yield directive, f"{directive} {quoted(path)};"
         yield "access_log", f"access_log {quoted(self.home / 'access.log')};"
+        if self.watched:
+            yield "ffi_show_errors", "ffi_show_errors on;"
 
     def _environ(self) -> dict[str, str]:
         environ = dict(os.environ)
@@ -208,6 +243,9 @@ class Server:
         environ["LUA_PATH"] = ";".join([*map(str, lua), old, ""])
         venv = activated() or self._venv() or BUILD / "venv"
         environ["VIRTUAL_ENV"] = str(venv)
+        if self.watched:
+            environ["RESTY_FFI_WATCH"] = str(self.told)
+            environ["PYTHONDONTWRITEBYTECODE"] = "1"
         return environ
 
     @property
@@ -241,14 +279,7 @@ class Server:
             or OWN_VENV.search(self.text)
         ):
             return None
-        venv = self.home / "venv"
-        has, wanted = venv / "requirements.txt", requirements.read_text()
-        if not has.exists() or has.read_text() != wanted:
-            print(f"installing what {requirements} says to {venv}", flush=True)
-            run_or_die(sys.executable, "-m", "venv", "--clear", venv)
-            install(venv / "bin" / "python", requirements)
-            has.write_text(wanted)
-        return venv
+        return install_once(requirements, self.home / "venv")
 
     def _nginx(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -294,6 +325,55 @@ class Server:
         sys.stdout.flush()
         os.execve(self.binary, ["nginx", *self.command()], self.environ)
 
+    def serve_watched(self) -> int:
+        os.chdir(self.prefix)
+        sys.stdout.flush()
+        self.told.write_text("")
+        return Foreground(
+            [self.binary, *self.command()],
+            environ=self.environ,
+            pid=self.home / "nginx.pid" if "pid" in self.main else None,
+            watch=Watch([str(self.conf.parent)], self.told, [str(self.conf)]),
+            prepare=self._prepare_again,
+        ).run()
+
+    def _prepare_again(self) -> str | None:
+        """Where the file is another one; why that cannot be served."""
+        try:
+            read = self.conf.read_text()
+            if read != self._served:
+                self._served = None
+                Server(self.binary, self.conf, self.port, True).prepare()
+                self._served = read
+        except (SystemExit, OSError) as error:
+            return str(error)
+        return None
+
+
+def serve_app(binary: str, app: str, port: str, watched: bool) -> NoReturn:
+    """With what requirements.txt beside it says."""
+    directory, _, name = app.rpartition("/")
+    folder = Path(directory or ".").resolve()
+    requirements = folder / "requirements.txt"
+    venv = activated()
+    if venv is None and requirements.is_file():
+        home = home_of(folder.name, str(folder))
+        venv = install_once(requirements, home / "venv")
+    venv = venv or BUILD / "venv"
+    python = str(venv / "bin" / "python")
+    command = [python, "-m", "resty_ffi", "serve", name, "--port", port]
+    command += ["--nginx", binary]
+    command += ["--module", str(BUILD / "modules" / f"{CORE}.so")]
+    command += ["--watch"] if watched else []
+    paths = [str(ROOT / "python"), os.environ.get("PYTHONPATH", "")]
+    environ = {**os.environ, "PYTHONPATH": ":".join(filter(None, paths))}
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        die(f"APP={app}: {error.strerror}")
+    sys.stdout.flush()
+    os.execve(python, command, environ)
+
 
 def listens(host: str, port: int) -> bool:
     with contextlib.suppress(OSError):
@@ -334,13 +414,16 @@ def main() -> None:
     found = shutil.which(binary)
     if not found:
         die(f"there is no nginx at {binary}")
-        return
     if not conf.is_file():
         die(f"there is no {conf}")
     if not port.isdigit() or not 0 < int(port) < 65536:
         die(f"PORT={port} is no port")
 
-    server = Server(str(Path(found).absolute()), conf, port)
+    binary = str(Path(found).absolute())
+    app, watched = os.environ.get("APP"), bool(os.environ.get("WATCH"))
+    if app:
+        serve_app(binary, app, port, watched)
+    server = Server(binary, conf, port, watched)
     server.prepare()
     if server.uses_kafka():
         server.require_kafka()
@@ -350,6 +433,8 @@ def main() -> None:
         print(f"nginx serves http://localhost:{port}/")
     else:
         print(f"nginx serves {conf}")
+    if watched:
+        sys.exit(server.serve_watched())
     server.serve()
 
 
