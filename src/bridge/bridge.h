@@ -66,6 +66,10 @@ struct bridge_s {
        follow soon; NULL: it is followed at once */
     void                    (*kicked)(bridge_queue_t *q);
 
+    /* host thread; called for a task with an account that has not been settled,
+       before it is cancelled or freed; NULL: nobody counts */
+    void                    (*unsettled)(bridge_task_t *t);
+
     _Atomic(bridge_node_t *)  stack;
     _Atomic uint32_t          nlines;    /* not freed yet, or being made */
     _Atomic uint32_t          lost_lines;

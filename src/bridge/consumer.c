@@ -156,13 +156,15 @@ hand_out(bridge_t *b, uint64_t *tasks, int n)
     bridge_task_t  *t;
 
     got = 0;
-    now = bridge_now_us() / 1000;
+    now = bridge_now_us();
     tid = bridge_threads_id();
 
     for (i = 0; i < n; i++) {
         t = (bridge_task_t *) (uintptr_t) tasks[i];
 
-        if (bridge_task_take(b, t, now, tid, &tasks[got])) {
+        t->taken_at = now;
+
+        if (bridge_task_take(b, t, now / 1000, tid, &tasks[got])) {
             got++;
         }
     }

@@ -113,7 +113,11 @@ take_free(bridge_t *b, char *req, int len, char *method, size_t method_len,
     b->live_tasks++;
 
     t->data = NULL;
+    t->account = NULL;
+    t->settled = false;
     t->deadline = 0;
+    t->put_at = 0;
+    t->taken_at = 0;
     t->queue = 0;
     t->cancelled = NULL;
     t->rc = 0;

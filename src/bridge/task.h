@@ -74,7 +74,14 @@ struct bridge_task_s {
     bridge_node_t         node;
     _Atomic uint64_t      state;
     void                 *data;     /* the host's own */
+    void                 *account;  /* likewise: where it counts, or NULL */
+    bool                  settled;  /* likewise: it has been told how t ends */
     uint32_t              slot;
+
+    /* us of CLOCK_MONOTONIC; 0: not yet, or nobody has looked */
+    int64_t               put_at;   /* by the host, as it likes */
+    int64_t               taken_at; /* out of its queue, by a poll; for the
+                                       host once it has come up */
 
     _Atomic int64_t       deadline; /* ms of CLOCK_MONOTONIC; 0: none */
     uint64_t              queue;    /* handle of the queue it was pushed to */

@@ -331,6 +331,82 @@ test_the_method(void **state)
 }
 
 
+static int  unsettled;
+
+
+static void
+count_unsettled(bridge_task_t *t)
+{
+    assert_ptr_equal(t->account, &unsettled);
+    t->settled = true;
+    unsettled++;
+}
+
+
+static void
+test_a_task_is_settled_once(void **state)
+{
+    bridge_task_t  *t;
+
+    (void) state;
+
+    unsettled = 0;
+    b->unsettled = count_unsettled;
+
+    /* one without an account never is */
+
+    t = unit_task(b, "q", 1);
+    bridge_task_free(b, t, false);
+    assert_int_equal(unsettled, 0);
+
+    t = unit_task(b, "q", 1);
+    t->account = &unsettled;
+    bridge_task_lend(t);
+    bridge_task_cancel(b, t);
+    bridge_task_cancel(b, t);
+    assert_int_equal(unsettled, 1);
+    assert_true(unit_answer(b, bridge_task_handle(t), 0));
+    assert_int_equal(unit_drain(b), 1);
+    assert_int_equal(unsettled, 1);
+
+    t = unit_task(b, "q", 1);
+    assert_null(t->account);
+    assert_false(t->settled);
+    t->account = &unsettled;
+    bridge_task_free(b, t, true);
+    assert_int_equal(unsettled, 2);
+
+    b->unsettled = NULL;
+}
+
+
+static void
+test_a_poll_says_when(void **state)
+{
+    uint64_t         h;
+    bridge_task_t   *t;
+    bridge_queue_t  *q;
+
+    (void) state;
+
+    q = bridge_queue_new(b, 1);
+    t = unit_task(b, "q", 1);
+    assert_true(t->taken_at == 0);
+
+    assert_true(bridge_push(q, t));
+    assert_true(t->taken_at == 0);
+    assert_int_equal(bridge_poll(b, bridge_queue_handle(q), &h, 1, 0), 1);
+    assert_true(t->taken_at > 0);
+    finish(t);
+
+    t = unit_task(b, "q", 1);
+    assert_true(t->taken_at == 0);
+    bridge_task_free(b, t, false);
+
+    bridge_queue_close(q);
+}
+
+
 static void
 test_take_passes_over_a_cancelled_task(void **state)
 {
@@ -421,6 +497,8 @@ main(void)
         unit_case(test_no_slot_is_left),
         unit_case(test_a_request_for_keeps),
         unit_case(test_the_method),
+        unit_case(test_a_task_is_settled_once),
+        unit_case(test_a_poll_says_when),
         unit_case(test_take_passes_over_a_cancelled_task),
         unit_case(test_a_request_that_nobody_will_read),
         unit_case(test_a_dead_bridge_knows_no_task),
