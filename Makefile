@@ -90,6 +90,7 @@ help:
 LUA_SOURCE := build/gen/ffi_lua.h build/gen/ffi_stream_lua.h \
               build/gen/ffi_respond_lua.h
 VERSION_H  := build/gen/version.h
+STATUS_H   := build/gen/ffi_status_html.h
 
 export NGINX_BIN NGINX_SRC BUILD_DIR CC CFLAGS LDFLAGS
 
@@ -106,13 +107,18 @@ $(LUA_SOURCE): build/gen/%_lua.h: scripts/embed
 	    < $(filter %.lua,$^) > $@.new
 	@$(replace)
 
+$(STATUS_H): src/nginx/http/status.html scripts/embed
+	@mkdir -p $(@D)
+	scripts/embed ngx_http_ffi_status_html < $< > $@.new
+	@$(replace)
+
 $(VERSION_H): VERSION
 	@mkdir -p $(@D)
 	@echo '#define RESTY_FFI_VERSION "$(shell cat VERSION)"' > $@.new
 	@$(replace)
 
 $(NGINX_MODULES) &: $(BUILD_DIR)/nginx/key $(LUA_SOURCE) $(VERSION_H) \
-                   $(wildcard src/bridge/* src/nginx/*/* include/*)
+                   $(STATUS_H) $(wildcard src/bridge/* src/nginx/*/* include/*)
 	@mkdir -p $(@D)
 	+scripts/nginx-module build
 	for name in $(notdir $(NGINX_MODULES)); do \

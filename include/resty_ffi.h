@@ -70,6 +70,12 @@ RESTY_FFI_API void resty_ffi_exit(int timeout_ms);
  */
 RESTY_FFI_API void resty_ffi_report(void *tq);
 
+/*
+ * Optional.  Called on nginx's main thread.  What the runtimes of the library
+ * run in, with its version, as "CPython 3.11.2": a text that stays.
+ */
+RESTY_FFI_API const char *resty_ffi_about(void);
+
 
 /* ---- what every runtime uses ----------------------------------------- */
 

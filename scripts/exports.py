@@ -14,6 +14,7 @@ from pathlib import Path
 # what a runtime exports, in resty_ffi.h; nginx's module has the rest
 RUNTIME = {
     "libffi_init",
+    "resty_ffi_about",
     "resty_ffi_async",
     "resty_ffi_exit",
     "resty_ffi_report",
@@ -25,11 +26,13 @@ MODULES = {
         "ngx_http_ffi_module",
         "ngx_http_ffi_pass_module",
         "ngx_http_ffi_python_module",
+        "ngx_http_ffi_status_module",
     },
     "ngx_http_lua_ffi_module": {
         "ngx_http_ffi_module",
         "ngx_http_ffi_pass_module",
         "ngx_http_ffi_python_module",
+        "ngx_http_ffi_status_module",
         "ngx_http_lua_ffi_module",
         "ngx_http_lua_ffi_filter_module",
     },

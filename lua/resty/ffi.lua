@@ -364,6 +364,7 @@ end
 _M.stream = streams(core, id_of, DONE, raise)
 _M.respond = responds(id_of, _M.stream)
 _M.load = load_ffi
+_M.stats = core.stats
 ngx.load_ffi = load_ffi
 
 return _M

@@ -101,6 +101,24 @@ resty_ffi_exit(int timeout_ms)
 
 
 /* nginx's thread */
+const char *
+resty_ffi_about(void)
+{
+    int          n;
+    const char  *version;
+
+    static char  about[32];
+
+    version = Py_GetVersion();
+    n = (int) strcspn(version, " ");
+
+    snprintf(about, sizeof(about), "CPython %.*s", n, version);
+
+    return about;
+}
+
+
+/* nginx's thread */
 void
 resty_ffi_report(void *tq)
 {

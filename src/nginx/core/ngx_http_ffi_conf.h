@@ -18,8 +18,9 @@
 
 
 typedef struct {
-    ngx_msec_t  exit_timeout;
-    ngx_uint_t  umask;
+    ngx_msec_t       exit_timeout;
+    ngx_uint_t       umask;
+    ngx_shm_zone_t  *status_zone;   /* NULL: nothing is counted */
 } ngx_http_ffi_main_conf_t;
 
 

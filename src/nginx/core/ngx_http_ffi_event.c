@@ -13,11 +13,12 @@
 #include "log.h"
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_log.h"
+#include "ngx_http_ffi_status_block.h"
 #include "threads.h"
 
 
 static void ngx_http_ffi_notify_host(void *arg);
-static void ngx_http_ffi_take_answer(bridge_task_t *t);
+static void ngx_http_ffi_take_answer(bridge_task_t *t, int64_t *now);
 static void ngx_http_ffi_take_part(bridge_part_t *p);
 static void ngx_http_ffi_take_head(bridge_head_t *h);
 static void ngx_http_ffi_take_room(bridge_task_t *t);
@@ -146,10 +147,12 @@ void
 ngx_http_ffi_event_drain(void)
 {
     bridge_t       *b;
+    int64_t         now;
     uint32_t        lost;
     bridge_node_t  *n, *next;
 
     b = bridge_host();
+    now = 0;
 
     for (n = bridge_take(b); n; n = next) {
         next = n->next;
@@ -179,7 +182,7 @@ ngx_http_ffi_event_drain(void)
             break;
 
         default: /* BRIDGE_NODE_ANSWER */
-            ngx_http_ffi_take_answer((bridge_task_t *) n);
+            ngx_http_ffi_take_answer((bridge_task_t *) n, &now);
         }
     }
 
@@ -192,9 +195,11 @@ ngx_http_ffi_event_drain(void)
 
 
 static void
-ngx_http_ffi_take_answer(bridge_task_t *t)
+ngx_http_ffi_take_answer(bridge_task_t *t, int64_t *now)
 {
     ngx_http_ffi_caller_t  *caller;
+
+    ngx_http_ffi_status_up(t, now);
 
     caller = t->data;
 
@@ -217,6 +222,10 @@ ngx_http_ffi_take_part(bridge_part_t *p)
 
     t = bridge_task_find(bridge_host(), p->task);
     caller = t ? t->data : NULL;
+
+    if (t) {
+        ngx_http_ffi_status_out(t, p->len);
+    }
 
     if (caller && caller->part) {
         caller->part(t, p);

@@ -15,6 +15,7 @@
 
 typedef void (*ngx_http_ffi_exit_pt)(int timeout_ms);
 typedef void (*ngx_http_ffi_report_pt)(void *tq);
+typedef const char *(*ngx_http_ffi_about_pt)(void);
 
 
 static ngx_int_t ngx_http_ffi_library_here(const char *name);
@@ -190,6 +191,17 @@ ngx_http_ffi_library_report(void *library, void *tq)
     if (report) {
         report(tq);
     }
+}
+
+
+const char *
+ngx_http_ffi_library_about(void *library)
+{
+    ngx_http_ffi_about_pt  about;
+
+    about = (ngx_http_ffi_about_pt) dlsym(library, "resty_ffi_about");
+
+    return about ? about() : NULL;
 }
 
 

@@ -38,6 +38,9 @@ ngx_uint_t ngx_http_ffi_library_async(void *library);
  */
 void ngx_http_ffi_library_report(void *library, void *tq);
 
+/* What runs in it, as "CPython 3.11.2"; NULL where it does not say. */
+const char *ngx_http_ffi_library_about(void *library);
+
 /*
  * Keeps this module in memory: nginx closes it before the process ends, with
  * threads of runtimes in it.  Nothing to do where it is part of nginx.

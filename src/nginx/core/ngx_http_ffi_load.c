@@ -11,6 +11,7 @@
 #include "ngx_http_ffi_load.h"
 #include "ngx_http_ffi_process.h"
 #include "ngx_http_ffi_runtimes.h"
+#include "ngx_http_ffi_status_account.h"
 #include "threads.h"
 
 
@@ -98,6 +99,8 @@ ngx_http_ffi_reload(uint64_t id, u_char *err, size_t *errlen)
                   - err;
         return NULL;
     }
+
+    ngx_http_ffi_status_reloaded(rt);
 
     load = rt->load;
     load.options[RESTY_FFI_RELOAD] = 1;

@@ -11,6 +11,8 @@
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_process.h"
 #include "ngx_http_ffi_runtimes.h"
+#include "ngx_http_ffi_status_account.h"
+#include "ngx_http_ffi_status_zone.h"
 
 
 /* the master kills a worker about 1.5 s after -s stop */
@@ -22,11 +24,14 @@ static char *ngx_http_ffi_init_main_conf(ngx_conf_t *cf, void *conf);
 static ngx_uint_t ngx_http_ffi_default_umask(void);
 static char *ngx_http_ffi_set_umask(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_ffi_set_status_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static void *ngx_http_ffi_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_ffi_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static char *ngx_http_ffi_check_buffer(ngx_conf_t *cf, void *post,
     void *data);
+static ngx_int_t ngx_http_ffi_init_process(ngx_cycle_t *cycle);
 static void ngx_http_ffi_exit_process(ngx_cycle_t *cycle);
 static void ngx_http_ffi_leave(int status, void *data);
 
@@ -50,6 +55,13 @@ static ngx_command_t  ngx_http_ffi_commands[] = {
       ngx_http_ffi_set_umask,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_ffi_main_conf_t, umask),
+      NULL },
+
+    { ngx_string("ffi_status_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
+      ngx_http_ffi_set_status_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
       NULL },
 
     { ngx_string("ffi_timeout"),
@@ -99,7 +111,7 @@ ngx_module_t  ngx_http_ffi_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
-    NULL,                                  /* init process */
+    ngx_http_ffi_init_process,             /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
     ngx_http_ffi_exit_process,             /* exit process */
@@ -130,7 +142,18 @@ ngx_http_ffi_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     ngx_http_ffi_main_conf_t  *fmcf = conf;
 
-    (void) cf;
+    ngx_core_conf_t  *ccf;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cf->cycle->conf_ctx,
+                                           ngx_core_module);
+
+    if (fmcf->status_zone
+        && ngx_http_ffi_status_zone_check(cf, fmcf->status_zone,
+                                          ccf->worker_processes)
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
 
     ngx_conf_init_msec_value(fmcf->exit_timeout, 5000);
     ngx_conf_init_uint_value(fmcf->umask, ngx_http_ffi_default_umask());
@@ -188,6 +211,27 @@ ngx_http_ffi_set_umask(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+static char *
+ngx_http_ffi_set_status_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t                 *value;
+    ngx_http_ffi_main_conf_t  *fmcf = conf;
+
+    (void) cmd;
+
+    value = cf->args->elts;
+
+    if (fmcf->status_zone) {
+        return "is duplicate";
+    }
+
+    fmcf->status_zone = ngx_http_ffi_status_zone_add(cf, &value[1], &value[2],
+                                                     &ngx_http_ffi_module);
+
+    return fmcf->status_zone ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
 static void *
 ngx_http_ffi_create_loc_conf(ngx_conf_t *cf)
 {
@@ -240,6 +284,26 @@ ngx_http_ffi_check_buffer(ngx_conf_t *cf, void *post, void *data)
 }
 
 
+static ngx_int_t
+ngx_http_ffi_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_ffi_main_conf_t  *fmcf;
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    fmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_ffi_module);
+
+    if (fmcf) {
+        ngx_http_ffi_status_start(fmcf->status_zone);
+    }
+
+    return NGX_OK;
+}
+
+
 static void
 ngx_http_ffi_exit_process(ngx_cycle_t *cycle)
 {
@@ -247,6 +311,7 @@ ngx_http_ffi_exit_process(ngx_cycle_t *cycle)
     ngx_http_ffi_main_conf_t  *fmcf;
 
     if (!ngx_http_ffi_event_ready()) {
+        ngx_http_ffi_status_stop();
         return;
     }
 
@@ -262,6 +327,7 @@ ngx_http_ffi_exit_process(ngx_cycle_t *cycle)
 
     ngx_http_ffi_tell_exit();
     ngx_http_ffi_unload_all(ms);
+    ngx_http_ffi_status_stop();
     ngx_http_ffi_event_close();
 
     /*

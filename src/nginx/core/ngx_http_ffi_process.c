@@ -12,6 +12,7 @@
 #include "ngx_http_ffi_process.h"
 #include "ngx_http_ffi_runtime.h"
 #include "ngx_http_ffi_signal.h"
+#include "ngx_http_ffi_status_block.h"
 #include "abi.h"
 #include "spawn.h"
 
@@ -57,6 +58,7 @@ ngx_http_ffi_process_init(void (*threads_ended)(void))
     }
 
     bridge_host()->kicked = ngx_http_ffi_kicked;
+    bridge_host()->unsettled = ngx_http_ffi_status_unsettled;
 
     /*
      * Bodies are copied from thread to thread, and at the defaults (128 KiB)

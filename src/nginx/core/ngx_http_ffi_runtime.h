@@ -50,6 +50,10 @@ typedef enum {
 } ngx_http_ffi_runtime_event_e;
 
 
+/* see _status_account.h */
+typedef struct ngx_http_ffi_account_s  ngx_http_ffi_account_t;
+
+
 struct ngx_http_ffi_runtime_s {
     ngx_http_ffi_caller_t  started;      /* first: of the start task */
     ngx_queue_t            queue;        /* live, or closing */
@@ -61,6 +65,7 @@ struct ngx_http_ffi_runtime_s {
     ngx_http_ffi_entry_t  *entry;
     ngx_http_ffi_load_t    load;         /* as first asked for */
     ngx_str_t              err;          /* why it takes no calls */
+    ngx_http_ffi_account_t *account;     /* NULL: not yet asked for */
     uint32_t               taken;        /* out of the queue, when */
     ngx_msec_t             waits_since;  /* calls began to wait */
     ngx_http_ffi_limit_t   full;         /* of messages about it */

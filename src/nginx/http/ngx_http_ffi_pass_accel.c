@@ -7,6 +7,7 @@
 
 #include "ngx_http_ffi_pass_accel.h"
 #include "ngx_http_ffi_pass_fields.h"
+#include "ngx_http_ffi_status_block.h"
 
 
 /* bytes of a body that nobody gets, before the runtime is told so */
@@ -161,6 +162,7 @@ ngx_http_ffi_pass_intercept(ngx_http_ffi_pass_t *p)
         rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    ngx_http_ffi_status_settle(p->task, NGX_HTTP_FFI_CALL_OK);
     ngx_http_ffi_pass_leave(p, NGX_HTTP_FFI_PASS_UNWANTED);
     ngx_http_ffi_pass_finalize(p, rc);
 }
@@ -195,6 +197,7 @@ ngx_http_ffi_pass_redirect(ngx_http_ffi_pass_t *p, ngx_str_t *uri)
         ngx_del_timer(rev);
     }
 
+    ngx_http_ffi_status_settle(p->task, NGX_HTTP_FFI_CALL_OK);
     ngx_http_ffi_pass_leave(p, NGX_HTTP_FFI_PASS_UNWANTED);
 
     r->read_event_handler = ngx_http_block_reading;

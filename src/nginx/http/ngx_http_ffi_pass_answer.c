@@ -13,6 +13,7 @@
 #include "ngx_http_ffi_pass_fields.h"
 #include "ngx_http_ffi_pass_page.h"
 #include "ngx_http_ffi_pass_upgrade.h"
+#include "ngx_http_ffi_status_block.h"
 
 
 /* bytes of an error's text in error.log */
@@ -250,6 +251,10 @@ ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p)
     ngx_int_t  rc;
 
     if (!ngx_http_ffi_pass_answer_is_good(p)) {
+        ngx_http_ffi_status_settle(p->task,
+                                   p->task->rejected
+                                   ? NGX_HTTP_FFI_CALL_REFUSED
+                                   : NGX_HTTP_FFI_CALL_ERROR);
         ngx_http_ffi_pass_failed(p);
         return;
     }
@@ -347,6 +352,12 @@ ngx_http_ffi_pass_take_last(ngx_http_ffi_pass_t *p)
     bridge_task_t  *t;
 
     t = p->task;
+
+    ngx_http_ffi_status_settle(t, p->length < 0
+                                  || p->outlet.bytes + (off_t) t->rsp_len
+                                     == p->length
+                                  ? NGX_HTTP_FFI_CALL_OK
+                                  : NGX_HTTP_FFI_CALL_ERROR);
 
     if (t->rsp == NULL || t->rsp_len == 0) {
         p->task = NULL;

@@ -15,6 +15,7 @@
 #include "ngx_http_ffi_pass_head.h"
 #include "ngx_http_ffi_pass_page.h"
 #include "ngx_http_ffi_pass_upgrade.h"
+#include "ngx_http_ffi_status_account.h"
 #include "resty_ffi.h"
 
 
@@ -113,6 +114,7 @@ ngx_http_ffi_pass_start(ngx_http_ffi_pass_t *p)
     rt = ngx_http_ffi_target_runtime(p->target, p->request->connection->log);
 
     if (rt == NULL) {
+        ngx_http_ffi_status_refused(NULL, NULL);
         ngx_http_ffi_pass_not_loaded(p);
         return;
     }
@@ -202,6 +204,7 @@ ngx_http_ffi_pass_loaded(ngx_event_t *ev)
     p->loading = 0;
 
     if (failed) {
+        ngx_http_ffi_status_refused(NULL, NULL);
         ngx_http_ffi_pass_not_loaded(p);
 
     } else {
@@ -217,20 +220,26 @@ static ngx_int_t
 ngx_http_ffi_pass_put(ngx_http_ffi_pass_t *p, ngx_http_ffi_runtime_t *rt)
 {
     ngx_int_t                 rc;
+    ngx_str_t                *method;
     const char               *unfit;
     bridge_task_t            *t;
     ngx_http_request_t       *r;
     ngx_http_ffi_loc_conf_t  *flcf;
 
+    static ngx_str_t  other = ngx_string("other");
+
     r = p->request;
+    method = r->method == NGX_HTTP_UNKNOWN ? &other : &r->method_name;
 
     if (bridge_queue_full(rt->requests)) {
+        ngx_http_ffi_status_refused(rt, method);
         ngx_http_ffi_pass_log_full(r, rt);
         return NGX_HTTP_SERVICE_UNAVAILABLE;
     }
 
     unfit = ngx_http_ffi_unfit(rt, p->conf->read_timeout);
     if (unfit) {
+        ngx_http_ffi_status_refused(rt, method);
         ngx_http_ffi_pass_log_unfit(r, p->target, unfit);
         return NGX_HTTP_SERVICE_UNAVAILABLE;
     }
@@ -242,8 +251,11 @@ ngx_http_ffi_pass_put(ngx_http_ffi_pass_t *p, ngx_http_ffi_runtime_t *rt)
     t = ngx_http_ffi_pass_task(r, p->feeding,
                                p->upgrade ? RESTY_FFI_UPGRADE : 0);
     if (t == NULL) {
+        ngx_http_ffi_status_refused(rt, method);
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    ngx_http_ffi_status_put(rt, t, method);
 
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_ffi_module);
     bridge_stream_open(t, flcf->stream_buffer, p->feeding || p->upgrade);

@@ -9,11 +9,13 @@
 #include "end.h"
 #include "ngx_http_ffi_pass_drain.h"
 #include "ngx_http_ffi_pass_request.h"
+#include "ngx_http_ffi_status_block.h"
 
 
 static void ngx_http_ffi_pass_answered(bridge_task_t *t);
 static void ngx_http_ffi_pass_cleanup(void *data);
 static void ngx_http_ffi_pass_pool_cleanup(void *data);
+static void ngx_http_ffi_pass_settle(ngx_http_ffi_pass_t *p, ngx_int_t rc);
 static void ngx_http_ffi_pass_break(ngx_http_ffi_pass_t *p);
 
 
@@ -310,6 +312,8 @@ ngx_http_ffi_pass_finalize(ngx_http_ffi_pass_t *p, ngx_int_t rc)
 
     r = p->request;
 
+    ngx_http_ffi_pass_settle(p, rc);
+
     ngx_http_ffi_pass_end(p);
 
     r->read_event_handler = ngx_http_block_reading;
@@ -318,9 +322,31 @@ ngx_http_ffi_pass_finalize(ngx_http_ffi_pass_t *p, ngx_int_t rc)
 }
 
 
+/* what ends with a client's own fault is gone */
+static void
+ngx_http_ffi_pass_settle(ngx_http_ffi_pass_t *p, ngx_int_t rc)
+{
+    if (p->task == NULL) {
+        return;
+    }
+
+    if (rc == NGX_OK) {
+        ngx_http_ffi_status_settle(p->task, NGX_HTTP_FFI_CALL_OK);
+
+    } else if (rc == NGX_HTTP_GATEWAY_TIME_OUT) {
+        ngx_http_ffi_status_settle(p->task, NGX_HTTP_FFI_CALL_TIMEOUT);
+
+    } else if (rc >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
+        ngx_http_ffi_status_settle(p->task, NGX_HTTP_FFI_CALL_ERROR);
+    }
+}
+
+
 void
 ngx_http_ffi_pass_fail(ngx_http_ffi_pass_t *p, ngx_int_t status)
 {
+    ngx_http_ffi_pass_settle(p, status);
+
     if (!p->head_sent) {
         ngx_http_ffi_pass_finalize(p, status);
         return;

@@ -11,6 +11,7 @@
 #include "input.h"
 #include "ngx_http_ffi_body.h"
 #include "ngx_http_ffi_pass_upgrade.h"
+#include "ngx_http_ffi_status_block.h"
 
 
 /* bytes that are read at once; they are copied then */
@@ -236,7 +237,12 @@ ngx_http_ffi_pass_upgrade_read(ngx_http_ffi_pass_t *p)
         case ENOMEM:
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
 
-        default: /* 0, EPIPE */
+        case 0:
+            ngx_http_ffi_status_in(p->task, bytes.len);
+            p->touched = ngx_current_msec;
+            break;
+
+        default: /* EPIPE */
             p->touched = ngx_current_msec;
             break;
         }
@@ -347,6 +353,7 @@ ngx_http_ffi_pass_upgrade_expire(ngx_http_ffi_pass_t *p)
 
     p->request->connection->timedout = 1;
 
+    ngx_http_ffi_status_settle(p->task, NGX_HTTP_FFI_CALL_TIMEOUT);
     ngx_http_ffi_pass_finalize(p, NGX_ERROR);
 }
 

@@ -18,6 +18,7 @@
 #include "ngx_ffi_lua_load.h"
 #include "ngx_ffi_lua_open.h"
 #include "ngx_ffi_lua_pipe_api.h"
+#include "ngx_ffi_lua_stats.h"
 #include "ngx_ffi_lua_stream_api.h"
 #include "ngx_ffi_lua_task.h"
 #include "ngx_ffi_lua_waiter.h"
@@ -50,6 +51,7 @@ static const luaL_Reg  ngx_ffi_lua_core[] = {
     { "stream_pipe",     ngx_ffi_lua_core_stream_pipe },
     { "stream_close",    ngx_ffi_lua_core_stream_close },
     { "stream_methods",  ngx_ffi_lua_core_stream_methods },
+    { "stats",           ngx_ffi_lua_stats },
     { "body_arrives",    ngx_ffi_lua_core_body_arrives },
     { NULL, NULL }
 };
@@ -174,6 +176,7 @@ ngx_ffi_lua_core_submit(lua_State *L)
     w = ngx_ffi_lua_waiter_new(asked.request, t);
     if (w == NULL) {
         bridge_task_free(bridge_host(), t, 0);
+        ngx_ffi_lua_task_refused(L, asked.runtime);
 
         lua_pushnil(L);
         lua_pushliteral(L, "no memory");

@@ -17,9 +17,12 @@
 #include "ngx_http_ffi_conf.h"
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_load.h"
+#include "ngx_http_ffi_status_account.h"
 
 
 static ngx_ffi_lua_waiter_t *ngx_ffi_lua_waiter_of(lua_State *L);
+static void ngx_ffi_lua_refused(ngx_ffi_lua_waiter_t *w,
+    ngx_http_ffi_runtime_t *rt);
 static int ngx_ffi_lua_not_started(lua_State *L, ngx_ffi_lua_waiter_t *w,
     const u_char *err, size_t len);
 static int ngx_ffi_lua_aborted(lua_State *L);
@@ -43,8 +46,11 @@ ngx_ffi_lua_start(lua_State *L)
 
     if (w->kept) {
         asked.runtime = ngx_http_ffi_serving(w->runtime);
+        asked.request = w->request;
+        asked.ms = w->ms;
 
         if (asked.runtime == NULL) {
+            ngx_ffi_lua_refused(w, NULL);
             return ngx_ffi_lua_not_started(L, w,
                                      (u_char *) NGX_HTTP_FFI_FINISHED,
                                      sizeof(NGX_HTTP_FFI_FINISHED) - 1);
@@ -55,18 +61,20 @@ ngx_ffi_lua_start(lua_State *L)
 
     w->sema = ngx_ffi_lua_sema_wait(L, w->request, w->ms, err, &len);
     if (w->sema == NULL) {
+        if (w->kept) {
+            ngx_ffi_lua_refused(w, asked.runtime);
+        }
+
         return ngx_ffi_lua_not_started(L, w, err, len);
     }
 
     if (w->sema->bounded) {
-        w->task->deadline = ngx_ffi_lua_now() + (int64_t) w->ms;
+        w->task->put_at = bridge_now_us();
+        w->task->deadline = w->task->put_at / 1000 + (int64_t) w->ms;
     }
 
     if (w->kept) {
         w->kept = 0;
-
-        asked.request = w->request;
-        asked.ms = w->ms;
 
         ngx_ffi_lua_task_put(&asked, w->task);
     }
@@ -83,6 +91,18 @@ ngx_ffi_lua_waiter_of(lua_State *L)
     t = bridge_task_find(bridge_host(), (uint64_t) lua_tonumber(L, 1));
 
     return t ? t->data : NULL;
+}
+
+
+static void
+ngx_ffi_lua_refused(ngx_ffi_lua_waiter_t *w, ngx_http_ffi_runtime_t *rt)
+{
+    ngx_str_t  method;
+
+    method.data = (u_char *) atomic_load(&w->task->method);
+    method.len = (size_t) atomic_load(&w->task->method_len);
+
+    ngx_http_ffi_status_refused(rt, &method);
 }
 
 
@@ -112,10 +132,11 @@ ngx_ffi_lua_aborted(lua_State *L)
 int
 ngx_ffi_lua_take(lua_State *L)
 {
-    int                    n;
-    bool                   delivered;
-    bridge_task_t         *t;
-    ngx_ffi_lua_waiter_t  *w;
+    int                      n;
+    bool                     delivered;
+    bridge_task_t           *t;
+    ngx_http_ffi_outcome_e   outcome;
+    ngx_ffi_lua_waiter_t    *w;
 
     w = ngx_ffi_lua_waiter_of(L);
 
@@ -154,6 +175,7 @@ ngx_ffi_lua_take(lua_State *L)
 
         n = 2;
         delivered = 0;
+        outcome = NGX_HTTP_FFI_CALL_TIMEOUT;
 
     } else if (t->rejected) {
         lua_pushboolean(L, 0);
@@ -161,6 +183,7 @@ ngx_ffi_lua_take(lua_State *L)
 
         n = 2;
         delivered = 0;
+        outcome = NGX_HTTP_FFI_CALL_REFUSED;
 
     } else if (ngx_ffi_lua_complete(w) != NGX_OK) {
         lua_pushboolean(L, 0);
@@ -168,11 +191,15 @@ ngx_ffi_lua_take(lua_State *L)
 
         n = 2;
         delivered = 0;
+        outcome = NGX_HTTP_FFI_CALL_ERROR;
 
     } else {
         n = ngx_ffi_lua_push(L, w);
         delivered = 1;
+        outcome = t->rc == 0 ? NGX_HTTP_FFI_CALL_OK : NGX_HTTP_FFI_CALL_ERROR;
     }
+
+    ngx_http_ffi_status_settle(t, outcome);
 
     ngx_ffi_lua_waiter_free(w);
     bridge_task_free(bridge_host(), t, delivered);
@@ -194,6 +221,7 @@ ngx_ffi_lua_give_up(lua_State *L, ngx_ffi_lua_waiter_t *w)
     if (why == NULL) {
         ngx_ffi_lua_log_timeout(t);
         why = "timeout";
+        ngx_http_ffi_status_settle(t, NGX_HTTP_FFI_CALL_TIMEOUT);
 
     } else if (w->large) {
         ngx_ffi_lua_log_large(t, w->large);

@@ -45,16 +45,19 @@ ngx_ffi_lua_core_stream_open(lua_State *L)
 
     if (ngx_ffi_lua_can_wait(L, asked.request, err, &len) != NGX_OK) {
         bridge_task_free(bridge_host(), t, 0);
+        ngx_ffi_lua_task_refused(L, asked.runtime);
         return ngx_ffi_lua_fail(L, err, len);
     }
 
     if (ngx_ffi_lua_waits_ended(asked.request, asked.ms)) {
         bridge_task_free(bridge_host(), t, 0);
+        ngx_ffi_lua_task_refused(L, asked.runtime);
         return ngx_ffi_lua_not_open(L, "shutting down");
     }
 
     if (ngx_ffi_lua_stream_attach(s, asked.request, t) != NGX_OK) {
         bridge_task_free(bridge_host(), t, 0);
+        ngx_ffi_lua_task_refused(L, asked.runtime);
         return ngx_ffi_lua_not_open(L, "no memory");
     }
 
@@ -69,6 +72,7 @@ ngx_ffi_lua_core_stream_open(lua_State *L)
 
             s->answered = 1;
             ngx_ffi_lua_stream_close(s, why);
+            ngx_ffi_lua_task_refused(L, asked.runtime);
 
             return ngx_ffi_lua_not_open(L, why);
         }

@@ -12,6 +12,7 @@
 #include "ngx_ffi_lua_host.h"
 #include "ngx_ffi_lua_pipe.h"
 #include "ngx_http_ffi_event.h"
+#include "ngx_http_ffi_status_block.h"
 
 
 static ngx_ffi_lua_pipe_t *ngx_ffi_lua_new_pipe(ngx_http_request_t *r);
@@ -429,6 +430,7 @@ ngx_ffi_lua_pipe_end(ngx_ffi_lua_pipe_t *p)
     }
 
     p->complete = 1;
+    ngx_http_ffi_status_settle(t, NGX_HTTP_FFI_CALL_OK);
 
     if (t->rsp == NULL || t->rsp_len == 0) {
         bridge_task_free(bridge_host(), t, 1);

@@ -11,6 +11,7 @@
 #include "end.h"
 #include "ngx_ffi_lua_deadline.h"
 #include "ngx_ffi_lua_stream.h"
+#include "ngx_http_ffi_status_block.h"
 
 
 #define NGX_FFI_LUA_STREAM  "resty.ffi.stream"
@@ -317,6 +318,16 @@ ngx_ffi_lua_stream_close(ngx_ffi_lua_stream_t *s, const char *why)
 
     s->closed = why;
 
+    if (why == NULL
+        || ngx_strcmp(why, "response too large") == 0
+        || ngx_strcmp(why, "no memory") == 0)
+    {
+        ngx_http_ffi_status_settle(t, NGX_HTTP_FFI_CALL_ERROR);
+
+    } else if (ngx_strcmp(why, "timeout") == 0) {
+        ngx_http_ffi_status_settle(t, NGX_HTTP_FFI_CALL_TIMEOUT);
+    }
+
     if (!s->answered) {
         bridge_task_cancel(bridge_host(), t);
     }
@@ -419,15 +430,18 @@ ngx_ffi_lua_stream_push_error(lua_State *L, bridge_task_t *t)
     /* a runtime ends what is late, and says so as a failure */
 
     if (ngx_ffi_lua_is_late(t)) {
+        ngx_http_ffi_status_settle(t, NGX_HTTP_FFI_CALL_TIMEOUT);
         lua_pushliteral(L, "timeout");
         return 2;
     }
 
     if (t->rejected) {
+        ngx_http_ffi_status_settle(t, NGX_HTTP_FFI_CALL_REFUSED);
         lua_pushliteral(L, "the runtime has ended");
         return 2;
     }
 
+    ngx_http_ffi_status_settle(t, NGX_HTTP_FFI_CALL_ERROR);
     lua_pushliteral(L, "failed");
     lua_pushinteger(L, t->rc);
 

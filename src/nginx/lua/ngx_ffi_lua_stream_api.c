@@ -20,6 +20,7 @@
 #include "ngx_ffi_lua_stream.h"
 #include "ngx_ffi_lua_stream_api.h"
 #include "ngx_http_ffi_event.h"
+#include "ngx_http_ffi_status_block.h"
 
 
 /* how a wait has gone */
@@ -189,6 +190,8 @@ ngx_ffi_lua_read_end(lua_State *L, ngx_ffi_lua_stream_t *s)
         lua_pushnil(L);
     }
 
+    ngx_http_ffi_status_settle(t, NGX_HTTP_FFI_CALL_OK);
+
     (void) ngx_ffi_lua_stream_answer(s);
     bridge_task_free(bridge_host(), t, !t->rejected);
 
@@ -270,6 +273,7 @@ ngx_ffi_lua_core_stream_write(lua_State *L)
     switch (bridge_stream_write(bridge_host(), s->task, chunk, len)) {
 
     case 0:
+        ngx_http_ffi_status_in(s->task, len);
         s->moved = 1;
         ngx_ffi_lua_push_mark(L);
         lua_pushboolean(L, 1);

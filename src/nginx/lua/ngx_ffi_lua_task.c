@@ -12,10 +12,12 @@
 #include "ngx_http_ffi_conf.h"
 #include "ngx_http_ffi_health.h"
 #include "ngx_http_ffi_load.h"
+#include "ngx_http_ffi_status_account.h"
 #include "stream.h"
 
 
-static bridge_task_t *ngx_ffi_lua_refuse(lua_State *L, const char *why);
+static bridge_task_t *ngx_ffi_lua_refuse(lua_State *L,
+    ngx_http_ffi_runtime_t *rt, const char *why);
 
 
 bridge_task_t *
@@ -30,25 +32,25 @@ ngx_ffi_lua_task_new(lua_State *L, ngx_ffi_lua_asked_t *asked)
 
     rt = ngx_http_ffi_serving((uint64_t) lua_tonumber(L, 1));
     if (rt == NULL) {
-        return ngx_ffi_lua_refuse(L, NGX_HTTP_FFI_FINISHED);
+        return ngx_ffi_lua_refuse(L, NULL, NGX_HTTP_FFI_FINISHED);
     }
 
     r = ngx_http_lua_get_request(L);
     if (r == NULL) {
-        return ngx_ffi_lua_refuse(L, "no request here: a call needs a "
-                                  "coroutine that can wait");
+        return ngx_ffi_lua_refuse(L, rt, "no request here: a call needs "
+                                  "a coroutine that can wait");
     }
 
     len = 0;
     req = lua_tolstring(L, 2, &len);
 
     if (len > rt->load.max_request) {
-        return ngx_ffi_lua_refuse(L, "request too large");
+        return ngx_ffi_lua_refuse(L, rt, "request too large");
     }
 
     if (bridge_queue_full(rt->requests)) {
         ngx_ffi_lua_log_full(r, rt);
-        return ngx_ffi_lua_refuse(L, NGX_HTTP_FFI_FULL);
+        return ngx_ffi_lua_refuse(L, rt, NGX_HTTP_FFI_FULL);
     }
 
     asked->runtime = rt;
@@ -57,7 +59,7 @@ ngx_ffi_lua_task_new(lua_State *L, ngx_ffi_lua_asked_t *asked)
 
     unfit = ngx_http_ffi_unfit(rt, asked->ms);
     if (unfit) {
-        return ngx_ffi_lua_refuse(L, unfit);
+        return ngx_ffi_lua_refuse(L, rt, unfit);
     }
 
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_ffi_module);
@@ -70,8 +72,8 @@ ngx_ffi_lua_task_new(lua_State *L, ngx_ffi_lua_asked_t *asked)
 
     t = bridge_task_new(bridge_host(), req, len, method, method_len);
     if (t == NULL) {
-        return ngx_ffi_lua_refuse(L, "no memory, or too many calls without "
-                                  "an answer");
+        return ngx_ffi_lua_refuse(L, rt, "no memory, or too many calls "
+                                  "without an answer");
     }
 
     return t;
@@ -79,12 +81,26 @@ ngx_ffi_lua_task_new(lua_State *L, ngx_ffi_lua_asked_t *asked)
 
 
 static bridge_task_t *
-ngx_ffi_lua_refuse(lua_State *L, const char *why)
+ngx_ffi_lua_refuse(lua_State *L, ngx_http_ffi_runtime_t *rt, const char *why)
 {
+    ngx_ffi_lua_task_refused(L, rt);
+
     lua_pushnil(L);
     lua_pushstring(L, why);
 
     return NULL;
+}
+
+
+void
+ngx_ffi_lua_task_refused(lua_State *L, ngx_http_ffi_runtime_t *rt)
+{
+    ngx_str_t  method;
+
+    method.len = 0;
+    method.data = (u_char *) lua_tolstring(L, 3, &method.len);
+
+    ngx_http_ffi_status_refused(rt, &method);
 }
 
 
@@ -94,6 +110,8 @@ ngx_ffi_lua_task_put(ngx_ffi_lua_asked_t *asked, bridge_task_t *t)
     ngx_log_debug3(NGX_LOG_DEBUG_HTTP, asked->request->connection->log, 0,
                    "lua ffi: call %uL put to runtime %p: %M ms",
                    bridge_task_id(t), asked->runtime, asked->ms);
+
+    ngx_http_ffi_status_put(asked->runtime, t, NULL);
 
     (void) bridge_put(asked->runtime->requests, t);
     ngx_http_ffi_wake_later(&asked->runtime->wake);

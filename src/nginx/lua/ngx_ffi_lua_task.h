@@ -34,6 +34,12 @@ typedef struct {
 bridge_task_t *ngx_ffi_lua_task_new(lua_State *L,
     ngx_ffi_lua_asked_t *asked);
 
+/*
+ * With the arguments of ngx_ffi_lua_task_new, where its task is not put to the
+ * runtime: counts that.
+ */
+void ngx_ffi_lua_task_refused(lua_State *L, ngx_http_ffi_runtime_t *rt);
+
 /* Puts t to its runtime, which is woken soon. */
 void ngx_ffi_lua_task_put(ngx_ffi_lua_asked_t *asked, bridge_task_t *t);
 

@@ -8,6 +8,7 @@
 #include "abi.h"
 #include "end.h"
 #include "ngx_ffi_lua_waiter.h"
+#include "ngx_http_ffi_status_block.h"
 
 
 static void ngx_ffi_lua_answered(bridge_task_t *t);
@@ -147,6 +148,7 @@ ngx_ffi_lua_part(bridge_task_t *t, bridge_part_t *p)
     rc = ngx_ffi_lua_gather(w, p->bytes, p->len);
 
     if (rc != NGX_OK) {
+        ngx_http_ffi_status_settle(t, NGX_HTTP_FFI_CALL_ERROR);
         bridge_task_cancel(bridge_host(), t);
         (void) ngx_ffi_lua_sema_resume(w->sema);
     }

@@ -9,12 +9,14 @@
 
 #include "abi.h"
 #include "ngx_http_ffi_body.h"
+#include "ngx_http_ffi_status_block.h"
 
 
 int
 ngx_http_ffi_body_write(bridge_task_t *t, ngx_buf_t *b, off_t offset,
     size_t *len)
 {
+    int      rc;
     u_char  *bytes, piece[NGX_HTTP_FFI_BODY_PIECE];
 
     *len = (size_t) ngx_min(ngx_buf_size(b) - offset,
@@ -33,7 +35,13 @@ ngx_http_ffi_body_write(bridge_task_t *t, ngx_buf_t *b, off_t offset,
         }
     }
 
-    return bridge_stream_write(bridge_host(), t, (char *) bytes, *len);
+    rc = bridge_stream_write(bridge_host(), t, (char *) bytes, *len);
+
+    if (rc == 0) {
+        ngx_http_ffi_status_in(t, *len);
+    }
+
+    return rc;
 }
 
 
