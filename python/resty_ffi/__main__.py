@@ -23,7 +23,6 @@ from typing import Any
 
 from ._body import reader_of
 from ._handlers import (
-    defines,
     is_asynchronous,
     is_coroutine,
     method_names,
@@ -32,6 +31,8 @@ from ._loader.bootstrap import call, is_served, load
 from ._loader.cfg import Cfg, parse
 from ._loader.errors import LoadError, failed, format_traceback
 from ._options import Options
+
+FRESH = ", read again by a load or reload, not when it changes (see WATCH=1)"
 
 
 class NotServedError(LoadError):
@@ -50,7 +51,7 @@ def describe(cfg: Cfg) -> dict[str, str]:
     file = getattr(sys.modules.get(cfg.module), "__file__", None)
     return {
         "loads": cfg.what,
-        "file": (file or "none") + (", read afresh" if cfg.fresh else ""),
+        "file": (file or "none") + (FRESH if cfg.fresh else ""),
         **facts,
         "config": config,
     }
@@ -86,12 +87,9 @@ def _yields(function: Any) -> bool:
 
 
 def _methods(cls: type) -> list[str]:
-    names = method_names(cls)
-    if defines(cls, "close"):
-        names.append("close")
     return [
         f"async {name}" if is_coroutine(getattr(cls, name)) else name
-        for name in names
+        for name in method_names(cls)
     ]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ._error import Error
 
 NO_METHOD = 404
+MAX_TOLD = 100
 
 
 class Answers:
@@ -22,6 +23,8 @@ class Answers:
     ) -> None:
         self._name = name
         self._describe = describe
+        # methods, and of which wrong type their results were
+        self._told: set[tuple[str | None, str]] = set()
 
     def no_method(self, method: str) -> Error:
         """method: as Lua calls it, with surrogates for what is no UTF-8."""
@@ -31,17 +34,32 @@ class Answers:
             text += ", which rt(request) needs"
         return Error(NO_METHOD, text.encode("utf-8", "surrogateescape"))
 
-    def wrong_type(self, result: object) -> TypeError:
-        kind = type(result).__name__
-        return TypeError(
-            f"{self._name}: returned {kind}, not bytes, str, a buffer or None"
-        )
+    def wrong_type(self, result: object, method: str | None) -> Exception:
+        """What a call fails with; error.log is told once of it.
 
-    def wrong_part(self, part: object) -> TypeError:
-        kind = type(part).__name__
-        return TypeError(
-            f"{self._name}: yielded {kind}, not bytes, str, a buffer or None"
-        )
+        That is, of each method and type, and of no more than MAX_TOLD.
+
+        method: as no_method has it; None where one handler has them all.
+        """
+        text = self._wrong("returned", result, method)
+        told = method, type(result).__name__
+        if told in self._told or len(self._told) >= MAX_TOLD:
+            return Error(1, f"TypeError: {text}")
+        self._told.add(told)
+        return TypeError(text)
+
+    def wrong_part(self, part: object, method: str | None) -> TypeError:
+        return TypeError(self._wrong("yielded", part, method))
+
+    def _wrong(self, did: str, what: object, method: str | None) -> str:
+        name = self._name
+        if method is not None:
+            name += f".{method or '__call__'}"
+        text = f"{name}: {did} {type(what).__name__}, not bytes, str, a buffer"
+        text += " or None"
+        if isinstance(what, (dict, list)):
+            text += "; json.dumps makes a str of it"
+        return text
 
     def failed(self, error: BaseException) -> tuple[int, bytes | str | None]:
         """Status and body of what a handler has raised."""

@@ -267,6 +267,15 @@ class Runtime:
             call._fail(self.answers.no_method(call.method))
         return handler
 
+    def wrong_type(self, call: Call, result: object) -> Exception:
+        return self.answers.wrong_type(result, self._method(call))
+
+    def wrong_part(self, call: Call, part: object) -> Exception:
+        return self.answers.wrong_part(part, self._method(call))
+
+    def _method(self, call: Call) -> str | None:
+        return call.method if self._handler is None else None
+
     def _start(self, call: Call, streams: Streams) -> None:
         handler = self._find(call)
         if handler is None:

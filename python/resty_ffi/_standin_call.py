@@ -97,7 +97,7 @@ class Call:
             answer = True, body_of(value)
         except BaseException as error:
             if isinstance(error, TypeError):
-                error = self.runtime.answers.wrong_type(value)
+                error = self.runtime.wrong_type(self, value)
             self._fail(error)
         else:
             self.respond(answer)
@@ -116,7 +116,7 @@ class Call:
             body = body_of(part) or b""
         except TypeError:
             self._unsent()
-            raise self.runtime.answers.wrong_part(part) from None
+            raise self.runtime.wrong_part(self, part) from None
         with self._changed:
             if self.cancelled:
                 self._unsent()

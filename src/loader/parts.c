@@ -78,8 +78,7 @@ parts_send_now(runtime_t *runtime, void *task, PyObject *part,
     if (rc == -1 && PyErr_ExceptionMatches(PyExc_TypeError)) {
         PyErr_Clear();
 
-        error = PyObject_CallMethod(runtime->answers, "wrong_part", "(O)",
-                                    part);
+        error = runtime_wrong(runtime, task, "wrong_part", part);
         if (error) {
             PyErr_SetObject((PyObject *) Py_TYPE(error), error);
             Py_DECREF(error);

@@ -36,6 +36,33 @@ runtime_fail_current(runtime_t *self, void *task, PyObject *callbacks)
 }
 
 
+PyObject *
+runtime_wrong(runtime_t *self, void *task, const char *what, PyObject *value)
+{
+    int          len;
+    PyObject    *method, *error;
+    const char  *name;
+
+    if (self->methods == NULL) {
+        return PyObject_CallMethod(self->answers, what, "(OO)", value,
+                                   Py_None);
+    }
+
+    name = resty_ffi_method(task, &len);
+
+    method = PyUnicode_DecodeUTF8(name ? name : "", name ? len : 0,
+                                  "surrogateescape");
+    if (method == NULL) {
+        return NULL;
+    }
+
+    error = PyObject_CallMethod(self->answers, what, "(OO)", value, method);
+    Py_DECREF(method);
+
+    return error;
+}
+
+
 void
 runtime_answer(runtime_t *self, void *task, PyObject *value,
     PyObject *callbacks)
@@ -49,7 +76,7 @@ runtime_answer(runtime_t *self, void *task, PyObject *value,
     if (PyErr_ExceptionMatches(PyExc_TypeError)) {
         PyErr_Clear();
 
-        error = PyObject_CallMethod(self->answers, "wrong_type", "(O)", value);
+        error = runtime_wrong(self, task, "wrong_type", value);
         if (error) {
             runtime_fail(self, task, error, callbacks);
             Py_DECREF(error);

@@ -57,4 +57,12 @@ void runtime_fail(runtime_t *self, void *task, PyObject *exception,
 /* The same with the exception that is set, which it takes. */
 void runtime_fail_current(runtime_t *self, void *task, PyObject *callbacks);
 
+/*
+ * The exception for a result ("wrong_type") or a part ("wrong_part") that
+ * cannot be sent: a new reference, or NULL with an exception set.  task: not
+ * answered yet.
+ */
+PyObject *runtime_wrong(runtime_t *self, void *task, const char *what,
+    PyObject *value);
+
 #endif /* PYTHON_RUNTIME_H */

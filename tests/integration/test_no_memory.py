@@ -523,8 +523,8 @@ PLAIN = """
     faults.call("facts", "x", "facts True False"),
     faults.call("chosen", "x", 7, "chosen"),
     faults.call("error", "x", 1, "ValueError: raised"),
-    faults.call("wrong", "x", 1, "TypeError: short.Plain: returned int, "
-                .. "not bytes, str, a buffer or None"),
+    faults.call("wrong", "x", 1, "TypeError: short.Plain.wrong: returned "
+                .. "int, not bytes, str, a buffer or None"),
     faults.reload(),
     faults.call("upper", "y", "Y"),
     faults.unload(),
@@ -570,8 +570,8 @@ PLAIN_PARTS = """
     faults.call("parts", long, long:rep(3) .. "."),
     faults.owed(),
     faults.call("endless", long, "timeout", nil, { timeout = 5 }),
-    faults.call("wrong_part", "x", 1, "TypeError: short.Plain: yielded int, "
-                .. "not bytes, str, a buffer or None"),
+    faults.call("wrong_part", "x", 1, "TypeError: short.Plain.wrong_part: "
+                .. "yielded int, not bytes, str, a buffer or None"),
     faults.call("count", "x", "1"),
     faults.stream("count", { "b", long }, "250002"),
     faults.call("upper", "y", "Y"),
@@ -585,8 +585,8 @@ LOOP_PARTS = """
     faults.call("plain_parts", "x", "xx"),
     faults.owed(),
     faults.call("endless", long, "timeout", nil, { timeout = 5 }),
-    faults.call("wrong_part", "x", 1, "TypeError: short.Loop: yielded int, "
-                .. "not bytes, str, a buffer or None"),
+    faults.call("wrong_part", "x", 1, "TypeError: short.Loop.wrong_part: "
+                .. "yielded int, not bytes, str, a buffer or None"),
     faults.call("count", "x", "1"),
     faults.stream("count", { "b", long }, "250002"),
     faults.call("upper", "y", "Y"),

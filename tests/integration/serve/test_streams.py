@@ -112,8 +112,8 @@ def test_what_cannot_be_sent(nginx: Nginx, kind: str, a: str) -> None:
         kind,
         f"{a}wrong",
         1,
-        f"TypeError: streams.{kind}: yielded int, not bytes, str, a buffer"
-        " or None",
+        f"TypeError: streams.{kind}.{a}wrong: yielded int, not bytes, str,"
+        " a buffer or None",
     )
     nginx.wait_log("yielded int", since)
     noted(nginx, kind, f"{a}wrong")
