@@ -390,7 +390,13 @@ enum {
      * One event comes when the worker leaves, see RESTY_FFI_LEAVING, if
      * nginx.conf has a worker_shutdown_timeout: a second before that is over.
      */
-    RESTY_FFI_UPGRADE = 1
+    RESTY_FFI_UPGRADE = 1,
+
+    /*
+     * This nginx sends early hints, where its directive early_hints lets it:
+     * heads of status 103, as many as there are, before that of the answer.
+     */
+    RESTY_FFI_EARLY_HINTS = 2
 };
 
 #define RESTY_FFI_TEXT(head, text)                                            \
@@ -417,7 +423,8 @@ typedef struct {
 /*
  * Sends the head of the answer to a web request, before its first part: the
  * status, 200 to 999, or 101 to a request with RESTY_FFI_UPGRADE, and n
- * headers, which are copied.  nginx's fields
+ * headers, which are copied.  Or hints, with status 103, which an nginx that
+ * has no RESTY_FFI_EARLY_HINTS throws away.  nginx's fields
  * (Content-Length, Content-Type, Location, Date, ...) become nginx's own.
  * Connection, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding and Upgrade
  * are nginx's business, and left out.

@@ -151,8 +151,7 @@ send(bridge_t *b, uint64_t handle, int status,
         p = copy(p, h->value, h->value_len);
     }
 
-    rc = bridge_stream_head(b, handle, &head->node, status != 0,
-                            status == BRIDGE_HEAD_UPGRADE);
+    rc = bridge_stream_head(b, handle, &head->node, status);
 
     if (rc != 0) {
         bridge_head_free(head);
@@ -166,7 +165,9 @@ int
 bridge_head_send(bridge_t *b, uint64_t handle, int status,
     const resty_ffi_header_t *headers, size_t n)
 {
-    if (status != BRIDGE_HEAD_UPGRADE && (status < 200 || status > 999)) {
+    if ((status < 200 || status > 999) && status != BRIDGE_HEAD_HINTS
+        && status != BRIDGE_HEAD_UPGRADE)
+    {
         return EINVAL;
     }
 

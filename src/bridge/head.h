@@ -13,9 +13,6 @@
 /* bytes of names and values, and what each header costs */
 #define BRIDGE_HEAD_MAX  1048576
 
-/* the status of one after which the connection is the runtime's */
-#define BRIDGE_HEAD_UPGRADE  101
-
 /* each text has a NUL behind it */
 typedef struct {
     const char      *name;
@@ -29,7 +26,7 @@ typedef struct {
 typedef struct {
     bridge_node_t    node;
     uint64_t         task;      /* its handle */
-    int              status;    /* 0: these are trailers */
+    int              status;    /* 0: these are trailers; 103: hints */
     size_t           nfields;
     bridge_field_t   fields[];
 } bridge_head_t;

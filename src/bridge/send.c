@@ -84,8 +84,7 @@ new_part(uint64_t handle, const char *bytes, size_t len, bool copy)
 
 
 int
-bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n, bool first,
-    bool upgrade)
+bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n, int status)
 {
     int             rc;
     bool            notify;
@@ -100,13 +99,13 @@ bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n, bool first,
     notify = false;
 
     if (!atomic_load_explicit(&t->web, memory_order_relaxed)
-        || t->stream.headless != first
-        || (upgrade && !t->stream.upgrade))
+        || t->stream.headless != (status != 0)
+        || (status == BRIDGE_HEAD_UPGRADE && !t->stream.upgrade))
     {
         rc = EINVAL;
 
     } else {
-        t->stream.headless = false;
+        t->stream.headless = status == BRIDGE_HEAD_HINTS;
         notify = bridge_lay_up(b, n);
     }
 

@@ -27,13 +27,17 @@ typedef struct {
  */
 void bridge_part_free(bridge_t *b, bridge_part_t *p, bool delivered);
 
+/* the status of hints, and of a head that gives the connection away */
+#define BRIDGE_HEAD_HINTS    103
+#define BRIDGE_HEAD_UPGRADE  101
+
 /*
- * Any thread, for head.c.  Brings up the head of an answer, or what comes after
- * it.  upgrade: it is one.  0; EINVAL: the task is no web request, or has its
- * head (first), or has none (else), or is offered no upgrade; EPIPE.
+ * Any thread, for head.c.  Brings up the head of an answer, hints before it, or
+ * what comes after it (status 0).  0; EINVAL: the task is no web request, or
+ * has its head, or has none (status 0), or is offered no upgrade; EPIPE.
  */
 int bridge_stream_head(bridge_t *b, uint64_t handle, bridge_node_t *n,
-    bool first, bool upgrade);
+    int status);
 
 /*
  * Any thread.  As resty_ffi_send; with a NULL release and copy set, of a

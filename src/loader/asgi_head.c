@@ -13,6 +13,7 @@
 #define MAX_ON_STACK  32
 
 #define UPGRADE     101
+#define HINTS       103
 #define MIN_STATUS  200
 #define MAX_STATUS  999
 
@@ -265,6 +266,13 @@ int
 asgi_upgrade_send(void *task, PyObject *headers)
 {
     return send_headers(task, UPGRADE, headers);
+}
+
+
+int
+asgi_hints_send(void *task, PyObject *headers)
+{
+    return send_headers(task, HINTS, headers);
 }
 
 

@@ -18,6 +18,9 @@ int asgi_head_send(void *task, PyObject *status, PyObject *headers);
 /* The same of a WebSocket that is accepted. */
 int asgi_upgrade_send(void *task, PyObject *headers);
 
+/* The same of early hints, before it. */
+int asgi_hints_send(void *task, PyObject *headers);
+
 /* The same of trailers, which follow its body. */
 int asgi_trailers_send(void *task, PyObject *headers);
 

@@ -120,15 +120,13 @@ send_head(heads_t *self, PyObject *const *args, Py_ssize_t nargs)
 
 
 static PyObject *
-send_trailers(heads_t *self, PyObject *args)
+send_others(PyObject *args, int (*send)(void *task, PyObject *headers))
 {
     int        rc;
     void      *task;
     PyObject  *number, *headers;
 
-    (void) self;
-
-    if (!PyArg_ParseTuple(args, "OO:send_trailers", &number, &headers)) {
+    if (!PyArg_ParseTuple(args, "OO", &number, &headers)) {
         return NULL;
     }
 
@@ -136,9 +134,27 @@ send_trailers(heads_t *self, PyObject *args)
         return NULL;
     }
 
-    rc = asgi_trailers_send(task, headers);
+    rc = send(task, headers);
 
     return rc == -1 ? NULL : PyLong_FromLong(rc);
+}
+
+
+static PyObject *
+send_hints(heads_t *self, PyObject *args)
+{
+    (void) self;
+
+    return send_others(args, asgi_hints_send);
+}
+
+
+static PyObject *
+send_trailers(heads_t *self, PyObject *args)
+{
+    (void) self;
+
+    return send_others(args, asgi_trailers_send);
 }
 
 
@@ -184,6 +200,8 @@ static PyMethodDef  methods[] = {
       "send(task: int, status: int, headers, /) -> int\n\nSend the head of "
       "an answer; 0, or EPIPE where nobody waits. ValueError, TypeError: it "
       "is none." },
+    { "send_hints", (PyCFunction) send_hints, METH_VARARGS,
+      "send_hints(task: int, headers, /) -> int\n\nThe same of early hints." },
     { "send_trailers", (PyCFunction) send_trailers, METH_VARARGS,
       "send_trailers(task: int, headers, /) -> int\n\nThe same of trailers." },
     { "send_file", (PyCFunction) send_file, METH_VARARGS,

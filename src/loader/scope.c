@@ -35,7 +35,8 @@ scope_init(scope_shared_t *shared)
         "type", "http_version", "method", "scheme", "path", "raw_path",
         "query_string", "root_path", "headers", "client", "server", "asgi",
         "extensions", "state", "params", "tls", "http.response.pathsend",
-        "http.response.trailers", "websocket.http.response", "subprotocols"
+        "http.response.trailers", "websocket.http.response", "subprotocols",
+        "http.response.early_hint"
     };
 
     int  i;
@@ -373,7 +374,9 @@ make_extensions(scope_shared_t *shared, const resty_ffi_head_t *head)
     if ((is_websocket(head)
          ? put(extensions, keys[SCOPE_DENIAL], PyDict_New()) == -1
          : put(extensions, keys[SCOPE_PATHSEND], PyDict_New()) == -1
-           || put(extensions, keys[SCOPE_TRAILERS], PyDict_New()) == -1)
+           || put(extensions, keys[SCOPE_TRAILERS], PyDict_New()) == -1
+           || ((head->flags & RESTY_FFI_EARLY_HINTS)
+               && put(extensions, keys[SCOPE_HINTS], PyDict_New()) == -1))
         || (head->tls.version
             && put(extensions, keys[SCOPE_TLS], make_tls(head)) == -1))
     {

@@ -34,6 +34,13 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BUILD = ROOT / os.environ.get("BUILD_DIR", "build")
 NGINX_BIN = os.environ.get("NGINX_BIN", "/usr/sbin/nginx")
+NGINX_SAYS = subprocess.run(
+    [NGINX_BIN, "-V"], capture_output=True, text=True
+).stderr
+NGINX_VERSION = tuple(
+    int(word)
+    for word in re.findall(r"nginx/([0-9.]+)", NGINX_SAYS)[0].split(".")
+)
 NGINX_MODULES = Path(os.environ.get("NGINX_MODULES", "/usr/lib/nginx/modules"))
 FAULTS = re.compile(
     r"\[(?:alert|emerg|crit)\]|exited on signal|exited with code [1-9]"

@@ -334,7 +334,7 @@ MUTATIONS = [
     ),
     (
         "send.c",
-        "        t->stream.headless = false;\n",
+        "        t->stream.headless = status == BRIDGE_HEAD_HINTS;\n",
         "",
         "two threads send a head",
     ),

@@ -275,6 +275,32 @@ test_values_that_are_odd(void **state)
 
 
 static void
+test_hints(void **state)
+{
+    int                  i;
+    bridge_head_t       *h;
+    resty_ffi_header_t   headers[] = { HEADER("Link", "</a>") };
+
+    (void) state;
+
+    for (i = 0; i < 3; i++) {
+        assert_int_equal(resty_ffi_send_head(tsk, 103, headers, 1), 0);
+        h = head();
+        assert_int_equal(h->status, 103);
+        assert_string_equal(h->fields[0].value, "</a>");
+        bridge_head_free(h);
+    }
+
+    /* a part still needs its head */
+    assert_int_equal(resty_ffi_send_copy(tsk, "x", 1), EINVAL);
+    assert_int_equal(resty_ffi_send_head(tsk, 200, NULL, 0), 0);
+    bridge_head_free(head());
+    assert_int_equal(resty_ffi_send_head(tsk, 103, headers, 1), EINVAL);
+    finish();
+}
+
+
+static void
 test_trailers(void **state)
 {
     bridge_head_t       *h;
@@ -356,6 +382,7 @@ main(void)
         test(test_the_next_task_in_its_place),
         test(test_heads_that_are_bad),
         test(test_values_that_are_odd),
+        test(test_hints),
         test(test_trailers),
         test(test_a_caller_who_has_gone),
         test(test_a_forked_child_does_nothing),

@@ -107,6 +107,10 @@ class Exchange(native.Exchange):
             self._headers = message.get("headers", ())
             self._trailers = bool(message.get("trailers", False))
             self.state = HEAD
+        elif kind == "http.response.early_hint" and state == NOTHING:
+            links = [(b"link", link) for link in message["links"]]
+            if self._shared.heads.send_hints(self._number, links):
+                await self._raise_gone()
         elif kind == "http.response.pathsend" and state == HEAD:
             await self._send_path(message["path"])
         elif kind == "http.response.trailers" and state == TRAILERS:

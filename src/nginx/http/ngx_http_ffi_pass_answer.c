@@ -11,6 +11,7 @@
 #include "ngx_http_ffi_pass_answer.h"
 #include "ngx_http_ffi_pass_body.h"
 #include "ngx_http_ffi_pass_fields.h"
+#include "ngx_http_ffi_pass_hints.h"
 #include "ngx_http_ffi_pass_page.h"
 #include "ngx_http_ffi_pass_upgrade.h"
 #include "ngx_http_ffi_status_block.h"
@@ -25,6 +26,8 @@ static void ngx_http_ffi_pass_room(bridge_task_t *t);
 static void ngx_http_ffi_pass_head_came(bridge_task_t *t, bridge_head_t *h);
 static void ngx_http_ffi_pass_event(ngx_event_t *ev);
 static void ngx_http_ffi_pass_go_on(ngx_http_ffi_pass_t *p);
+static void ngx_http_ffi_pass_append(bridge_head_t **list,
+    bridge_head_t **last, bridge_head_t *h);
 static ngx_int_t ngx_http_ffi_pass_send_head(ngx_http_ffi_pass_t *p);
 static void ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p);
 static void ngx_http_ffi_pass_failed(ngx_http_ffi_pass_t *p);
@@ -93,23 +96,34 @@ ngx_http_ffi_pass_head_came(bridge_task_t *t, bridge_head_t *h)
 
     p = t->data;
 
-    if (h->status) {
-        p->head = h;
+    if (h->status == 0) {
+        ngx_http_ffi_pass_append(&p->trailers, &p->last_trailers, h);
+
+    } else if (h->status == NGX_HTTP_FFI_PASS_HINTS) {
+        ngx_http_ffi_pass_append(&p->hints, &p->last_hints, h);
 
     } else {
-        h->node.next = NULL;
-
-        if (p->trailers) {
-            p->last_trailers->node.next = &h->node;
-
-        } else {
-            p->trailers = h;
-        }
-
-        p->last_trailers = h;
+        p->head = h;
     }
 
     ngx_http_ffi_pass_post(p);
+}
+
+
+static void
+ngx_http_ffi_pass_append(bridge_head_t **list, bridge_head_t **last,
+    bridge_head_t *h)
+{
+    h->node.next = NULL;
+
+    if (*list) {
+        (*last)->node.next = &h->node;
+
+    } else {
+        *list = h;
+    }
+
+    *last = h;
 }
 
 
@@ -136,6 +150,10 @@ ngx_http_ffi_pass_go_on(ngx_http_ffi_pass_t *p)
     ngx_int_t  rc;
 
     p->touched = ngx_current_msec;
+
+    if (p->hints && ngx_http_ffi_pass_send_hints(p) != NGX_OK) {
+        return;
+    }
 
     if (p->head && !p->head_sent && ngx_http_ffi_pass_send_head(p) != NGX_OK) {
         return;
@@ -320,7 +338,8 @@ ngx_http_ffi_pass_add_trailers(ngx_http_ffi_pass_t *p)
     bridge_head_t  *h;
 
     for (h = p->trailers; h; h = (bridge_head_t *) h->node.next) {
-        if (ngx_http_ffi_pass_trailers(p->request, h, p->conf->hide_headers)
+        if (ngx_http_ffi_pass_list(&p->request->headers_out.trailers, h,
+                                   p->conf->hide_headers)
             != NGX_OK)
         {
             return NGX_ERROR;

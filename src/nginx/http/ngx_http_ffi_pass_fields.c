@@ -324,7 +324,7 @@ ngx_http_ffi_pass_push(ngx_list_t *list, bridge_field_t *f)
 
 
 ngx_int_t
-ngx_http_ffi_pass_trailers(ngx_http_request_t *r, bridge_head_t *h,
+ngx_http_ffi_pass_list(ngx_list_t *list, bridge_head_t *h,
     ngx_array_t *hidden)
 {
     size_t                       i;
@@ -335,7 +335,7 @@ ngx_http_ffi_pass_trailers(ngx_http_request_t *r, bridge_head_t *h,
         f = &h->fields[i];
         known = ngx_http_ffi_pass_known(f);
 
-        /* what is about the message comes before it */
+        /* what is about the message comes in the head */
 
         if ((known && (known->kind == NGX_HTTP_FFI_FIELD_DROPPED
                        || known->kind == NGX_HTTP_FFI_FIELD_LENGTH
@@ -345,7 +345,7 @@ ngx_http_ffi_pass_trailers(ngx_http_request_t *r, bridge_head_t *h,
             continue;
         }
 
-        if (ngx_http_ffi_pass_push(&r->headers_out.trailers, f) == NULL) {
+        if (ngx_http_ffi_pass_push(list, f) == NULL) {
             return NGX_ERROR;
         }
     }

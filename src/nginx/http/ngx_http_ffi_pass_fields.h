@@ -32,8 +32,11 @@ ngx_int_t ngx_http_ffi_pass_fields(ngx_http_request_t *r, bridge_head_t *h,
 ngx_int_t ngx_http_ffi_pass_keep_fields(ngx_http_request_t *r,
     bridge_head_t *h, ngx_array_t *hidden, unsigned by);
 
-/* Adds the fields of h, which must live as long as r, to r's trailers. */
-ngx_int_t ngx_http_ffi_pass_trailers(ngx_http_request_t *r, bridge_head_t *h,
+/*
+ * Adds the fields of h, which must live as long, to a list: of trailers, or of
+ * hints.
+ */
+ngx_int_t ngx_http_ffi_pass_list(ngx_list_t *list, bridge_head_t *h,
     ngx_array_t *hidden);
 
 #pragma GCC visibility pop

@@ -13,6 +13,7 @@
 #include "ngx_http_ffi_pass_body.h"
 #include "ngx_http_ffi_pass_handler.h"
 #include "ngx_http_ffi_pass_head.h"
+#include "ngx_http_ffi_pass_hints.h"
 #include "ngx_http_ffi_pass_page.h"
 #include "ngx_http_ffi_pass_upgrade.h"
 #include "ngx_http_ffi_status_account.h"
@@ -221,6 +222,7 @@ ngx_http_ffi_pass_put(ngx_http_ffi_pass_t *p, ngx_http_ffi_runtime_t *rt)
 {
     ngx_int_t                 rc;
     ngx_str_t                *method;
+    uint32_t                  flags;
     const char               *unfit;
     bridge_task_t            *t;
     ngx_http_request_t       *r;
@@ -248,8 +250,13 @@ ngx_http_ffi_pass_put(ngx_http_ffi_pass_t *p, ngx_http_ffi_runtime_t *rt)
                                       memory_order_relaxed)
                  && ngx_http_ffi_pass_asks_for_upgrade(r);
 
-    t = ngx_http_ffi_pass_task(r, p->feeding,
-                               p->upgrade ? RESTY_FFI_UPGRADE : 0);
+    flags = NGX_HTTP_FFI_PASS_HINTS_FLAG;
+
+    if (p->upgrade) {
+        flags |= RESTY_FFI_UPGRADE;
+    }
+
+    t = ngx_http_ffi_pass_task(r, p->feeding, flags);
     if (t == NULL) {
         ngx_http_ffi_status_refused(rt, method);
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -15,6 +15,7 @@
 static void ngx_http_ffi_pass_answered(bridge_task_t *t);
 static void ngx_http_ffi_pass_cleanup(void *data);
 static void ngx_http_ffi_pass_pool_cleanup(void *data);
+static void ngx_http_ffi_pass_free_heads(bridge_head_t **list);
 static void ngx_http_ffi_pass_settle(ngx_http_ffi_pass_t *p, ngx_int_t rc);
 static void ngx_http_ffi_pass_break(ngx_http_ffi_pass_t *p);
 
@@ -98,7 +99,6 @@ ngx_http_ffi_pass_cleanup(void *data)
 static void
 ngx_http_ffi_pass_pool_cleanup(void *data)
 {
-    bridge_head_t        *h;
     ngx_http_ffi_pass_t  *p;
 
     p = data;
@@ -107,8 +107,18 @@ ngx_http_ffi_pass_pool_cleanup(void *data)
         bridge_head_free(p->head);
     }
 
-    while ((h = p->trailers) != NULL) {
-        p->trailers = (bridge_head_t *) h->node.next;
+    ngx_http_ffi_pass_free_heads(&p->hints);
+    ngx_http_ffi_pass_free_heads(&p->trailers);
+}
+
+
+static void
+ngx_http_ffi_pass_free_heads(bridge_head_t **list)
+{
+    bridge_head_t  *h;
+
+    while ((h = *list) != NULL) {
+        *list = (bridge_head_t *) h->node.next;
         bridge_head_free(h);
     }
 }

@@ -31,7 +31,9 @@ typedef struct {
     ngx_http_ffi_pass_loc_conf_t  *conf;
     bridge_task_t          *task;       /* NULL: none yet, or any more */
     bridge_head_t          *head;       /* of the answer, once it has come */
-    bridge_head_t          *trailers;   /* a list, by their nodes' next */
+    bridge_head_t          *hints;      /* a list, by their nodes' next */
+    bridge_head_t          *last_hints;
+    bridge_head_t          *trailers;   /* the same */
     bridge_head_t          *last_trailers;
     ngx_http_ffi_outlet_t   outlet;
     ngx_event_t             event;      /* something has come */

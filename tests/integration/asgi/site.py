@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from ..bare import Bare
 from ..client import eventually
-from ..nginx import ROOT
+from ..nginx import NGINX_VERSION, ROOT
 from ..web import Bytes
 
 APPS = Path(__file__).resolve().parent / "apps"
@@ -25,7 +25,10 @@ HTTP = f"""
     python_venv {sys.prefix};
     python_path {ROOT}/python {APPS} {{prefix}}/python;
 """
+# of this nginx
+HAS_HINTS = NGINX_VERSION >= (1, 29)
 SERVER = f"""
+    {"early_hints 1;" * HAS_HINTS}
     listen unix:{{prefix}}/h2.sock http2;
     location ~ ^/(notes|tasks)$ {{ python_pass cases:app; }}
     location /static/ {{ alias {APPS}/; }}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The extensions http.response.pathsend and http.response.trailers."""
+"""The extensions of http.response: pathsend, trailers, early_hint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ..client import eventually
-from .site import Site
+from .site import HAS_HINTS, Site
 
 
 @pytest.mark.valgrind
@@ -86,6 +86,34 @@ def test_trailers(site: Site, tmp_path: Path) -> None:
     uri = f"GET /path-send?{file},trailers HTTP/1.1\r\nHost: x\r\n\r\n"
     raw = site.raw(uri.encode() + LAST)
     assert b"x" * 1000 + b"\r\n0\r\nx-sum: 1\r\n\r\nHTTP" in raw
+
+
+@pytest.mark.valgrind
+def test_early_hints(site: Site) -> None:
+    raw = site.raw(b"GET /hints? HTTP/1.1\r\nHost: x\r\n\r\n" + LAST)
+    hints = b"".join(
+        b"HTTP/1.1 103 Early Hints\r\n" + links + b"\r\n"
+        for links in (
+            b"link: </a.css>; rel=preload\r\nlink: </b>\r\n",
+            b"link: </c>\r\n",
+        )
+    )
+    assert raw.startswith(hints * HAS_HINTS + b"HTTP/1.1 200 OK\r\n")
+    assert raw.count(b"link:") == 3 * HAS_HINTS
+    assert b"5\r\nwhole\r\n0\r\n\r\nHTTP" in raw
+    assert site.notes("")[-1] == str(HAS_HINTS)
+    raw = site.raw(b"GET /hints? HTTP/1.0\r\n\r\n")
+    assert raw.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [("late", "RuntimeError: .*body' has to come"), ("newline", "ValueError")],
+)
+def test_wrong_hints(site: Site, how: str, error: str) -> None:
+    since = len(site.log())
+    assert site.ask(f"/hints?{how}").status == 500
+    site.wait_log(error, since)
 
 
 LAST = b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -14,12 +13,11 @@ import pytest
 from ..asgi.certificates import make
 from ..client import eventually
 from ..http3 import Heads, connected
-from ..nginx import NGINX_BIN
+from ..nginx import NGINX_SAYS
 from .site import Site
 
-SAID = subprocess.run([NGINX_BIN, "-V"], capture_output=True, text=True)
 pytestmark = pytest.mark.skipif(
-    "http_v3_module" not in SAID.stderr, reason="this nginx has no HTTP/3"
+    "http_v3_module" not in NGINX_SAYS, reason="this nginx has no HTTP/3"
 )
 
 APP = """
@@ -94,6 +92,7 @@ def site(
         ssl_certificate {folder}/server.pem;
         ssl_certificate_key {folder}/server.key;
         client_max_body_size 0;
+        early_hints 1;
         location / {{ python_pass app:asgi; }}
         location /wsgi {{ python_pass app:wsgi; }}
     """
@@ -138,6 +137,14 @@ def test_parts_and_trailers(site: Site, port: int) -> None:
     heads, data = ask(port, "/parts")
     assert len(data) == 2_000_000
     assert heads[-1] == [(b"x-behind", b"z")]
+
+
+def test_early_hints(site: Site, port: int) -> None:
+    heads, _ = ask(port, "/hints")
+    assert [dict(head).get(b":status") for head in heads] == [b"103", b"200"]
+    links = [b"</a.css>; rel=preload", b"</b>"]
+    assert heads[0][1:] == [(b"link", link) for link in links]
+    assert b"link" not in dict(heads[1])
 
 
 def test_a_stream_that_is_cancelled(site: Site, port: int) -> None:

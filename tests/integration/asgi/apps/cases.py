@@ -697,6 +697,23 @@ async def trailers(scope: Scope, receive: Receive, send: Send) -> None:
     note(scope, (await receive())["type"])
 
 
+@case
+async def hints(scope: Scope, receive: Receive, send: Send) -> None:
+    """How: "" or what is sent wrongly."""
+    how = query(scope)
+    note(scope, str("http.response.early_hint" in scope["extensions"]))
+    links = [b"</a.css>; rel=preload", b"</b>"]
+    hint: Any = {"type": "http.response.early_hint", "links": links}
+    if how == "newline":
+        hint["links"] = [b"</a>\r\nx: y"]
+    if how == "late":
+        await send({"type": "http.response.start", "status": 200})
+    await send(hint)
+    await send({**hint, "links": (b"</c>",)})
+    await send({"type": "http.response.start", "status": 200})
+    await body(send, b"whole")
+
+
 async def send_trailers(send: Send, headers: Any, more: bool = False) -> None:
     await send(
         {
