@@ -277,11 +277,14 @@ class Loop(Runtime):
         self._keeps_house = False
         try:
             self._reap()
-            if self._cancel(_overdue(self._runtime)):
+            if self._cancel(self._find_overdue()):
                 self._loop.call_soon(self._reap)
         finally:
             if not self._unloaded:
                 self._accept()
+
+    def _find_overdue(self) -> list[int]:
+        return _overdue(self._runtime)
 
     def _cancel(self, numbers: Iterable[int]) -> bool:
         """Cancel the tasks of calls, each once; whether there were any."""
@@ -295,8 +298,10 @@ class Loop(Runtime):
     def _reap(self) -> None:
         """End the calls whose task was cancelled before its first step."""
         tasks = self._runtime.tasks
-        for number, task in list(tasks.items()):
-            if task.done() and number not in self._adopted:
+        # no list of all of them: each second, that has the garbage collected
+        done = [number for number, task in tasks.items() if task.done()]
+        for number in done:
+            if number not in self._adopted:
                 del tasks[number]
                 self._runtime.cancel(number)
         for number in self._cancelled.keys() - tasks.keys():
@@ -309,7 +314,7 @@ class Loop(Runtime):
         while True:
             try:
                 self._cancel_gone(runtime.tasks)
-                self._cancel(_overdue(runtime))
+                self._cancel(self._find_overdue())
                 if exits is None and native.exiting():
                     exits = self._end_calls()
             except MemoryError as error:

@@ -421,7 +421,8 @@ hear(socket_t *self, PyObject *unused)
     (void) send_controls(self);
     take(self);
 
-    return PyBool_FromLong(self->ended || self->leaving);
+    return PyLong_FromLong(self->ended || self->leaving ? 2
+                           : self->count != 0);
 }
 
 
@@ -769,8 +770,8 @@ static PyMemberDef  socket_members[] = {
 
 static PyMethodDef  socket_methods[] = {
     { "hear", (PyCFunction) hear, METH_NOARGS,
-      "hear() -> bool\n\nTake what has come, and answer pings; whether it "
-      "has ended, or the worker leaves." },
+      "hear() -> int\n\nTake what has come, and answer pings. 2: it has "
+      "ended, or the worker leaves; 1: messages wait; 0: nothing is new." },
     { "next", (PyCFunction) next, METH_NOARGS,
       "next() -> dict | None\n\nThe next message, as ASGI has it; None: it "
       "has not come." },

@@ -90,6 +90,10 @@ class Asgi(Loop):
         self._sockets.hear(number)
         super()._wake(number)
 
+    def _find_overdue(self) -> list[int]:
+        """No deadline ends them."""
+        return []
+
     def _cancel_gone(self, numbers: Iterable[int]) -> None:
         """ASGI tells an application that its client has gone, and no more."""
 

@@ -22,6 +22,9 @@ ASKED, HEAD, PARTS, OPEN, CLOSING, CLOSED = range(6)
 
 NORMAL, ABNORMAL, INTERNAL, RESTART = 1000, 1006, 1011, 1012
 
+# Of WebSocket.hear: it has ended, or is to.
+ENDED = 2
+
 FORBIDDEN = 403
 
 
@@ -33,6 +36,7 @@ class Socket:
     """Its request is answered as soon as the connection is of no use."""
 
     __slots__ = (
+        "_blocked",
         "_call",
         "_code",
         "_handshake",
@@ -63,6 +67,7 @@ class Socket:
         self._sockets = sockets
         self._ws: native.WebSocket | None = None
         self._waiting: list[asyncio.Future[None]] = []
+        self._blocked = 0  # who waits for room
         self._told = False
         self._sent = 0
         self._code = ABNORMAL
@@ -153,7 +158,7 @@ class Socket:
         assert self._ws is not None
         error = self._ws.send(message)
         while error == errno.EAGAIN:
-            await self._wait()
+            await self._wait_for_room()
             error = self._ws.send(message)
         if error:
             self._raise_gone()
@@ -175,7 +180,7 @@ class Socket:
             return
         error = self._call._send(body)
         while error == errno.EAGAIN:
-            await self._wait()
+            await self._wait_for_room()
             error = self._call._send(body)
         if error:
             self._raise_gone()
@@ -212,12 +217,13 @@ class Socket:
     def hear(self) -> None:
         """There may be something new."""
         ws = self._ws
-        if ws is not None and ws.hear():
+        news = 1 if ws is None else ws.hear()
+        if ws is not None and news == ENDED:
             if ws.ended:
                 self.finish()
             else:
                 self.close(RESTART, "")
-        if self._waiting:
+        if self._waiting and (news or self._blocked):
             self._wake()
 
     def ping(self) -> bool:
@@ -254,6 +260,13 @@ class Socket:
             await future
         finally:
             self._waiting.remove(future)
+
+    async def _wait_for_room(self) -> None:
+        self._blocked += 1
+        try:
+            await self._wait()
+        finally:
+            self._blocked -= 1
 
     def _wake(self) -> None:
         for future in self._waiting:
