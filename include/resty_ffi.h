@@ -208,9 +208,10 @@ enum {
     RESTY_FFI_THREADS         = 0,  /* opts.threads */
     RESTY_FFI_SWITCH_INTERVAL = 1,  /* opts.switch_interval, ms */
     RESTY_FFI_RELOAD          = 2,  /* 1: rt:__reload() starts the runtime */
-    RESTY_FFI_SHOW_ERRORS     = 3   /* 1: ffi_show_errors is on: what is behind
+    RESTY_FFI_SHOW_ERRORS     = 3,  /* 1: ffi_show_errors is on: what is behind
                                        the first line of the text of a failed
                                        start, or web request, is for a page */
+    RESTY_FFI_MAX_MESSAGE     = 4   /* python_websocket_max_size, bytes */
 };
 
 /*

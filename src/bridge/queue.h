@@ -21,7 +21,7 @@
 #define BRIDGE_QUEUE_MAX   ((1u << 20) - 1)
 #define BRIDGE_QUEUE_NAME  64
 
-#define BRIDGE_QUEUE_OPTIONS  4
+#define BRIDGE_QUEUE_OPTIONS  5
 
 /* in bridge_queue_t.threads */
 #define BRIDGE_THREAD         ((int64_t) 1)

@@ -26,7 +26,9 @@ class Asgi(Loop):
         self._exchanges = native.Exchanges(
             Exchange, Shared(self._name, heads, self._waits, self._log)
         )
-        self._sockets = Sockets(self._name, heads, self._loop, self._log)
+        self._sockets = Sockets(
+            self._name, self._tq, heads, self._loop, self._log
+        )
         native.accept_upgrades(self._tq)
         self._lifespan = Lifespan(self._target, self._name, self._log)
         return Handlers(

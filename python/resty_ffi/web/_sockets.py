@@ -18,6 +18,7 @@ PING_S = 20.0
 CLOSE_S = 10.0
 TICK_S = 1.0
 
+MAX_MESSAGE = 4  # of native.option
 MAX_SIZE = 16 * 1024 * 1024
 
 
@@ -27,6 +28,7 @@ class Sockets:
     def __init__(
         self,
         name: str,
+        tq: int,
         heads: native.Heads,
         loop: asyncio.AbstractEventLoop,
         log: Log,
@@ -35,6 +37,7 @@ class Sockets:
         self.heads = heads
         self.loop = loop
         self.log = log
+        self._max_size = int(native.option(tq, MAX_MESSAGE, MAX_SIZE))
         self._native = native.WebSockets()
         self._all: dict[int, Socket] = {}
         # when each is pinged, or given up; those that come first are first
@@ -73,7 +76,7 @@ class Sockets:
     ) -> native.WebSocket | None:
         """None where its client has gone."""
         ws = self._native.accept(
-            socket.number, headers, MAX_SIZE, handshake.bits
+            socket.number, headers, self._max_size, handshake.bits
         )
         if ws is not None:
             self._schedule(self._pings, socket, PING_S)

@@ -12,6 +12,10 @@
 
 #define NGX_HTTP_FFI_PYTHON_THREADS    8
 #define NGX_HTTP_FFI_PYTHON_MAX_QUEUE  65536
+#define NGX_HTTP_FFI_PYTHON_MAX_SIZE   (16 * 1024 * 1024)
+
+/* what is compressed is counted in 32 bits */
+#define NGX_HTTP_FFI_PYTHON_SIZE_BOUND  (1024 * 1024 * 1024)
 
 
 typedef struct {
@@ -20,6 +24,7 @@ typedef struct {
     ngx_str_t        venv;
     ngx_int_t        threads;
     ngx_int_t        max_queue;
+    size_t           max_size;   /* of a message of WebSocket */
     ngx_shm_zone_t  *restarts;   /* NULL: there are no targets */
     unsigned         used:1;     /* by any of its directives */
 } ngx_http_ffi_python_main_conf_t;
@@ -30,6 +35,8 @@ static void *ngx_http_ffi_python_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_ffi_python_init_main_conf(ngx_conf_t *cf, void *conf);
 static void ngx_http_ffi_python_settled(ngx_http_ffi_target_t *target,
     ngx_uint_t started);
+static char *ngx_http_ffi_python_check_size(ngx_conf_t *cf, void *post,
+    void *data);
 static char *ngx_http_ffi_python_pass(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_ffi_python_param(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -53,6 +60,11 @@ static ngx_conf_num_bounds_t  ngx_http_ffi_python_threads_bounds = {
 
 static ngx_conf_num_bounds_t  ngx_http_ffi_python_queue_bounds = {
     ngx_conf_check_num_bounds, 1, 1000000
+};
+
+
+static ngx_conf_post_t  ngx_http_ffi_python_size_post = {
+    ngx_http_ffi_python_check_size
 };
 
 
@@ -114,6 +126,13 @@ static ngx_command_t  ngx_http_ffi_python_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_ffi_python_main_conf_t, max_queue),
       &ngx_http_ffi_python_queue_bounds },
+
+    { ngx_string("python_websocket_max_size"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_ffi_python_main_conf_t, max_size),
+      &ngx_http_ffi_python_size_post },
 
       ngx_null_command
 };
@@ -188,6 +207,7 @@ ngx_http_ffi_python_create_main_conf(ngx_conf_t *cf)
 
     pmcf->threads = NGX_CONF_UNSET;
     pmcf->max_queue = NGX_CONF_UNSET;
+    pmcf->max_size = NGX_CONF_UNSET_SIZE;
 
     return pmcf;
 }
@@ -203,6 +223,7 @@ ngx_http_ffi_python_init_main_conf(ngx_conf_t *cf, void *conf)
 
     ngx_conf_init_value(pmcf->threads, NGX_HTTP_FFI_PYTHON_THREADS);
     ngx_conf_init_value(pmcf->max_queue, NGX_HTTP_FFI_PYTHON_MAX_QUEUE);
+    ngx_conf_init_size_value(pmcf->max_size, NGX_HTTP_FFI_PYTHON_MAX_SIZE);
 
     targets = (ngx_http_ffi_python_target_t **) pmcf->targets.elts;
 
@@ -210,6 +231,8 @@ ngx_http_ffi_python_init_main_conf(ngx_conf_t *cf, void *conf)
         targets[i]->pass.load.max_queue = (uint32_t) pmcf->max_queue;
         targets[i]->pass.load.options[RESTY_FFI_THREADS] =
             (double) pmcf->threads;
+        targets[i]->pass.load.options[RESTY_FFI_MAX_MESSAGE] =
+            (double) pmcf->max_size;
         targets[i]->pass.settled = ngx_http_ffi_python_settled;
     }
 
@@ -241,6 +264,19 @@ ngx_http_ffi_python_settled(ngx_http_ffi_target_t *target, ngx_uint_t started)
     } else {
         ngx_http_ffi_python_not_started(pmcf->restarts);
     }
+}
+
+
+static char *
+ngx_http_ffi_python_check_size(ngx_conf_t *cf, void *post, void *data)
+{
+    size_t  *size = data;
+
+    (void) cf;
+    (void) post;
+
+    return *size > 0 && *size <= NGX_HTTP_FFI_PYTHON_SIZE_BOUND
+           ? NGX_CONF_OK : "must be from 1 to 1g";
 }
 
 

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import unix_connect
 
 from ..client import eventually
-from ..python_pass.site import Site
+from ..python_pass.site import Site, refused
 
 APP = """
 seen = []
@@ -140,3 +140,30 @@ def test_closed_by_the_client(site: Site) -> None:
     with connect(site) as ws:
         ws.socket.close()
     eventually(lambda: "(1006, None)" in site.text("/"), "told")
+
+
+@pytest.mark.valgrind
+def test_the_size_of_a_message() -> None:
+    with Site(
+        "location / { python_pass app:app; }",
+        apps={"app.py": APP},
+        http="python_websocket_max_size 1k;",
+    ) as site:
+        for compression in ("deflate", None):
+            with connect(site, compression=compression) as ws:
+                ws.send("x" * 1024)
+                assert ws.recv() == "x" * 1024
+                ws.send("x" * 1025)
+                with pytest.raises(ConnectionClosed) as closed:
+                    ws.recv()
+                assert closed.value.rcvd is not None
+                assert closed.value.rcvd.code == 1009
+
+
+@pytest.mark.parametrize("size", ["0", "1025m", "x"])
+def test_a_size_that_cannot_be(size: str) -> None:
+    said = refused(
+        "location / { python_pass app:app; }",
+        http=f"python_websocket_max_size {size};",
+    )
+    assert "python_websocket_max_size" in said
