@@ -254,15 +254,21 @@ build/loader/test_loader: tests/loader/test_loader.c $(PY_C) $(PY_SOURCES) \
 # ---- the fuzzers in C: tests/fuzz runs them
 
 FUZZ_CC := clang
-FUZZERS := build/fuzz/fuzz_handles
+FUZZERS := build/fuzz/fuzz_handles build/fuzz/fuzz_frames
+
+FUZZ_INC_fuzz_handles := -Isrc/bridge -Iinclude
+FUZZ_INC_fuzz_frames  := -Isrc/loader
+FUZZ_LIBS_fuzz_frames := -lz
 
 build/fuzz/fuzz_handles: \
     $(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)) \
     $(wildcard src/bridge/*.c src/bridge/*.h include/*.h)
+build/fuzz/fuzz_frames: \
+    $(foreach n,frames utf8 deflate,src/loader/$n.c src/loader/$n.h)
 $(FUZZERS): build/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(STRICT) -O1 -g -pthread -fsanitize=fuzzer $(ASAN) \
-	    -Isrc/bridge -Iinclude $(filter %.c,$^) -o $@
+	    $(FUZZ_INC_$*) $(filter %.c,$^) $(FUZZ_LIBS_$*) -o $@
 
 .PHONY: fuzzers
 fuzzers: $(FUZZERS)

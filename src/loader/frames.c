@@ -288,7 +288,7 @@ take_data(frames_t *f, unsigned char **p, unsigned char *end)
 
     /* what is there as a whole stays where it is */
 
-    if (n == f->left && f->fin && f->buf_len == 0) {
+    if (n == 0 || (n == f->left && f->fin && f->buf_len == 0)) {
         data = *p;
 
     } else if (reserve(f, n)) {

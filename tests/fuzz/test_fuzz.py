@@ -26,7 +26,7 @@ FOLDER = BUILD / "fuzz"
 SEEDS = Path(__file__).parent / "seeds"
 SECONDS = float(os.environ.get("FUZZ_S") or 10)
 SEED = os.environ.get("FUZZ_SEED") or "1"
-IN_C = ("handles",)
+IN_C = ("handles", "frames")
 IN_PYTHON = ("requests", "config", "ledger")
 NAMES = (*IN_C, *IN_PYTHON)
 
