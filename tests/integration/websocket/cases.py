@@ -185,16 +185,11 @@ def then(*frames: Frame, chop: int = 0, sync: bool = False) -> Run:
     )
 
 
-def loose(number: str, run: Run) -> Case:
-    """The connection fails, and the echo may be there first, or not."""
-    return Case(number, run, None, NON_STRICT)
-
-
 def reserved_bits() -> Cases:
     yield Case("3.1", failed(text(HELLO, rsv=1)))
-    yield loose("3.2", then(text(HELLO, rsv=2)))
-    yield loose("3.3", then(text(HELLO, rsv=3), sync=True))
-    yield loose("3.4", then(text(HELLO, rsv=4), chop=1))
+    yield Case("3.2", then(text(HELLO, rsv=2)))
+    yield Case("3.3", then(text(HELLO, rsv=3), sync=True))
+    yield Case("3.4", then(text(HELLO, rsv=4), chop=1))
     yield Case("3.5", failed(Frame(BINARY, NOT_UTF8, rsv=5)))
     yield Case("3.6", failed(Frame(BINARY, HELLO, rsv=6)))
     yield Case("3.7", failed(Frame(CLOSE, rsv=7)))
@@ -205,9 +200,9 @@ def opcodes() -> Cases:
         payload = b"reserved opcode payload"
         yield Case(f"4.{kind}.1", failed(Frame(first)))
         yield Case(f"4.{kind}.2", failed(Frame(first + 1, payload)))
-        yield loose(f"4.{kind}.3", then(Frame(first + 2)))
-        yield loose(f"4.{kind}.4", then(Frame(first + 3, HELLO)))
-        yield loose(f"4.{kind}.5", then(Frame(first + 4, HELLO), chop=1))
+        yield Case(f"4.{kind}.3", then(Frame(first + 2)))
+        yield Case(f"4.{kind}.4", then(Frame(first + 3, HELLO)))
+        yield Case(f"4.{kind}.5", then(Frame(first + 4, HELLO), chop=1))
 
 
 # ---- 5: fragmentation
@@ -233,7 +228,7 @@ def fragments() -> Cases:
         for i, way in enumerate(ways):
             run = failed(wrong, text(HELLO), **way)  # type: ignore[arg-type]
             yield Case(f"5.{first + i}", run)
-    yield loose(
+    yield Case(
         "5.15",
         failed(
             *(*two, more(THREE, False), text(FOUR)),
