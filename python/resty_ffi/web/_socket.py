@@ -153,6 +153,8 @@ class Socket:
         if self._ws is None:
             self._raise_gone()
         self.state = OPEN
+        # only who has looked is told of more; an application may never receive
+        self.hear()
 
     async def _send(self, message: dict[str, Any]) -> None:
         assert self._ws is not None

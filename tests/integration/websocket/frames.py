@@ -176,6 +176,15 @@ class Peer:
         assert "content-length" not in self.fields
         assert "transfer-encoding" not in self.fields
 
+    def chunks(self) -> bytes:
+        """The body of an answer in chunks."""
+        found = b""
+        while size := int(self._until(b"\r\n"), 16):
+            found += self._take(size)
+            assert self._take(2) == b"\r\n"
+        assert self._take(2) == b"\r\n"
+        return found
+
     # -- frames ---------------------------------------------------------
 
     def send(self, *frames: Frame, chop: int = 0, sync: bool = False) -> None:

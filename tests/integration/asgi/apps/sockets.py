@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from urllib.parse import unquote
 
 import cases
 from cases import GATE, NOTES, Case, Message, Receive, Scope, Send, note
@@ -109,7 +110,7 @@ async def scopes(scope: Scope, receive: Receive, send: Send) -> None:
 @socket
 async def closes(scope: Scope, receive: Receive, send: Send) -> None:
     """The query: a code, a comma, and a reason."""
-    code, _, reason = cases.query(scope).partition(",")
+    code, _, reason = unquote(cases.query(scope)).partition(",")
     await accept(receive, send)
     message: Message = {"type": "websocket.close"}
     if code:
@@ -260,10 +261,8 @@ WRONG: dict[str, list[Message]] = {
     "bytes-str": [ACCEPT, {"type": "websocket.send", "bytes": "text"}],
     "surrogate": [ACCEPT, {**HELLO, "text": "\ud800"}],
     "code-str": [ACCEPT, {**CLOSE, "code": "1000"}],
-    "code-1005": [ACCEPT, {**CLOSE, "code": 1005}],
     "code-999": [ACCEPT, {**CLOSE, "code": 999}],
     "code-70000": [ACCEPT, {**CLOSE, "code": 70_000}],
-    "long-reason": [ACCEPT, {**CLOSE, "reason": "r" * 124}],
     "protocol-newline": [{**ACCEPT, "subprotocol": "a\r\nx-evil: 1"}],
     "header-newline": [{**ACCEPT, "headers": [(b"x-a", b"b\r\nx-evil: 1")]}],
 }
