@@ -144,7 +144,7 @@ def test_sockets_that_come_and_go_leave_nothing(site: Site) -> None:
     def rounds(count: int) -> int:
         for i in range(count):
             offer = "permessage-deflate" if i % 2 else None
-            with site.peer("/echo?leave", offer) as peer:
+            with site.peer("/echo", offer) as peer:
                 sent = Frame(BINARY, b"l" * 5000)
                 peer.send(sent)
                 event = peer.event()

@@ -55,7 +55,9 @@ async def until_end(scope: Scope, receive: Receive) -> None:
 
 
 def ends(scope: Scope, message: Message) -> None:
-    note(scope, [message["code"], message.get("reason") or ""])
+    """Notes how, where there is a query."""
+    if cases.query(scope):
+        note(scope, [message["code"], message.get("reason") or ""])
 
 
 # ---- what is well
