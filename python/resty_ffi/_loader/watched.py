@@ -19,22 +19,15 @@ def watch_imports() -> None:
     """Where that is set; an audit hook cannot be taken away again."""
     file = os.environ.get(VARIABLE)
     if file:
-        try:
-            target = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        except OSError:
-            return
-        _Watched(target).install()
+        sys.addaudithook(_Watched(file).hear)
 
 
 class _Watched:
-    def __init__(self, target: int) -> None:
-        self._target = target
+    def __init__(self, file: str) -> None:
+        self._file = file
         self._told: set[str] = set()
 
-    def install(self) -> None:
-        sys.addaudithook(self._hear)
-
-    def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
+    def hear(self, event: str, arguments: tuple[object, ...]) -> None:
         # what it raised would end the import
         if event == "exec":
             name = getattr(arguments[0], "co_filename", None)
@@ -54,5 +47,11 @@ class _Watched:
             return
         found = os.stat(name)
         line = f"{found.st_mtime_ns} {found.st_size} {found.st_ino} {name}\n"
-        if "\n" not in name:
-            os.write(self._target, os.fsencode(line))
+        if "\n" in name:
+            return
+        # threads need not share descriptors
+        target = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            os.write(target, os.fsencode(line))
+        finally:
+            os.close(target)
