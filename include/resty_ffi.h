@@ -480,10 +480,12 @@ RESTY_FFI_API void resty_ffi_started(void *tq, int rc,
     const char *err, int len);
 
 enum {
+    RESTY_FFI_LOG_CRIT   = 3,
     RESTY_FFI_LOG_ERR    = 4,
     RESTY_FFI_LOG_WARN   = 5,
     RESTY_FFI_LOG_NOTICE = 6,
-    RESTY_FFI_LOG_INFO   = 7
+    RESTY_FFI_LOG_INFO   = 7,
+    RESTY_FFI_LOG_DEBUG  = 8
 };
 
 /*
@@ -492,6 +494,17 @@ enum {
  * 1 000 such texts wait, further ones are lost, and counted.
  */
 RESTY_FFI_API void resty_ffi_log(int level, const char *msg, int len);
+
+/*
+ * The same of a task: while its caller waits, the line goes where the request's
+ * own lines go, and names client and request as they do.  If tsk is no task,
+ * or nobody waits, it is as resty_ffi_log.
+ */
+RESTY_FFI_API void resty_ffi_log_of(void *tsk, int level, const char *msg,
+    int len);
+
+/* Of the most verbose error_log: lines above this level reach none. */
+RESTY_FFI_API int resty_ffi_log_level(void);
 
 
 #ifdef __cplusplus

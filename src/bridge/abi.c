@@ -180,7 +180,21 @@ resty_ffi_started(void *tq, int rc, const char *err, int len)
 void
 resty_ffi_log(int level, const char *msg, int len)
 {
+    resty_ffi_log_of(NULL, level, msg, len);
+}
+
+
+void
+resty_ffi_log_of(void *tsk, int level, const char *msg, int len)
+{
     if (msg && len > 0) {
-        bridge_log(&host, level, msg, (size_t) len);
+        bridge_log_of(&host, bridge_number(tsk), level, msg, (size_t) len);
     }
+}
+
+
+int
+resty_ffi_log_level(void)
+{
+    return atomic_load_explicit(&host.log_level, memory_order_relaxed);
 }

@@ -73,6 +73,8 @@ struct bridge_s {
     _Atomic(bridge_node_t *)  stack;
     _Atomic uint32_t          nlines;    /* not freed yet, or being made */
     _Atomic uint32_t          lost_lines;
+    _Atomic int               log_level; /* the host's: lines above it are
+                                            not written */
     _Atomic uint32_t          threads;   /* that poll, once for each queue */
     _Atomic(bridge_seen_t *)  seen;      /* what threads.c knows of them; never
                                             freed, so that all may walk it */

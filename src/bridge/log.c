@@ -11,6 +11,14 @@
 void
 bridge_log(bridge_t *b, int level, const char *text, size_t len)
 {
+    bridge_log_of(b, 0, level, text, len);
+}
+
+
+void
+bridge_log_of(bridge_t *b, uint64_t task, int level, const char *text,
+    size_t len)
+{
     bridge_line_t  *line;
 
     if (atomic_load_explicit(&b->dead, memory_order_relaxed)) {
@@ -34,6 +42,7 @@ bridge_log(bridge_t *b, int level, const char *text, size_t len)
 
     line->node.kind = BRIDGE_NODE_LINE;
     line->level = level;
+    line->task = task;
     line->len = len;
     memcpy(line->text, text, len);
     line->text[len] = '\0';

@@ -16,6 +16,7 @@
 struct bridge_line_s {
     bridge_node_t  node;
     int            level;       /* as in resty_ffi.h */
+    uint64_t       task;        /* handle of the one it is of; 0: none */
     size_t         len;
     char           text[];      /* with a NUL behind it */
 };
@@ -25,6 +26,10 @@ struct bridge_line_s {
  * Lost, and counted, where memory ran out or BRIDGE_LOG_MAX lines wait.
  */
 void bridge_log(bridge_t *b, int level, const char *text, size_t len);
+
+/* The same of a task, which may have ended when the line comes up. */
+void bridge_log_of(bridge_t *b, uint64_t task, int level, const char *text,
+    size_t len);
 
 /* The same, of which 511 bytes. */
 void bridge_logf(bridge_t *b, int level, const char *fmt, ...)

@@ -484,7 +484,44 @@ test_log_lines(void **state)
     assert_non_null(line);
     assert_int_equal(line->level, RESTY_FFI_LOG_INFO);
     assert_string_equal(line->text, "a\nbc");
+    assert_int_equal(line->task, 0);
     bridge_line_free(b, line);
+}
+
+
+static void
+test_log_lines_of_tasks(void **state)
+{
+    bridge_task_t  *t;
+    bridge_line_t  *line;
+
+    (void) state;
+
+    t = unit_lent(b, NULL, 0);
+    resty_ffi_log_of(pointer(bridge_task_handle(t)), RESTY_FFI_LOG_DEBUG,
+                     "abc", 2);
+
+    line = unit_line(b);
+    assert_non_null(line);
+    assert_int_equal(line->level, RESTY_FFI_LOG_DEBUG);
+    assert_string_equal(line->text, "ab");
+    assert_ptr_equal(bridge_task_find(b, line->task), t);
+
+    /* it may end before its line comes up */
+
+    bridge_task_free(b, t, 0);
+    assert_null(bridge_task_find(b, line->task));
+    bridge_line_free(b, line);
+}
+
+
+static void
+test_the_log_level(void **state)
+{
+    (void) state;
+
+    atomic_store(&b->log_level, RESTY_FFI_LOG_WARN);
+    assert_int_equal(resty_ffi_log_level(), RESTY_FFI_LOG_WARN);
 }
 
 
@@ -775,6 +812,8 @@ main(void)
         test(test_a_start_of_no_queue),
         test(test_a_start_reported_by_two_threads),
         test(test_log_lines),
+        test(test_log_lines_of_tasks),
+        test(test_the_log_level),
         test(test_a_forked_child_does_nothing),
         test(test_a_default_timeout),
         test(test_whole_requests),

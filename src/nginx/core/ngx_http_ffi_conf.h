@@ -21,6 +21,8 @@ typedef struct {
     ngx_msec_t       exit_timeout;
     ngx_uint_t       umask;
     ngx_shm_zone_t  *status_zone;   /* NULL: nothing is counted */
+    ngx_uint_t       log_level;     /* of the most verbose error_log in
+                                       http */
 } ngx_http_ffi_main_conf_t;
 
 

@@ -22,6 +22,7 @@ static void ngx_http_ffi_take_answer(bridge_task_t *t, int64_t *now);
 static void ngx_http_ffi_take_part(bridge_part_t *p);
 static void ngx_http_ffi_take_head(bridge_head_t *h);
 static void ngx_http_ffi_take_room(bridge_task_t *t);
+static void ngx_http_ffi_take_line(bridge_line_t *line);
 
 
 static ngx_connection_t   *ngx_http_ffi_conn;
@@ -48,6 +49,8 @@ ngx_http_ffi_event_open(ngx_event_handler_pt handler,
     if (!bridge_host_init(ngx_http_ffi_notify_host, NULL)) {
         goto failed;
     }
+
+    bridge_host()->log_level = ngx_http_ffi_log_level();
 
     c = ngx_get_connection(fd, ngx_cycle->log);
     if (c == NULL) {
@@ -160,8 +163,7 @@ ngx_http_ffi_event_drain(void)
         switch (n->kind) {
 
         case BRIDGE_NODE_LINE:
-            ngx_http_ffi_log_line((bridge_line_t *) n);
-            bridge_line_free(b, (bridge_line_t *) n);
+            ngx_http_ffi_take_line((bridge_line_t *) n);
             break;
 
         case BRIDGE_NODE_ORPHAN:
@@ -264,6 +266,21 @@ ngx_http_ffi_take_room(bridge_task_t *t)
     if (caller && caller->room) {
         caller->room(t);
     }
+}
+
+
+static void
+ngx_http_ffi_take_line(bridge_line_t *line)
+{
+    bridge_task_t          *t;
+    ngx_http_ffi_caller_t  *caller;
+
+    t = line->task ? bridge_task_find(bridge_host(), line->task) : NULL;
+    caller = t ? t->data : NULL;
+
+    ngx_http_ffi_log_line(line, caller && caller->log ? caller->log
+                                                      : ngx_cycle->log);
+    bridge_line_free(bridge_host(), line);
 }
 
 

@@ -20,14 +20,15 @@
  * bridge_task_t.data points to one of these, first in its own struct, or is
  * NULL where nobody waits.  handler owns the task, which has its answer, part
  * the part, which is to be given back, head the head, likewise; room: the task
- * may be written to.  All but the first may be NULL.  None is called from
- * within a bridge function.
+ * may be written to.  log is where lines of the task go.  All but the first may
+ * be NULL.  None is called from within a bridge function.
  */
 typedef struct {
     void  (*handler)(bridge_task_t *t);
     void  (*part)(bridge_task_t *t, bridge_part_t *p);
     void  (*room)(bridge_task_t *t);
     void  (*head)(bridge_task_t *t, bridge_head_t *h);
+    ngx_log_t  *log;
 } ngx_http_ffi_caller_t;
 
 

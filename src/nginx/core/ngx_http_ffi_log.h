@@ -22,9 +22,18 @@ typedef struct {
 /* Whether the message may be logged now, which must follow. */
 ngx_uint_t ngx_http_ffi_may_log(ngx_http_ffi_limit_t *limit);
 
-/* Writes what a runtime has logged; and that so many such texts were lost. */
-void ngx_http_ffi_log_line(bridge_line_t *line);
+/*
+ * Writes what a runtime has logged: in several entries where one cannot hold
+ * it, of which the last has what log's handler adds.  Control characters but
+ * line feeds and tabs become \xXX, as clients may have sent them.
+ */
+void ngx_http_ffi_log_line(bridge_line_t *line, ngx_log_t *log);
+
+/* That so many such texts were lost. */
 void ngx_http_ffi_log_lost(uint32_t lost);
+
+/* Of the most verbose error_log there is: from NGX_LOG_STDERR to _DEBUG. */
+ngx_uint_t ngx_http_ffi_log_level(void);
 
 #pragma GCC visibility pop
 

@@ -256,7 +256,20 @@ ngx_http_ffi_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_ffi_loc_conf_t  *prev = parent;
     ngx_http_ffi_loc_conf_t  *conf = child;
 
-    (void) cf;
+    ngx_log_t                 *log;
+    ngx_http_core_loc_conf_t  *clcf;
+    ngx_http_ffi_main_conf_t  *fmcf;
+
+    /* nginx's own has been merged */
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    fmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_ffi_module);
+
+    log = clcf->error_log;
+
+    if (log && log != &cf->cycle->new_log) {
+        fmcf->log_level = ngx_max(fmcf->log_level, log->log_level);
+    }
 
     /* where nothing is said, it is the runtime's */
 

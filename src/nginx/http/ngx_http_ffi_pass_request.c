@@ -45,6 +45,7 @@ ngx_http_ffi_pass_new(ngx_http_request_t *r)
     }
 
     p->caller.handler = ngx_http_ffi_pass_answered;
+    p->caller.log = r->connection->log;
     p->request = r;
     p->length = -1;
 

@@ -89,6 +89,7 @@ ngx_ffi_lua_stream_attach(ngx_ffi_lua_stream_t *s, ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    s->caller.log = r->connection->log;
     s->main = r->main;
     s->task = t;
     s->closed = NULL;

@@ -47,6 +47,7 @@ ngx_ffi_lua_waiter_new(ngx_http_request_t *r, bridge_task_t *t)
 
     w->caller.handler = ngx_ffi_lua_answered;
     w->caller.part = ngx_ffi_lua_part;
+    w->caller.log = r->connection->log;
     w->request = r;
     w->task = t;
 
