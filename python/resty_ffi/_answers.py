@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ._error import Error
 
@@ -19,7 +20,7 @@ class Answers:
     """
 
     def __init__(
-        self, name: str, describe: Callable[[BaseException], str]
+        self, name: str, describe: Callable[[BaseException, Any], str]
     ) -> None:
         self._name = name
         self._describe = describe
@@ -61,11 +62,13 @@ class Answers:
             text += "; json.dumps makes a str of it"
         return text
 
-    def failed(self, error: BaseException) -> tuple[int, bytes | str | None]:
-        """Status and body of what a handler has raised."""
+    def failed(
+        self, error: BaseException, task: Any
+    ) -> tuple[int, bytes | str | None]:
+        """Status and body of what a handler has raised, in a call's task."""
         if isinstance(error, Error):
             try:
                 return error._chosen()
             except Exception:
                 pass  # of attributes that were assigned later
-        return 1, self._describe(error)
+        return 1, self._describe(error, task)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Protocol
 
+from ._loader import speaker
+
 try:
     import _resty_ffi as native
 except ImportError:  # not inside nginx
@@ -63,7 +65,7 @@ class Call(Protocol):
         """
 
 
-call_var: ContextVar[Call | None] = ContextVar("resty_ffi_call", default=None)
+call_var: ContextVar[Call | None] = speaker.call_var
 
 
 def current() -> Call:

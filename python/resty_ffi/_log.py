@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
-import time
+from typing import Any
 
 from ._loader.errors import LOG_ERR, describe, format_traceback
+from ._loader.limit import Limit
+from ._loader.speaker import join
 from ._native import native
 
 TRACEBACKS_A_SECOND = 10
@@ -17,57 +17,34 @@ TRACEBACKS_A_SECOND = 10
 class Log:
     """Texts of exceptions for Lua; their tracebacks for error.log.
 
-    Those that are too many are counted; a timer, or the end of the runtime,
-    tells of them where no other exception does.
+    Those that are too many are counted. name: as of speaker.name_var.
     """
 
     def __init__(self, name: str) -> None:
-        self._name = name
-        self._lock = threading.Lock()
-        self._end = 0.0
-        self._shown = 0
-        self._hidden = 0
+        self.name = name
+        self._limit = Limit(TRACEBACKS_A_SECOND, self._tell)
 
-    def __call__(self, error: BaseException) -> str:
+    def __call__(self, error: BaseException, task: Any = 0) -> str:
+        """task: the call's that has raised it; 0: it is of no call."""
         text = describe(error)
         if isinstance(error, asyncio.CancelledError):
             return text
-        if self._may_show():
+        if self._limit.may_show():
+            name = join(self.name, native.method(task) if task else "")
             native.log(
                 LOG_ERR,
-                f"ffi_python3: {self._name}: {text}\n"
+                f"FFI030: ffi_python3: {name}: {text}\n"
                 + format_traceback(error),
+                task,
             )
         return text
 
-    def _may_show(self) -> bool:
-        now = time.monotonic()
-        with self._lock:
-            if now >= self._end:
-                self._tell_hidden()
-                self._end = now + 1
-                self._shown = 0
-            if self._shown < TRACEBACKS_A_SECOND:
-                self._shown += 1
-                return True
-            self._hidden += 1
-            if self._hidden > 1:
-                return False
-            timer = threading.Timer(self._end - now, self.tell_hidden)
-            timer.daemon = True
-            with contextlib.suppress(RuntimeError):  # no thread to be had
-                timer.start()
-            return False
-
     def tell_hidden(self) -> None:
-        with self._lock:
-            self._tell_hidden()
+        self._limit.flush()
 
-    def _tell_hidden(self) -> None:
-        if self._hidden:
-            native.log(
-                LOG_ERR,
-                f"ffi_python3: {self._name}: {self._hidden} more exceptions in"
-                " that second, not shown",
-            )
-            self._hidden = 0
+    def _tell(self, hidden: int) -> None:
+        native.log(
+            LOG_ERR,
+            f"FFI031: ffi_python3: {join(self.name, '')}: {hidden} more"
+            " exceptions in that second, not shown",
+        )

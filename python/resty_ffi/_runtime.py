@@ -11,6 +11,7 @@ from ._answers import Answers
 from ._call import call_var
 from ._context import Base
 from ._handlers import Handlers
+from ._loader.speaker import name_var
 from ._log import Log
 from ._native import native
 from ._options import Options
@@ -51,6 +52,9 @@ class Runtime:
         run: Callable[..., Any],
         readers: dict[Callable[..., Any], Callable[..., Any]],
     ) -> native.Runtime:
+        if handlers.methods is not None:
+            self._log.name = f"{self._name}."
+        name_var.set(self._log.name)
         self.base = Base()
         return native.Runtime(
             tq=self._tq,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -24,6 +25,7 @@ from ._standin_exchange import Exchange as Exchange
 from ._standin_streams import Gathering, PlainGenerator, Streams
 
 LOG_ERR = 4
+CODE = re.compile("(FFI[0-9]{3}: )?ffi_python3: ")
 
 
 def deadline(call: Call) -> float | None:
@@ -38,9 +40,13 @@ def exit_deadline() -> float:
     return 0.0
 
 
-def log(level: int, text: str) -> None:
+def log(level: int, text: str, task: Call | int = 0) -> None:
     rank = logging.ERROR if level <= LOG_ERR else logging.WARNING
-    logger.log(rank, "%s", text.removeprefix("ffi_python3: "))
+    logger.log(rank, "%s", CODE.sub("", text))
+
+
+def method(task: Call) -> str:
+    return task.method
 
 
 def gone(call: Call) -> bool:

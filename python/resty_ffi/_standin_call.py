@@ -106,7 +106,7 @@ class Call:
         if isinstance(exception, BrokenPipeError) and self.cancelled:
             self.respond((False, 1, None))
             return
-        rc, body = self.runtime.answers.failed(exception)
+        rc, body = self.runtime.answers.failed(exception, self)
         self.respond((False, rc, body_of(body)))
 
     def _send(self, part: object, /) -> int:

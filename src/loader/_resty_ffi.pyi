@@ -33,8 +33,20 @@ def exit_deadline() -> float:
     """When a worker that leaves waits no longer, in time.monotonic()
     seconds; 0: it does not leave."""
 
-def log(level: int, text: str, /) -> None:
-    """Write to nginx's error.log; levels as in resty_ffi.h."""
+def log(level: int, text: str, task: int = 0, /) -> None:
+    """Write to nginx's error.log; levels as in resty_ffi.h.
+
+    task: whose line it is; 0: that of the call this thread answers, if any.
+    """
+
+def log_level() -> int:
+    """Of nginx's most verbose error_log: lines above it reach none."""
+
+def task() -> int:
+    """The task of the call this thread answers; 0: of none."""
+
+def method(task: int, /) -> str:
+    """The Lua method's name of a call without an answer; "": it has none."""
 
 def name(tq: int, name: str, /) -> None:
     """What error.log and the system call the runtime and this thread."""

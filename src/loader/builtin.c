@@ -28,19 +28,23 @@
 
 
 PyDoc_STRVAR(log_doc,
-"log(level: int, text: str, /) -> None\n\n"
-"Write to nginx's error.log; levels as in resty_ffi.h (4 err … 7 info).");
+"log(level: int, text: str, task: int = 0, /) -> None\n\n"
+"Write to nginx's error.log; levels as in resty_ffi.h (3 crit … 8 debug).\n"
+"task: whose line it is; 0: that of the call this thread answers, if any.");
 
 static PyObject *
 builtin_log(PyObject *self, PyObject *args)
 {
-    int          level;
-    PyObject    *text, *bytes;
-    Py_ssize_t   len;
+    int                  level;
+    PyObject            *text, *bytes;
+    Py_ssize_t           len;
+    unsigned long long   task;
 
     (void) self;
 
-    if (!PyArg_ParseTuple(args, "iU:log", &level, &text)) {
+    task = 0;
+
+    if (!PyArg_ParseTuple(args, "iU|K:log", &level, &text, &task)) {
         return NULL;
     }
 
@@ -50,11 +54,64 @@ builtin_log(PyObject *self, PyObject *args)
     }
 
     len = PyBytes_GET_SIZE(bytes);
-    resty_ffi_log(level, PyBytes_AS_STRING(bytes),
-                  len < INT_MAX ? (int) len : INT_MAX);
+    resty_ffi_log_of(task ? (void *) (uintptr_t) task : call_task(), level,
+                     PyBytes_AS_STRING(bytes),
+                     len < INT_MAX ? (int) len : INT_MAX);
     Py_DECREF(bytes);
 
     Py_RETURN_NONE;
+}
+
+
+PyDoc_STRVAR(log_level_doc,
+"log_level() -> int\n\n"
+"Of nginx's most verbose error_log: lines above it reach none.");
+
+static PyObject *
+builtin_log_level(PyObject *self, PyObject *none)
+{
+    (void) self;
+    (void) none;
+
+    return PyLong_FromLong(resty_ffi_log_level());
+}
+
+
+PyDoc_STRVAR(method_doc,
+"method(task: int, /) -> str\n\n"
+"The Lua method's name of a call without an answer; \"\": it has none.");
+
+static PyObject *
+builtin_method(PyObject *self, PyObject *number)
+{
+    int          len;
+    void        *task;
+    const char  *name;
+
+    (void) self;
+
+    if (!number_handle(number, &task)) {
+        return NULL;
+    }
+
+    name = resty_ffi_method(task, &len);
+
+    return PyUnicode_DecodeUTF8(name ? name : "", name ? len : 0,
+                                "backslashreplace");
+}
+
+
+PyDoc_STRVAR(task_doc,
+"task() -> int\n\n"
+"The task of the call this thread answers; 0: of none.");
+
+static PyObject *
+builtin_task(PyObject *self, PyObject *none)
+{
+    (void) self;
+    (void) none;
+
+    return PyLong_FromVoidPtr(call_task());
 }
 
 
@@ -414,6 +471,9 @@ static PyMethodDef  methods[] = {
     { "upgradable", builtin_upgradable, METH_O, upgradable_doc },
     { "started", builtin_started, METH_VARARGS, started_doc },
     { "log", builtin_log, METH_VARARGS, log_doc },
+    { "log_level", builtin_log_level, METH_NOARGS, log_level_doc },
+    { "method", builtin_method, METH_O, method_doc },
+    { "task", builtin_task, METH_NOARGS, task_doc },
     { "watch_fatal", builtin_watch_fatal, METH_NOARGS, watch_fatal_doc },
     { NULL, NULL, 0, NULL }
 };

@@ -120,6 +120,13 @@ call_unsent(void)
 }
 
 
+void *
+call_task(void)
+{
+    return current.runtime ? current.task : NULL;
+}
+
+
 PyObject *
 call_current(PyObject *module, PyObject *unused)
 {

@@ -67,6 +67,9 @@ int call_check(PyObject *object);
 int call_try_to_send(call_t *call, PyObject *part);
 void call_answer(call_t *call, PyObject *value);
 
+/* The task that the running thread is in, as call_enter says; NULL: none. */
+void *call_task(void);
+
 /* The method `_resty_ffi.current`. */
 PyObject *call_current(PyObject *module, PyObject *unused);
 

@@ -23,7 +23,11 @@
 #include "fresh_py.h"
 #include "imports_py.h"
 #include "leave_py.h"
+#include "limit_py.h"
+#include "lines_py.h"
+#include "logs_py.h"
 #include "main_thread_py.h"
+#include "speaker_py.h"
 #include "threads_py.h"
 #include "watched_py.h"
 
@@ -244,10 +248,14 @@ run_bootstrap(void)
         COMPILED_IN(errors),
         COMPILED_IN(cfg),
         COMPILED_IN(imports),
-        COMPILED_IN(main_thread),
-        COMPILED_IN(fresh),
+        COMPILED_IN(limit),
+        COMPILED_IN(speaker),
         COMPILED_IN(threads),
         COMPILED_IN(leave),
+        COMPILED_IN(lines),
+        COMPILED_IN(logs),
+        COMPILED_IN(main_thread),
+        COMPILED_IN(fresh),
         COMPILED_IN(watched),
         COMPILED_IN(bootstrap)
     };

@@ -2,6 +2,8 @@
 
 #include "runtime.h"
 
+#include <stdint.h>
+
 #include "resty_ffi.h"
 
 
@@ -106,7 +108,8 @@ runtime_fail(runtime_t *self, void *task, PyObject *exception,
         return;
     }
 
-    answer = PyObject_CallMethod(self->answers, "failed", "(O)", exception);
+    answer = PyObject_CallMethod(self->answers, "failed", "(OK)", exception,
+                                 (unsigned long long) (uintptr_t) task);
 
     if (answer && PyArg_ParseTuple(answer, "iO", &rc, &body)) {
         sent = reply_send(self->replies, task, rc, body, callbacks);

@@ -24,6 +24,7 @@ from .errors import (
 from .fresh import Undo, load_cached, load_fresh
 from .leave import leave
 from .main_thread import starting
+from .speaker import name_var
 from .threads import Thread, report
 from .watched import watch_imports
 
@@ -91,6 +92,7 @@ def start(cfg: Cfg, config: int, tq: int) -> Serve | None:
     traceback are in error.log then.
     """
     undo = _nothing
+    name_var.set(cfg.what)
     try:
         target, undo = _load(cfg, cfg.fresh and _option(tq, RELOAD))
         _keep_variables(cfg.module)
@@ -117,7 +119,8 @@ def _keep_variables(module: str) -> None:
     found = {
         variable: (value, module)
         for variable, value in contextvars.copy_context().items()
-        if variable not in _imported or _imported[variable][0] is not value
+        if variable is not name_var
+        and (variable not in _imported or _imported[variable][0] is not value)
     }
     names = {variable.name for variable in found}
     for variable, (_, setter) in _imported.copy().items():

@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 
-LOG_ERR, LOG_WARN, LOG_INFO = 4, 5, 7
+LOG_CRIT, LOG_ERR, LOG_WARN, LOG_NOTICE, LOG_INFO, LOG_DEBUG = range(3, 9)
 
 INTERNAL_ERROR = "ffi_python3: internal error: see error.log"
 
@@ -23,16 +23,16 @@ def failed(what: str, error: BaseException) -> LoadError:
     return LoadError(f"ffi_python3: {what}: {describe(error)}")
 
 
-def log(level: int, text: str) -> None:
-    """Write to error.log."""
+def log(level: int, text: str, task: int = 0) -> None:
+    """Write to error.log; task: as of _resty_ffi.log."""
     import _resty_ffi  # only in nginx
 
-    _resty_ffi.log(level, text)
+    _resty_ffi.log(level, text, task)
 
 
 def log_load_error(error: LoadError) -> None:
     """With the traceback of the exception behind it."""
-    text = str(error)
+    text = f"FFI020: {error}"
     if error.__cause__ is not None:
         text += "\n" + format_traceback(error.__cause__)
     log(LOG_ERR, text)
@@ -52,13 +52,17 @@ def describe(error: BaseException) -> str:
 def format_traceback(error: BaseException) -> str:
     """The traceback as in error.log: as the source is on disk now.
 
-    Frames of ours are left out: they are of no interest to anybody.
+    Frames of ours are left out, as they are of no interest to anybody but
+    us: RESTY_FFI_TRACEBACK=full has them.
     """
+    full = os.environ.get("RESTY_FFI_TRACEBACK") == "full"
     linecache.checkcache()
     try:
         shown = traceback.TracebackException.from_exception(error)
         for part in _chain(shown):
-            part.stack[:] = [f for f in part.stack if not is_ours(f.filename)]
+            part.stack[:] = [
+                f for f in part.stack if full or not is_ours(f.filename)
+            ]
         return "".join(shown.format())
     except BaseException:  # the exception's own code has raised
         lines = traceback.format_tb(error.__traceback__)

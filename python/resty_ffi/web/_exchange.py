@@ -223,11 +223,11 @@ class Exchange(native.Exchange):
         """It has raised."""
         if self._told and _is_of_gone(error):
             text = f"ffi_python3: {self._shared.name}: {describe(error)}"
-            native.log(LOG_INFO, text)
+            native.log(LOG_INFO, text, self._number)
             if self.state != COMPLETE:
                 self._complete_for_nobody()
         elif self.state == COMPLETE:
-            self._shared.log(error)
+            self._shared.log(error, self._number)
         else:
             self.state = COMPLETE
             self._call._fail(error)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from .._context import Base
 from .._loader.errors import failed
+from .._loader.speaker import name_var
 from .._native import native
 from .._options import Options
 from ._asgi import Asgi
@@ -21,6 +22,7 @@ THREADS = 0
 def start(config: str, tq: int) -> Callable[[], None]:
     """LoadError where the application's import, or its start, fails."""
     target = Target.parse(config)
+    name_var.set(target.name)
     try:
         native.watch_fatal()
         runtime = _make(target, tq)

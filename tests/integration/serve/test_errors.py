@@ -92,6 +92,8 @@ def test_the_traceback_is_in_error_log(
     since = len(nginx.log())
     call(nginx, cfg, "chained()", method=method)
     name = cfg.replace(",", ".")
+    if "Raises" in cfg:
+        name = rf"{name}\.{method}"
     nginx.wait_log(rf"\[error\] .*{name}: ValueError: outer\n", since)
     nginx.wait_log(r'File ".*/apps/errors\.py", line \d+, in chained', since)
     log = nginx.log(since)
