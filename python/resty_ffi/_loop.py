@@ -81,7 +81,8 @@ class Loop(Runtime):
         why = describe(error)
         self._tell(
             f"its event loop does not run any more: {why};"
-            " rt:__reload() makes a fresh runtime"
+            " rt:__reload() makes a fresh runtime",
+            "FFI038",
         )
         self._let_go()
 
@@ -102,8 +103,8 @@ class Loop(Runtime):
         if tasks:
             self._tell(f"the worker leaves without {describe_tasks(tasks)}")
 
-    def _tell(self, text: str) -> None:
-        native.log(LOG_WARN, f"ffi_python3: {self._name}: {text}")
+    def _tell(self, text: str, code: str = "FFI037") -> None:
+        native.log(LOG_WARN, f"{code}: ffi_python3: {self._name}: {text}")
 
     async def _open(self) -> None:
         self._waits = Waits(self._loop)

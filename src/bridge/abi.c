@@ -67,11 +67,12 @@ ngx_http_lua_ffi_task_poll(void *tq)
 
     if (!bridge_handle_is(bridge_number(tq), BRIDGE_KIND_QUEUE)) {
         bridge_logf(&host, RESTY_FFI_LOG_ERR,
-                    "ffi: task_poll(%p): not a queue", tq);
+                    "FFI016: ffi: task_poll(%p): not a queue", tq);
 
     } else if (bridge_threads_told(bridge_number(tq))) {
         bridge_logf(&host, RESTY_FFI_LOG_ERR,
-                    "ffi: a thread polled queue %p again after the NULL that "
+                    "FFI015: ffi: "
+                    "a thread polled queue %p again after the NULL that "
                     "says it is unloaded: the runtime's poll loop must end "
                     "at NULL", tq);
     }
@@ -90,7 +91,8 @@ ngx_http_lua_ffi_get_req(void *tsk, int *len)
 
     if (!ok && !bridge_host_dead()) {
         bridge_logf(&host, RESTY_FFI_LOG_ERR,
-                    "ffi: get_req(%p): not a task that waits for its answer; "
+                    "FFI013: ffi: "
+                    "get_req(%p): not a task that waits for its answer; "
                     "the runtime asked after answering, or made it up", tsk);
     }
 
@@ -126,14 +128,16 @@ ngx_http_lua_ffi_respond(void *tsk, int rc, char *rsp, int rsp_len)
     {
         free(rsp);
         bridge_logf(&host, RESTY_FFI_LOG_ERR,
-                    "ffi: respond(%p): not a task that waits for its answer; "
+                    "FFI013: ffi: "
+                    "respond(%p): not a task that waits for its answer; "
                     "the runtime answered it twice, or made it up", tsk);
         return;
     }
 
     if (bad) {
         bridge_logf(&host, RESTY_FFI_LOG_ERR,
-                    "ffi: respond(%p): negative length %d: answered without "
+                    "FFI014: ffi: "
+                    "respond(%p): negative length %d: answered without "
                     "a body", tsk, rsp_len);
     }
 }
@@ -172,7 +176,8 @@ resty_ffi_started(void *tq, int rc, const char *err, int len)
     {
         free(text);
         bridge_logf(&host, RESTY_FFI_LOG_ERR,
-                    "ffi: started(%p): not a runtime that is starting", tq);
+                    "FFI016: ffi: "
+                    "started(%p): not a runtime that is starting", tq);
     }
 }
 

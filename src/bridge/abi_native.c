@@ -19,7 +19,7 @@ static void
 misuse(const char *function, void *tsk)
 {
     bridge_logf(bridge_host(), RESTY_FFI_LOG_ERR,
-                "ffi: %s(%p): not a task that waits for its answer; "
+                "FFI013: ffi: %s(%p): not a task that waits for its answer; "
                 "the runtime answered it twice, or made it up", function,
                 tsk);
 }

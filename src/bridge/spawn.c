@@ -209,7 +209,7 @@ static void
 say_refused(bridge_t *b)
 {
     bridge_logf(b, RESTY_FFI_LOG_NOTICE,
-                "ffi: threads of runtimes share descriptors, umask and "
+                "FFI012: ffi: threads of runtimes share descriptors, umask and "
                 "directory with nginx, since unshare() and clone() are "
                 "refused: %s; this worker's umask is now %03o, and children "
                 "of runtimes may inherit connections", strerror(errno),

@@ -86,7 +86,7 @@ write_line(int signo)
     name[0] = '\0';
     (void) prctl(PR_GET_NAME, name);
 
-    add_string(&line, "ffi_python3: signal ");
+    add_string(&line, "FFI029: ffi_python3: signal ");
     add_number(&line, signo);
     add_string(&line, " in thread \"");
     add(&line, name, strnlen(name, sizeof(name)));

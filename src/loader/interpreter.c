@@ -318,7 +318,8 @@ static void *
 main_thread(void *arg)
 {
     static const char  unnoticed[] =
-        "ffi_python3: libpython was in nginx before: what C extensions queue "
+        "FFI023: ffi_python3: "
+        "libpython was in nginx before: what C extensions queue "
         "by Py_AddPendingCall does not run";
 
     char            python[PATH_MAX];

@@ -82,7 +82,8 @@ void
 leave(int timeout_ms)
 {
     static const char  late[] =
-        "ffi_python3: atexit callbacks have not ended in time; the worker "
+        "FFI025: ffi_python3: "
+        "atexit callbacks have not ended in time; the worker "
         "leaves without them";
 
     int  atexit_ms, report_ms;

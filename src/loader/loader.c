@@ -17,6 +17,10 @@
 const int  resty_ffi_async = 1;
 
 
+/* of what error.log is told, and Lua is not */
+#define CODE  "FFI021: "
+
+
 typedef struct {
     void   *tq;
     bool    has_cfg;
@@ -71,9 +75,9 @@ start_thread(void *arg)
     PyGILState_STATE   state;
 
     if (!interpreter_start(why, sizeof(why))) {
-        snprintf(text, sizeof(text), "ffi_python3: %s", why);
+        snprintf(text, sizeof(text), CODE "ffi_python3: %s", why);
         resty_ffi_log(RESTY_FFI_LOG_ERR, text, (int) strlen(text));
-        report(s->tq, text);
+        report(s->tq, text + sizeof(CODE) - 1);
         free(s);
         return NULL;
     }

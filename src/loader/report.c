@@ -169,7 +169,7 @@ static void
 tell_gil_is_held(void)
 {
     static const char  what[] =
-        "ffi_python3: the Python stacks of its threads cannot be had: "
+        "FFI027: ffi_python3: the Python stacks of its threads cannot be had: "
         "something holds the GIL, a C extension perhaps. All threads but "
         "nginx's own:";
 

@@ -79,8 +79,8 @@ notice(const char *venv, const char *what)
     int   n;
     char  text[PATH_MAX + 256];
 
-    n = snprintf(text, sizeof(text), "ffi_python3: VIRTUAL_ENV %s: %s", venv,
-                 what);
+    n = snprintf(text, sizeof(text),
+                 "FFI022: ffi_python3: VIRTUAL_ENV %s: %s", venv, what);
     resty_ffi_log(RESTY_FFI_LOG_NOTICE, text, n);
 }
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextvars
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from .errors import (
     LoadError,
     failed,
     format_traceback,
+    log_internal_error,
     log_load_error,
 )
 from .fresh import Undo, load_cached, load_fresh
@@ -76,8 +76,8 @@ def _main(cfg: Cfg, config: int, tq: int, memory: object) -> None:
         text = str(error)
         if error.__cause__ is not None and _option(tq, SHOW_ERRORS):
             text += "\n" + format_traceback(error.__cause__)
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        log_internal_error(error)
     finally:
         _started(tq, text)
     if serve is not None:

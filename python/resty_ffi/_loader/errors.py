@@ -38,6 +38,12 @@ def log_load_error(error: LoadError) -> None:
     log(LOG_ERR, text)
 
 
+def log_internal_error(error: BaseException) -> None:
+    """Of ours, with all frames."""
+    text = "".join(traceback.format_exception(error))
+    log(LOG_ERR, f"FFI019: ffi_python3: internal error: {text}")
+
+
 def describe(error: BaseException) -> str:
     """One line that UTF-8 can hold: the exception's class and text."""
     name = type(error).__name__

@@ -52,10 +52,14 @@ def _wait_for_threads(seconds: float) -> None:
     end.start()
     _join([end], began + seconds - time.monotonic())
     stuck = pollers(0) | idents(of_runtimes())
-    log_threads(LOG_WARN, "threads of runtimes that have not ended", stuck)
     log_threads(
         LOG_WARN,
-        "threads that are no daemons and have not ended",
+        "FFI026: ffi_python3: threads of runtimes that have not ended",
+        stuck,
+    )
+    log_threads(
+        LOG_WARN,
+        "FFI026: ffi_python3: threads that are no daemons and have not ended",
         idents(_awaited()) - stuck,
     )
     for callback in callbacks:

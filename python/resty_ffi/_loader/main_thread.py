@@ -145,7 +145,7 @@ def _ignore(what: str) -> None:
     if module not in _told and len(_told) < MAX_TOLD:
         _told.add(module)
         text = f"{what} is ignored: signals are nginx's"
-        log(LOG_WARN, f"ffi_python3: {module}: {text}")
+        log(LOG_WARN, f"FFI028: ffi_python3: {module}: {text}")
 
 
 def _asking() -> str:

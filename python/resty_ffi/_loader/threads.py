@@ -37,9 +37,11 @@ def report(tq: int) -> None:
     With 0 for tq, what the thread does that leaves.
     """
     if tq:
-        log_threads(LOG_ERR, "threads of the stuck runtime", _threads_of(tq))
+        what = "FFI024: ffi_python3: threads of the stuck runtime"
+        log_threads(LOG_ERR, what, _threads_of(tq))
     else:
-        log_threads(LOG_WARN, "still in atexit callbacks", leaving)
+        what = "FFI025: ffi_python3: still in atexit callbacks"
+        log_threads(LOG_WARN, what, leaving)
 
 
 def of_runtimes() -> list[threading.Thread]:
@@ -111,7 +113,7 @@ def log_threads(level: int, what: str, idents: Iterable[int]) -> None:
     """One entry in error.log, with the stacks of the threads."""
     text = "".join(_format_threads(set(idents)))
     if text:
-        log(level, f"ffi_python3: {what}:\n{text}")
+        log(level, f"{what}:\n{text}")
 
 
 def _format_threads(idents: set[int]) -> Iterator[str]:

@@ -222,7 +222,9 @@ class Exchange(native.Exchange):
     def fail(self, error: BaseException) -> None:
         """It has raised."""
         if self._told and _is_of_gone(error):
-            text = f"ffi_python3: {self._shared.name}: {describe(error)}"
+            text = (
+                f"FFI039: ffi_python3: {self._shared.name}: {describe(error)}"
+            )
             native.log(LOG_INFO, text, self._number)
             if self.state != COMPLETE:
                 self._complete_for_nobody()

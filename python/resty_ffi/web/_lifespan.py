@@ -83,7 +83,7 @@ class Lifespan:
         if error is not None:
             native.log(
                 LOG_INFO,
-                f"ffi_python3: {self._name}: has no lifespan:"
+                f"FFI040: ffi_python3: {self._name}: has no lifespan:"
                 f" {describe(error)}",
             )
 

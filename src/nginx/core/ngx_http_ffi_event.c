@@ -42,7 +42,7 @@ ngx_http_ffi_event_open(ngx_event_handler_pt handler,
     fd = bridge_eventfd();
     if (fd == -1) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, ngx_errno,
-                      "lua ffi: eventfd() failed");
+                      "FFI011: lua ffi: eventfd() failed");
         return NULL;
     }
 
@@ -83,7 +83,7 @@ failed:
 
     if (close(fd) == -1) {
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
-                      "lua ffi: close() failed");
+                      "FFI011: lua ffi: close() failed");
     }
 
     return NULL;
@@ -299,7 +299,7 @@ ngx_http_ffi_event_wait(ngx_msec_t ms)
 
         if (read(pfd.fd, &n, sizeof(n)) == -1 && ngx_errno != NGX_EAGAIN) {
             ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
-                          "lua ffi: read() from eventfd failed");
+                          "FFI011: lua ffi: read() from eventfd failed");
         }
     }
 

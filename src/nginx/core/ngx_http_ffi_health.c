@@ -77,7 +77,8 @@ ngx_http_ffi_log_unanswered(ngx_http_ffi_runtime_t *rt)
     name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "lua ffi: \"%V\" has not answered %uD calls whose callers "
+                  "FFI005: lua ffi: "
+                  "\"%V\" has not answered %uD calls whose callers "
                   "have given up: further ones fail until it does; it must "
                   "answer each call that it takes",
                   &name, bridge_queue_cancelled(rt->requests));
@@ -111,7 +112,8 @@ ngx_http_ffi_stuck(ngx_http_ffi_runtime_t *rt)
     name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "lua ffi: \"%V\" is stuck: calls wait, and no thread has "
+                  "FFI006: lua ffi: "
+                  "\"%V\" is stuck: calls wait, and no thread has "
                   "taken one for %M ms; further ones fail at once until one "
                   "is taken; rt:__reload() makes a fresh runtime",
                   &name, ngx_current_msec - rt->waits_since);

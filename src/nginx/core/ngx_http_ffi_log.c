@@ -36,7 +36,8 @@ void
 ngx_http_ffi_log_lost(uint32_t lost)
 {
     ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                  "lua ffi: %uD more lines from runtimes were dropped", lost);
+                  "FFI010: lua ffi: "
+                  "%uD more lines from runtimes were dropped", lost);
 }
 
 

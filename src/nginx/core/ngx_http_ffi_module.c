@@ -350,7 +350,7 @@ ngx_http_ffi_exit_process(ngx_cycle_t *cycle)
 
     if (on_exit(ngx_http_ffi_leave, NULL) != 0) {
         ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
-                      "lua ffi: on_exit() failed");
+                      "FFI011: lua ffi: on_exit() failed");
     }
 }
 

@@ -131,7 +131,8 @@ ngx_http_ffi_quits(void)
 
     if (ngx_http_ffi_event_lost()) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "lua ffi: code of a runtime has closed descriptors that "
+                      "FFI008: lua ffi: "
+                      "code of a runtime has closed descriptors that "
                       "are not its own, as os.closerange() does: this worker "
                       "quits, and its master starts another");
 

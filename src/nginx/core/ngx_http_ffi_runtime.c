@@ -237,7 +237,7 @@ ngx_http_ffi_orphan(ngx_http_ffi_runtime_t *rt, ngx_str_t *why)
     name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "lua ffi: every thread that took calls of \"%V\" has "
+                  "FFI007: lua ffi: every thread that took calls of \"%V\" has "
                   "ended: %uD calls that waited have failed, and further "
                   "ones do at once; see what ended its poll loop, an "
                   "exception perhaps; rt:__reload() makes a fresh runtime",

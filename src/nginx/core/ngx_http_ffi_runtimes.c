@@ -61,7 +61,7 @@ ngx_http_ffi_sweep_closing(void)
 
         if (rt->load.unpin && polled && dlclose(rt->library) != 0) {
             ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                          "lua ffi: dlclose() of \"%V\" failed: %s",
+                          "FFI011: lua ffi: dlclose() of \"%V\" failed: %s",
                           &rt->load.lib, dlerror());
         }
 
@@ -167,7 +167,7 @@ ngx_http_ffi_unload_all(ngx_msec_t ms)
 
     if (threads && works) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "lua ffi: %uD threads of runtimes have not ended "
+                      "FFI009: lua ffi: %uD threads of runtimes have not ended "
                       "within %M ms of the unload; leaving without them",
                       threads, waited);
     }

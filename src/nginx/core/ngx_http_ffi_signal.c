@@ -37,7 +37,7 @@ ngx_http_ffi_signals_init(void)
         != 0)
     {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "lua ffi: pthread_atfork() failed");
+                      "FFI011: lua ffi: pthread_atfork() failed");
     }
 }
 

@@ -218,7 +218,7 @@ ngx_http_ffi_pass_send_head(ngx_http_ffi_pass_t *p)
 
     if (rc == NGX_DECLINED) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "ffi: \"%V\" has answered with %s",
+                      "FFI050: ffi: \"%V\" has answered with %s",
                       &p->target->name, why);
 
         ngx_http_ffi_pass_finalize(p, NGX_HTTP_BAD_GATEWAY);
@@ -405,7 +405,8 @@ ngx_http_ffi_pass_answer_is_good(ngx_http_ffi_pass_t *p)
 
     if (t->rejected) {
         ngx_log_error(NGX_LOG_ERR, p->request->connection->log, 0,
-                      "ffi: \"%V\" has ended and did not take the request",
+                      "FFI054: ffi: "
+                      "\"%V\" has ended and did not take the request",
                       &p->target->name);
         return 0;
     }
@@ -414,7 +415,7 @@ ngx_http_ffi_pass_answer_is_good(ngx_http_ffi_pass_t *p)
         len = ngx_http_ffi_pass_first_line(t->rsp, t->rsp_len);
 
         ngx_log_error(NGX_LOG_ERR, p->request->connection->log, 0,
-                      "ffi: \"%V\" has failed with status %d%s%*s",
+                      "FFI051: ffi: \"%V\" has failed with status %d%s%*s",
                       &p->target->name, t->rc, len ? ": " : "", len,
                       t->rsp ? t->rsp : "");
         return 0;
@@ -422,7 +423,7 @@ ngx_http_ffi_pass_answer_is_good(ngx_http_ffi_pass_t *p)
 
     if (!p->head_sent) {
         ngx_log_error(NGX_LOG_ERR, p->request->connection->log, 0,
-                      "ffi: \"%V\" has answered without a head",
+                      "FFI052: ffi: \"%V\" has answered without a head",
                       &p->target->name);
         return 0;
     }
@@ -468,7 +469,8 @@ ngx_http_ffi_pass_check_length(ngx_http_ffi_pass_t *p, ngx_uint_t complete)
     }
 
     ngx_log_error(NGX_LOG_ERR, p->request->connection->log, 0,
-                  "ffi: \"%V\" has sent %O bytes%s after a Content-Length "
+                  "FFI053: ffi: "
+                  "\"%V\" has sent %O bytes%s after a Content-Length "
                   "of %O",
                   &p->target->name, bytes, complete ? "" : " or more",
                   p->length);

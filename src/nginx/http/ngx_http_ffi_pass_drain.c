@@ -92,7 +92,8 @@ ngx_http_ffi_pass_drained(bridge_task_t *t, ngx_str_t *name)
 {
     if (t->rc != 0) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "ffi: \"%V\" has failed with status %d when its client "
+                      "FFI055: ffi: "
+                      "\"%V\" has failed with status %d when its client "
                       "had another answer, or had gone",
                       name, t->rc);
     }

@@ -311,7 +311,8 @@ ngx_http_ffi_pass_log_full(ngx_http_request_t *r, ngx_http_ffi_runtime_t *rt)
     name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "ffi: queue of \"%V\" is full (%uD requests): the runtime "
+                  "FFI001: ffi: "
+                  "queue of \"%V\" is full (%uD requests): the runtime "
                   "is slower than its clients",
                   &name, rt->requests->limit);
 }
@@ -326,7 +327,8 @@ ngx_http_ffi_pass_log_unfit(ngx_http_request_t *r,
     }
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "ffi: \"%V\" takes no requests: %s", &target->name, why);
+                  "FFI056: ffi: "
+                  "\"%V\" takes no requests: %s", &target->name, why);
 }
 
 
@@ -405,7 +407,7 @@ ngx_http_ffi_pass_expire(ngx_http_ffi_pass_t *p)
     }
 
     ngx_log_error(NGX_LOG_ERR, p->request->connection->log, NGX_ETIMEDOUT,
-                  "ffi: \"%V\" has %s in time", &p->target->name,
+                  "FFI057: ffi: \"%V\" has %s in time", &p->target->name,
                   p->loading ? "not started"
                   : p->head_sent ? "sent nothing more" : "sent no head");
 

@@ -231,7 +231,7 @@ ngx_http_ffi_target_log(ngx_http_ffi_target_t *target, ngx_log_t *log,
         line.len = end - line.data;
     }
 
-    ngx_log_error(NGX_LOG_ERR, log, 0, "ffi: cannot load \"%V\": %V",
+    ngx_log_error(NGX_LOG_ERR, log, 0, "FFI004: ffi: cannot load \"%V\": %V",
                   &target->name, &line);
 }
 

@@ -96,7 +96,8 @@ ngx_http_ffi_python_not_started(ngx_shm_zone_t *zone)
             ? (ngx_msec_t) 1 << failures : NGX_HTTP_FFI_PYTHON_MAX_DELAY;
 
     ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                  "ffi: no application has started: a fresh worker tries "
+                  "FFI058: ffi: "
+                  "no application has started: a fresh worker tries "
                   "again in %M s", delay);
 
     ngx_http_ffi_python_dumb.fd = (ngx_socket_t) -1;

@@ -65,7 +65,8 @@ ngx_ffi_lua_core_load(lua_State *L)
     rt = ngx_http_ffi_load(&load, err, &len);
     if (rt == NULL) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "lua ffi: cannot load \"%V\": %*s", &load.lib, len, err);
+                      "FFI004: lua ffi: "
+                      "cannot load \"%V\": %*s", &load.lib, len, err);
         return ngx_ffi_lua_fail(L, err, len);
     }
 

@@ -22,7 +22,8 @@ ngx_ffi_lua_log_full(ngx_http_request_t *r,
     name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "lua ffi: queue of \"%V\" is full (%uD requests): the "
+                  "FFI001: lua ffi: "
+                  "queue of \"%V\" is full (%uD requests): the "
                   "runtime is slower than its callers, see max_queue",
                   &name, rt->requests->limit);
 }
@@ -69,7 +70,7 @@ ngx_ffi_lua_log_timeout(bridge_task_t *t)
     }
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "lua ffi: a call to \"%V\" got no answer before its "
+                  "FFI002: lua ffi: a call to \"%V\" got no answer before its "
                   "deadline: thread %d \"%*s\" took it",
                   &name, tid, (size_t) ngx_max(n, 0), comm);
 }
@@ -90,7 +91,8 @@ ngx_ffi_lua_log_large(bridge_task_t *t, size_t len)
     name = ngx_http_ffi_runtime_name(rt);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "lua ffi: \"%V\" has answered with %uz bytes: too large "
+                  "FFI003: lua ffi: "
+                  "\"%V\" has answered with %uz bytes: too large "
                   "for max_response_bytes, %uz; the call has failed",
                   &name, len, rt->load.max_response);
 }

@@ -60,7 +60,8 @@ ngx_http_ffi_lent_file(ngx_http_request_t *r, ngx_chain_t **free,
 
     if (bridge_file_fd(part) == -1) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "ffi: a file to be sent got lost on its way: too many "
+                      "FFI059: ffi: "
+                      "a file to be sent got lost on its way: too many "
                       "are open");
         return NULL;
     }
