@@ -149,6 +149,12 @@ RESTY_FFI_API char *resty_ffi_take_req(void *tsk, int *len);
  */
 RESTY_FFI_API const char *resty_ffi_method(void *tsk, int *len);
 
+/*
+ * The runtime has no such method: says so of the answer that it gives next, by
+ * which Lua can tell that from one of a method's own.
+ */
+RESTY_FFI_API void resty_ffi_no_method(void *tsk);
+
 /* When the caller stops waiting: ms of CLOCK_MONOTONIC; 0: it does not. */
 RESTY_FFI_API int64_t resty_ffi_deadline(void *tsk);
 

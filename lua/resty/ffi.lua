@@ -58,24 +58,28 @@ end
 -- what the call returns, once it was the answer, the deadline or the end that
 -- has resumed this coroutine
 local function await(task)
-    local done, ok, res, err = start(task, DONE)
+    local done, ok, res, err, why = start(task, DONE)
 
     while not rawequal(done, DONE) do
-        done, ok, res, err = take(task, DONE)
+        done, ok, res, err, why = take(task, DONE)
     end
 
-    return ok, res, err
+    return ok, res, err, why
 end
 
 
 local function answer(task)
-    local well, ok, res, err = pcall(await, task)
+    local well, ok, res, err, why = pcall(await, task)
     if not well then
         raise(ok)
     end
 
     if ok or err == nil then
         return ok, res
+    end
+
+    if why then
+        return ok, res, err, why
     end
 
     return ok, res, err

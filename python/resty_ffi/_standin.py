@@ -270,7 +270,7 @@ class Runtime:
             return self._handler
         handler = (self._methods or {}).get(call.method)
         if handler is None:
-            call._fail(self.answers.no_method(call.method))
+            call._fail(self.answers.no_method(call.method), "no method")
         return handler
 
     def wrong_type(self, call: Call, result: object) -> Exception:

@@ -102,12 +102,13 @@ class Call:
         else:
             self.respond(answer)
 
-    def _fail(self, exception: BaseException, /) -> None:
+    def _fail(self, exception: BaseException, /, why: str = "") -> None:
         if isinstance(exception, BrokenPipeError) and self.cancelled:
             self.respond((False, 1, None))
             return
         rc, body = self.runtime.answers.failed(exception, self)
-        self.respond((False, rc, body_of(body)))
+        more = (why,) if why else ()
+        self.respond((False, rc, body_of(body), *more))
 
     def _send(self, part: object, /) -> int:
         if self._answered:

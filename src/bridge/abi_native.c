@@ -93,6 +93,13 @@ resty_ffi_method(void *tsk, int *len)
 }
 
 
+void
+resty_ffi_no_method(void *tsk)
+{
+    bridge_task_no_method(bridge_host(), bridge_number(tsk));
+}
+
+
 int64_t
 resty_ffi_deadline(void *tsk)
 {

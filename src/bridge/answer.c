@@ -120,6 +120,20 @@ bridge_task_web(bridge_t *b, uint64_t handle)
 }
 
 
+void
+bridge_task_no_method(bridge_t *b, uint64_t handle)
+{
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    t = polled_task(b, handle, &state);
+
+    if (t) {
+        atomic_store_explicit(&t->no_method, true, memory_order_relaxed);
+    }
+}
+
+
 const char *
 bridge_task_method(bridge_t *b, uint64_t handle, int *len)
 {

@@ -127,6 +127,7 @@ take_free(bridge_t *b, char *req, int len, char *method, size_t method_len,
     t->release = NULL;
     atomic_store_explicit(&t->tid, 0, memory_order_relaxed);
     atomic_store_explicit(&t->web, web, memory_order_relaxed);
+    atomic_store_explicit(&t->no_method, false, memory_order_relaxed);
     atomic_store_explicit(&t->req, req, memory_order_relaxed);
     atomic_store_explicit(&t->req_len, len, memory_order_relaxed);
     atomic_store_explicit(&t->method, method, memory_order_relaxed);

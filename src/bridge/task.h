@@ -90,6 +90,7 @@ struct bridge_task_s {
     _Atomic int           tid;      /* the thread that took it; 0: none yet */
 
     _Atomic bool          web;      /* req is a resty_ffi_head_t */
+    _Atomic bool          no_method;    /* its runtime has none of that name */
     _Atomic int           req_len;  /* -1: the request was nil */
     _Atomic int           method_len;
     _Atomic(char *)       req;

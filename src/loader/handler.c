@@ -99,6 +99,7 @@ answer_no_method(runtime_t *self, void *task, PyObject *name)
     error = PyObject_CallMethod(self->answers, "no_method", "(O)", name);
 
     if (error) {
+        resty_ffi_no_method(task);
         runtime_fail(self, task, error, NULL);
         Py_DECREF(error);
 

@@ -56,7 +56,7 @@ def test_no_other_name_reaches_python(
     nginx: Nginx, served: str, name: str
 ) -> None:
     """Public methods of the class do, those of its bases included."""
-    ok, rc, _ = nginx.lua(
+    ok, rc, *_ = nginx.lua(
         f"{served} return rt[{lua_string(name.encode('latin-1'))}](rt, 'x')"
     )
     assert (ok, rc) == (False, 404)

@@ -292,5 +292,18 @@ ngx_ffi_lua_push(lua_State *L, ngx_ffi_lua_waiter_t *w)
         n++;
     }
 
+    if (t->rc != 0 && t->no_method) {
+
+        /* behind the text, which may be missing */
+
+        if (t->rsp == NULL) {
+            lua_pushnil(L);
+            n++;
+        }
+
+        lua_pushliteral(L, "no method");
+        n++;
+    }
+
     return n;
 }

@@ -118,16 +118,16 @@ def test_methods_of_a_class(nginx: Nginx, method: str, answer: str) -> None:
     ["nope", "_private", "close", "limit", "Nested", "config", "mro", "a'b"],
 )
 def test_unknown_methods(nginx: Nginx, cfg: str, method: str) -> None:
-    ok, rc, text = call(nginx, cfg, "x", method=method)
-    assert (ok, rc) == (False, 404)
+    ok, rc, text, why = call(nginx, cfg, "x", method=method)
+    assert (ok, rc, why) == (False, 404, "no method")
     assert text.startswith("AttributeError: ")
     assert text.endswith(f"{cfg.partition(',')[2]} has no method '{method}'")
 
 
 @pytest.mark.parametrize("method", ["plain\0x", "x" * 500, "\xff\xfe", "%s%n"])
 def test_methods_nobody_has(nginx: Nginx, method: str) -> None:
-    ok, rc, text = call(nginx, "kinds,Pooled", "x", method=method)
-    assert (ok, rc) == (False, 404)
+    ok, rc, text, why = call(nginx, "kinds,Pooled", "x", method=method)
+    assert (ok, rc, why) == (False, 404, "no method")
     assert "Pooled has no method" in text
 
 
@@ -138,8 +138,8 @@ def test_calling_the_runtime_itself(nginx: Nginx) -> None:
         True,
         "other x",
     ]
-    ok, rc, text = call(nginx, "kinds,Cache", "x", method="")
-    assert (ok, rc) == (False, 404)
+    ok, rc, text, why = call(nginx, "kinds,Cache", "x", method="")
+    assert (ok, rc, why) == (False, 404, "no method")
     assert "has no method '__call__'" in text
 
 
