@@ -32,6 +32,32 @@ test_answer_comes_out_of_the_drain(void **state)
 }
 
 
+/* of one task, and not of the next one in its place */
+static void
+test_no_method(void **state)
+{
+    uint64_t        h;
+    bridge_task_t  *t;
+
+    (void) state;
+
+    t = unit_lent(b, "q", 1);
+    h = bridge_task_handle(t);
+    assert_false(t->no_method);
+
+    bridge_task_no_method(b, h);
+    assert_true(t->no_method);
+    assert_true(unit_answer(b, h, 404));
+    assert_int_equal(unit_drain(b), 1);
+
+    assert_ptr_equal(unit_lent(b, "q", 1), t);
+    bridge_task_no_method(b, h);
+    assert_false(t->no_method);
+    assert_true(unit_answer(b, bridge_task_handle(t), 0));
+    assert_int_equal(unit_drain(b), 1);
+}
+
+
 static void
 test_only_a_polled_task_is_good(void **state)
 {
@@ -295,6 +321,7 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         unit_case(test_answer_comes_out_of_the_drain),
+        unit_case(test_no_method),
         unit_case(test_only_a_polled_task_is_good),
         unit_case(test_release_is_called_once),
         unit_case(test_a_copied_answer_may_be_part_of_the_request),

@@ -287,15 +287,17 @@ class Socket:
     def _fail(self, error: BaseException) -> None:
         """It has raised."""
         if self.state >= CLOSING and is_of_close(error):
-            text = f"ffi_python3: {self._sockets.name}: {describe(error)}"
-            native.log(LOG_INFO, text)
+            text = (
+                f"FFI041: ffi_python3: {self._sockets.name}: {describe(error)}"
+            )
+            native.log(LOG_INFO, text, self.number)
         elif self.state < OPEN:
             self.state = CLOSED
             self._call._fail(error)
         elif isinstance(error, asyncio.CancelledError) and native.exiting():
             self.close(RESTART, "")
         else:
-            self._sockets.log(error)
+            self._sockets.log(error, self.number)
             self.close(INTERNAL, "")
 
 

@@ -79,7 +79,8 @@ ngx_http_ffi_status_start(ngx_shm_zone_t *zone)
 
     if (ngx_http_ffi_other == NULL) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "ffi: ffi_status_zone is full: this worker counts "
+                      "FFI017: ffi: "
+                      "ffi_status_zone is full: this worker counts "
                       "nothing");
         ngx_http_ffi_status_detach();
         return;

@@ -153,7 +153,8 @@ ngx_http_ffi_status_attach(ngx_shm_zone_t *zone)
 
     if (rc != NGX_OK) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "ffi: %d workers live, and ffi_status_zone \"%V\" has "
+                      "FFI018: ffi: "
+                      "%d workers live, and ffi_status_zone \"%V\" has "
                       "no place for another: it counts nothing",
                       NGX_HTTP_FFI_STATUS_WORKERS, &zone->shm.name);
         ngx_http_ffi_status_here = NULL;

@@ -348,7 +348,8 @@ void
 ngx_http_ffi_pass_upgrade_expire(ngx_http_ffi_pass_t *p)
 {
     ngx_log_error(NGX_LOG_INFO, p->request->connection->log, NGX_ETIMEDOUT,
-                  "ffi: upgraded connection to \"%V\" has been silent",
+                  "FFI060: ffi: "
+                  "upgraded connection to \"%V\" has been silent",
                   &p->target->name);
 
     p->request->connection->timedout = 1;
