@@ -12,6 +12,8 @@
 ## make bench-streams
 ##                  the part of that which is about streams
 ## make bench-web   and that which is about web applications
+## make bench-status
+##                  what ffi_status_zone costs a call
 ## make bench-kafka what Kafka costs
 ## make bench-compare OLD=../old
 ##                  this tree against another one, PAIRS=15
@@ -322,11 +324,13 @@ soak:
 	@$(MAKE) --no-print-directory all $(VENV)/test
 	@SOAK_S='$(SOAK_S)' $(VENV_PYTHON) -m tests.soak $(SOAK)
 
-.PHONY: bench bench-streams bench-web bench-kafka bench-compare
+.PHONY: bench bench-streams bench-web bench-kafka bench-compare bench-status
 bench: all venv
 	@bench/run
 	@[ -n "$$BENCH_CELLS$$BENCH_ROWS" ] || bench/run streams
-	@[ -n "$$BENCH_CELLS$$BENCH_ROWS" ] || exec bench/run web
+	@[ -n "$$BENCH_CELLS$$BENCH_ROWS" ] || bench/run web
+	@[ -n "$$BENCH_CELLS$$BENCH_ROWS" ] || $(MAKE) --no-print-directory \
+	    bench-status
 
 bench-streams: all venv
 	@exec bench/run streams
@@ -336,6 +340,17 @@ bench-web: all venv
 
 bench-compare: all venv
 	@exec $(PYTHON) -m bench.compare '$(OLD)' . $(PAIRS)
+
+bench-status: all
+	@mkdir -p $(BUILD_DIR)/bench
+	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -pthread \
+	    $(addprefix -I,include src/bridge src/nginx/core) \
+	    $(addprefix -isystem $(BUILD_DIR)/nginx/,objs src/core src/event \
+	        src/event/modules src/os/unix) \
+	    bench/status.c src/nginx/core/ngx_http_ffi_status_account.c \
+	    src/nginx/core/ngx_http_ffi_status_block.c src/bridge/*.c \
+	    -o $(BUILD_DIR)/bench/status
+	@$(BUILD_DIR)/bench/status
 
 bench-kafka: all venv
 	@exec bench/run kafka
