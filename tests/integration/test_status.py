@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from .client import Response, UnixConnection, eventually
 from .conftest import NewNginx
-from .nginx import Nginx
+from .nginx import ROOT, Nginx
 from .status import (
     APP,
     SERVER,
@@ -471,3 +472,18 @@ def test_a_process_without_a_master(new_nginx: NewNginx) -> None:
 def test_json_is_json(nginx: Nginx) -> None:
     parse: Callable[[bytes], object] = json.loads
     assert parse(nginx.get("/status?format=json").body)
+
+
+def test_the_dashboard_asks_for_what_is_there(nginx: Nginx) -> None:
+    nginx.lua(LOAD + 'rt:echo("x")')
+    text = nginx.get("/status").text
+    board = json.loads((ROOT / "packaging/grafana/ffi.json").read_text())
+    asked = [t["expr"] for p in board["panels"] for t in p["targets"]]
+    names = set(re.findall(r"\bffi_\w+", " ".join(asked)))
+    assert len(names) > 8
+    assert names <= {name for name, _ in samples(text)}
+    labels = set(re.findall(r"(?<=by \()[^)]*", " ".join(asked)))
+    assert labels
+    for group in labels:
+        for label in group.split(", "):
+            assert f'{label}="' in text
