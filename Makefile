@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
 ## make             compiles the nginx modules and the Python loader to build/
+## make modules     the first of them alone
 ## make run         nginx in the foreground: the demo, or CONF=my.conf, or
 ##                  APP=folder/module:app; PORT=20000; WATCH=1: with a new
 ##                  worker when a .py file changes
@@ -29,6 +30,7 @@
 ##
 ## NGINX_BIN=/usr/sbin/nginx       the nginx to build for and to run
 ## NGINX_SRC=                      its sources, if not those of nginx-dev
+## FFI_LUA=NO                      leaves out the module with Lua
 ## LUAJIT_INC=                     where LuaJIT's lua.h is, if it is not found
 ## PYTHON=/usr/bin/python3         CPython 3.10 or newer with a shared libpython
 ## CC= CFLAGS= LDFLAGS=            as usual
@@ -47,6 +49,7 @@ WATCH     ?=
 PREFIX    ?= /usr/local
 DESTDIR   ?=
 SKIP_DEPS ?=
+FFI_LUA   ?=
 
 CFLAGS    ?= -O2 -g
 LDFLAGS   ?=
@@ -59,8 +62,10 @@ endif
 # Where what is compiled goes; what is the same for all is in build.
 BUILD_DIR ?= build
 
-NGINX_MODULES := $(BUILD_DIR)/modules/ngx_http_lua_ffi_module.so \
-                 $(BUILD_DIR)/modules/ngx_http_ffi_module.so
+NGINX_MODULES := $(BUILD_DIR)/modules/ngx_http_ffi_module.so
+ifneq ($(FFI_LUA),NO)
+NGINX_MODULES += $(BUILD_DIR)/modules/ngx_http_lua_ffi_module.so
+endif
 LOADER       := $(BUILD_DIR)/lib/libffi_python3.so
 LOADER_ALIAS := $(BUILD_DIR)/lib/libresty_ffi_python.so
 PACKAGES     := $(BUILD_DIR)/lib/resty-python
@@ -78,6 +83,9 @@ if_changed = if cmp -s $@.new $@; then rm -f $@.new; else mv -f $@.new $@; fi
 .PHONY: all
 all: $(NGINX_MODULES) $(LOADER) $(LOADER_ALIAS) $(PACKAGES)
 
+.PHONY: modules
+modules: $(NGINX_MODULES)
+
 .PHONY: FORCE
 FORCE:
 
@@ -94,7 +102,7 @@ LUA_SOURCE := build/gen/ffi_lua.h build/gen/ffi_stream_lua.h \
 VERSION_H  := build/gen/version.h
 STATUS_H   := build/gen/ffi_status_html.h
 
-export NGINX_BIN NGINX_SRC BUILD_DIR CC CFLAGS LDFLAGS
+export NGINX_BIN NGINX_SRC BUILD_DIR CC CFLAGS LDFLAGS FFI_LUA
 
 $(BUILD_DIR)/nginx/key: FORCE
 	@scripts/nginx-module configure

@@ -3,11 +3,12 @@
 
     python -m resty_ffi serve app:app --watch
     python -m resty_ffi 'app?,Cache,{"size": 1}'
+    python -m resty_ffi paths
 
 The second imports the module as the loader does, with what PYTHONPATH says and
 without the current directory. Functions are not called, instances are not
 made. The end is 0 where the cfg loads, 1 with load_ffi's error text where it
-does not.
+does not. The third says where a wheel has put nginx's modules.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from ._loader.bootstrap import call, is_served, load
 from ._loader.cfg import Cfg, parse
 from ._loader.errors import LoadError, failed, format_traceback
 from ._options import Options
+from ._paths import main as paths
 
 FRESH = ", read again by a load or reload, not when it changes (see WATCH=1)"
 
@@ -125,6 +127,8 @@ def main(arguments: list[str]) -> int:
         from ._command import main as serve
 
         return serve(arguments[1:])
+    if arguments[:1] == ["paths"]:
+        return paths(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="python -m resty_ffi",
         description="Says what a cfg of ngx.load_ffi would load."

@@ -9,6 +9,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from .._paths import FOLDER
+
 FILE = "ngx_http_ffi_module.so"
 FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/local/openresty/nginx/sbin")
 DEBIAN_MODULES = "/usr/lib/nginx/modules"
@@ -35,7 +37,7 @@ class Nginx:
         self._built = self._run("-V").stderr
 
     def module(self, file: str | None = None) -> Path | None:
-        """Of the tree that this file is in, or of nginx; None: it is built in.
+        """Of this file's tree or wheel, or of nginx; None: it is built in.
 
         NginxError where there is none.
         """
@@ -43,7 +45,9 @@ class Nginx:
             places = [Path(file).absolute()]
         else:
             tree = HERE.parents[3] / "build" / "modules" / FILE
-            places = [tree, *(folder / FILE for folder in self._modules())]
+            wheel = FOLDER / "modules" / FILE
+            folders = self._modules()
+            places = [tree, wheel, *(folder / FILE for folder in folders)]
         for place in places:
             if place.is_file():
                 return place
