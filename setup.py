@@ -48,6 +48,8 @@ def nginx_sources() -> Path | None:
 
 class Build(build_py):
     def run(self) -> None:
+        # what an earlier one has left, and is no more
+        shutil.rmtree(self.build_lib, ignore_errors=True)
         super().run()
         if not PURE and not self.editable_mode:
             self.make()
@@ -76,7 +78,6 @@ class Build(build_py):
                 check=True,
             )
         target = Path(self.build_lib) / "resty_ffi" / "_nginx"
-        shutil.rmtree(target, ignore_errors=True)
         for kind in ("lib", "modules"):
             for file in (tree / "build" / kind).glob("*.so"):
                 (target / kind).mkdir(parents=True, exist_ok=True)
