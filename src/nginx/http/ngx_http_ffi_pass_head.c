@@ -28,15 +28,24 @@ typedef struct {
     ngx_uint_t  client_port;
     ngx_uint_t  server_port;
     u_char      protocol_buf[NGX_INT_T_LEN * 2];
-    u_char      server_buf[NGX_SOCKADDR_STRLEN];
 
     ngx_http_ffi_pass_tls_t  tls;
 } ngx_http_ffi_line_t;
+
+typedef struct {
+    socklen_t       socklen;
+    ngx_sockaddr_t  sockaddr;
+    size_t          len;
+    u_char          text[NGX_SOCKADDR_STRLEN];
+} ngx_http_ffi_address_t;
 
 
 static ngx_uint_t ngx_http_ffi_pass_is_counted(ngx_http_request_t *r);
 static ngx_int_t ngx_http_ffi_pass_line(ngx_http_request_t *r,
     ngx_http_ffi_line_t *line);
+static void ngx_http_ffi_pass_protocol(ngx_http_request_t *r,
+    ngx_http_ffi_line_t *line);
+static void ngx_http_ffi_pass_server(ngx_connection_t *c, ngx_str_t *text);
 static ngx_int_t ngx_http_ffi_pass_params(ngx_http_request_t *r,
     ngx_http_ffi_line_t *line, ngx_array_t *params);
 static ngx_int_t ngx_http_ffi_pass_raw_path(ngx_http_request_t *r,
@@ -253,13 +262,7 @@ ngx_http_ffi_pass_line(ngx_http_request_t *r, ngx_http_ffi_line_t *line)
         return NGX_ERROR;
     }
 
-    line->protocol.data = line->protocol_buf;
-    line->protocol.len =
-        (r->http_version < 2000
-         ? ngx_sprintf(line->protocol_buf, "%ui.%ui", r->http_version / 1000,
-                       r->http_version % 1000)
-         : ngx_sprintf(line->protocol_buf, "%ui", r->http_version / 1000))
-        - line->protocol_buf;
+    ngx_http_ffi_pass_protocol(r, line);
 
     ngx_str_set(&line->scheme, "http");
 
@@ -272,16 +275,66 @@ ngx_http_ffi_pass_line(ngx_http_request_t *r, ngx_http_ffi_line_t *line)
     line->client = c->addr_text;
     line->client_port = ngx_inet_get_port(c->sockaddr);
 
-    line->server.data = line->server_buf;
-    line->server.len = NGX_SOCKADDR_STRLEN;
-
-    if (ngx_connection_local_sockaddr(c, &line->server, 0) != NGX_OK) {
+    if (ngx_connection_local_sockaddr(c, NULL, 0) != NGX_OK) {
         return NGX_ERROR;
     }
 
+    ngx_http_ffi_pass_server(c, &line->server);
     line->server_port = ngx_inet_get_port(c->local_sockaddr);
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_ffi_pass_protocol(ngx_http_request_t *r, ngx_http_ffi_line_t *line)
+{
+    switch (r->http_version) {
+
+    case NGX_HTTP_VERSION_10:
+        ngx_str_set(&line->protocol, "1.0");
+        return;
+
+    case NGX_HTTP_VERSION_11:
+        ngx_str_set(&line->protocol, "1.1");
+        return;
+
+    case NGX_HTTP_VERSION_20:
+        ngx_str_set(&line->protocol, "2");
+        return;
+
+    default:
+        break;
+    }
+
+    line->protocol.data = line->protocol_buf;
+    line->protocol.len =
+        (r->http_version < 2000
+         ? ngx_sprintf(line->protocol_buf, "%ui.%ui", r->http_version / 1000,
+                       r->http_version % 1000)
+         : ngx_sprintf(line->protocol_buf, "%ui", r->http_version / 1000))
+        - line->protocol_buf;
+}
+
+
+/* mostly it is that of the request before; it is there until the next one */
+static void
+ngx_http_ffi_pass_server(ngx_connection_t *c, ngx_str_t *text)
+{
+    static ngx_http_ffi_address_t  last;
+
+    if (c->local_socklen != last.socklen
+        || ngx_memcmp(c->local_sockaddr, &last.sockaddr, last.socklen) != 0)
+    {
+        last.len = ngx_sock_ntop(c->local_sockaddr, c->local_socklen,
+                                 last.text, NGX_SOCKADDR_STRLEN, 0);
+
+        last.socklen = ngx_min(c->local_socklen, sizeof(ngx_sockaddr_t));
+        ngx_memcpy(&last.sockaddr, c->local_sockaddr, last.socklen);
+    }
+
+    text->data = last.text;
+    text->len = last.len;
 }
 
 
