@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ._output import Output
 from ._watch import Watch
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -55,7 +56,7 @@ class Foreground:
 
     def run(self) -> int:
         """Until it has ended: 0 where that was asked for."""
-        with _signals() as signals, selectors.DefaultSelector() as selector:
+        with _signals() as signals, selectors.PollSelector() as selector:
             if self._pid:
                 self._pid.unlink(missing_ok=True)
             self._process = subprocess.Popen(
@@ -73,22 +74,18 @@ class Foreground:
                 self._kill()
         return 0 if self._asked else self._process.returncode or 1
 
-    def _serve(
-        self, selector: selectors.DefaultSelector, signals: int
-    ) -> None:
+    def _serve(self, selector: selectors.PollSelector, signals: int) -> None:
         assert self._process.stdout
-        output = self._process.stdout.fileno()
-        os.set_blocking(output, False)
-        selector.register(output, selectors.EVENT_READ)
+        output = Output(self._process.stdout.fileno(), selector)
         selector.register(signals, selectors.EVENT_READ)
         while self._process.poll() is None:
             for key, _ in selector.select(self._timeout()):
                 if key.fd == signals:
                     self._hear(os.read(signals, 100))
-                elif not self._forward(output):
-                    selector.unregister(output)
+                elif not output.forward(key.fd):
+                    os.kill(os.getpid(), signal.SIGTERM)
             self._look()
-        self._forward(output)
+        output.finish()
 
     def _timeout(self) -> float | None:
         if self._started:
@@ -109,21 +106,6 @@ class Foreground:
                 self._send(signal.SIGTERM)
             else:
                 self._kill()
-
-    def _forward(self, output: int) -> bool:
-        """False: that is its end."""
-        try:
-            while data := os.read(output, 65536):
-                sys.stdout.buffer.write(data)
-                sys.stdout.buffer.flush()
-        except BlockingIOError:
-            return True
-        except OSError:
-            # nobody reads it any more
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            os.kill(os.getpid(), signal.SIGTERM)
-            return True
-        return False
 
     def _look(self) -> None:
         if self._started:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -102,7 +103,9 @@ def test_workers(folder: Path) -> None:
         eventually(ask, "both workers")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+)
 def test_it_ends_what_it_has_begun(
     folder: Path, number: signal.Signals
 ) -> None:
@@ -122,6 +125,15 @@ def test_the_second_time_it_does_not_wait(folder: Path) -> None:
         eventually((folder / "begun").exists, "the request")
         served.signal(signal.SIGINT)
         served.wait("ends what it has begun")
+        served.signal(signal.SIGINT)
+        assert served.end() == 0
+
+
+def test_an_import_that_hangs(folder: Path) -> None:
+    source = "import pathlib, time\npathlib.Path('begun').touch()\n"
+    write(folder, source + "time.sleep(600)")
+    with Serve(folder) as served:
+        eventually((folder / "begun").exists, "the import")
         served.signal(signal.SIGINT)
         assert served.end() == 0
 
@@ -168,6 +180,37 @@ def test_nobody_reads_what_it_prints(folder: Path) -> None:
             assert b" 200 " in sock.recv(1000)
         assert process.wait(PATIENCE) == 0
         process.stderr.close()
+
+
+def test_somebody_who_does_not_read(folder: Path) -> None:
+    """nginx has to wait, and Ctrl-C ends it all the same."""
+    write(folder, wsgi("print('x' * 4000)"))
+    reader, writer = os.pipe()
+    with Serve(folder) as served:
+        process = subprocess.Popen(
+            served._command,
+            cwd=folder,
+            env=served._environ,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        os.close(writer)
+        assert process.stderr
+        port = re.search(r":(\d+);", process.stderr.readline())
+        assert port
+        with contextlib.suppress(TimeoutError):
+            while True:
+                address = ("127.0.0.1", int(port[1]))
+                with socket.create_connection(address, 2) as sock:
+                    sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                    sock.recv(1000)
+        process.send_signal(signal.SIGINT)
+        assert "ends what it has begun" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+        process.stderr.close()
+    os.close(reader)
 
 
 def test_a_port_that_is_in_use(folder: Path) -> None:
