@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import html
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -109,6 +110,29 @@ def test_the_error_is_in_the_page(folder: Path) -> None:
         assert "line 4, in app" in answer.text
         put(folder, wsgi("'two'"))
         served.answers("two")
+
+
+def test_one_that_is_broken_from_the_beginning(folder: Path) -> None:
+    put(folder, "raise LookupError('at first')\n")
+    with Serve(folder, "--watch", "--workers=2") as served:
+        assert served.answers("LookupError: at first").status == 502
+        put(folder, wsgi("'one'"))
+        served.answers("one")
+
+
+def test_it_ends_while_it_starts_a_worker(folder: Path) -> None:
+    put(folder, wsgi("'one'"))
+    with Serve(folder, "--watch") as served:
+        served.answers("one")
+        begun = folder / "begun"
+        put(
+            folder,
+            f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\n"
+            "time.sleep(600)",
+        )
+        eventually(begun.exists, "the import")
+        served.signal(signal.SIGINT)
+        assert served.end() == 0
 
 
 def test_it_goes_away_and_comes_back(folder: Path) -> None:
