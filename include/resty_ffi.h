@@ -71,6 +71,13 @@ RESTY_FFI_API void resty_ffi_exit(int timeout_ms);
 RESTY_FFI_API void resty_ffi_report(void *tq);
 
 /*
+ * Optional.  Called on nginx's main thread for a task that has taken longer
+ * than ffi_slow_time, and that thread tid has taken, or, where that is 0, none.
+ * Has resty_ffi_described called, soon and from any thread.  It must not block.
+ */
+RESTY_FFI_API void resty_ffi_describe(void *tsk, int tid);
+
+/*
  * Optional.  Called on nginx's main thread.  What the runtimes of the library
  * run in, with its version, as "CPython 3.11.2": a text that stays.
  */
@@ -511,6 +518,12 @@ RESTY_FFI_API void resty_ffi_log_of(void *tsk, int level, const char *msg,
 
 /* Of the most verbose error_log: lines above this level reach none. */
 RESTY_FFI_API int resty_ffi_log_level(void);
+
+/*
+ * For resty_ffi_describe.  What the runtime does for tsk, the innermost line
+ * last; copied.
+ */
+RESTY_FFI_API void resty_ffi_described(void *tsk, const char *text, int len);
 
 
 #ifdef __cplusplus

@@ -16,6 +16,7 @@ RUNTIME = {
     "libffi_init",
     "resty_ffi_about",
     "resty_ffi_async",
+    "resty_ffi_describe",
     "resty_ffi_exit",
     "resty_ffi_report",
 }

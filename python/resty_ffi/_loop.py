@@ -8,6 +8,7 @@ import functools
 import inspect
 import sys
 import time
+import traceback
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
@@ -16,13 +17,14 @@ from . import _ending
 from ._body import AsyncBodyReader
 from ._ending import Ending, describe_tasks
 from ._handlers import Handlers, resolve_async
-from ._loader import leave
+from ._loader import leave, threads
 from ._loader.errors import LOG_WARN, describe
 from ._native import native
 from ._pool import Pool
 from ._runtime import REPLY_TURN_S, Replies, Runtime
 from ._streams import GENERATORS, Waits, send
 from ._unload import Callbacks
+from ._where import stack_of
 
 LIMIT = 256
 
@@ -97,6 +99,10 @@ class Loop(Runtime):
         # they refer to methods of this one, and nobody is to wait for the
         # garbage collector to free what all of them hold
         del self._runtime, self._ending, self._streams, self._pool
+
+    def task_of(self, number: int) -> Any:
+        runtime = getattr(self, "_runtime", None)
+        return None if runtime is None else runtime.tasks.get(number)
 
     def log_tasks(self) -> None:
         tasks = asyncio.all_tasks(self._loop)
@@ -397,6 +403,18 @@ def log_tasks() -> None:
 
 
 _loops: weakref.WeakSet[Loop] = weakref.WeakSet()
+
+
+def _describe(number: int) -> traceback.StackSummary | None:
+    """Where the task of a call is; any thread calls it."""
+    for loop in list(_loops):
+        task = loop.task_of(number)
+        if task is not None:
+            return stack_of(task)
+    return None
+
+
+threads.describers.append(_describe)
 leave.callbacks.append(log_tasks)
 
 

@@ -193,7 +193,8 @@ void
 resty_ffi_log_of(void *tsk, int level, const char *msg, int len)
 {
     if (msg && len > 0) {
-        bridge_log_of(&host, bridge_number(tsk), level, msg, (size_t) len);
+        bridge_log_of(&host, bridge_number(tsk), level < 0 ? 0 : level, msg,
+                      (size_t) len);
     }
 }
 
@@ -202,4 +203,13 @@ int
 resty_ffi_log_level(void)
 {
     return atomic_load_explicit(&host.log_level, memory_order_relaxed);
+}
+
+
+void
+resty_ffi_described(void *tsk, const char *text, int len)
+{
+    if (tsk && text && len > 0) {
+        bridge_describe(&host, bridge_number(tsk), text, (size_t) len);
+    }
 }

@@ -59,6 +59,13 @@ lost:
 
 
 void
+bridge_describe(bridge_t *b, uint64_t task, const char *text, size_t len)
+{
+    bridge_log_of(b, task, BRIDGE_DESCRIPTION, text, len);
+}
+
+
+void
 bridge_logf(bridge_t *b, int level, const char *fmt, ...)
 {
     int      n;

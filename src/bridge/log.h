@@ -12,6 +12,9 @@
 #define BRIDGE_LOG_MAX  1000
 #define BRIDGE_LOG_LEN  65536
 
+/* the level of a line that says what a task does, and is for no log */
+#define BRIDGE_DESCRIPTION  (-1)
+
 /* comes up as BRIDGE_NODE_LINE */
 struct bridge_line_s {
     bridge_node_t  node;
@@ -31,7 +34,11 @@ void bridge_log(bridge_t *b, int level, const char *text, size_t len);
 void bridge_log_of(bridge_t *b, uint64_t task, int level, const char *text,
     size_t len);
 
-/* The same, of which 511 bytes. */
+/* The same of a text that says what the runtime does for the task. */
+void bridge_describe(bridge_t *b, uint64_t task, const char *text,
+    size_t len);
+
+/* As bridge_log, of which 511 bytes. */
 void bridge_logf(bridge_t *b, int level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -114,6 +114,7 @@ take_free(bridge_t *b, char *req, int len, char *method, size_t method_len,
 
     t->data = NULL;
     t->account = NULL;
+    t->watched = false;
     t->settled = false;
     t->deadline = 0;
     t->put_at = 0;

@@ -75,6 +75,7 @@ struct bridge_task_s {
     _Atomic uint64_t      state;
     void                 *data;     /* the host's own */
     void                 *account;  /* likewise: where it counts, or NULL */
+    bool                  watched;  /* likewise: whether it is slow is known */
     bool                  settled;  /* likewise: it has been told how t ends */
     uint32_t              slot;
 

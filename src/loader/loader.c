@@ -105,6 +105,16 @@ resty_ffi_exit(int timeout_ms)
 
 
 /* nginx's thread */
+void
+resty_ffi_describe(void *tsk, int tid)
+{
+    if (interpreter_running()) {
+        report_describe(tsk, tid);
+    }
+}
+
+
+/* nginx's thread */
 const char *
 resty_ffi_about(void)
 {

@@ -27,6 +27,8 @@ typedef struct ask_s  ask_t;
 struct ask_s {
     ask_t  *next;
     void   *tq;
+    void   *tsk;    /* NULL: all of tq is meant */
+    int     tid;
 };
 
 
@@ -58,6 +60,31 @@ write_report(void *tq)
 }
 
 
+static void
+describe(void *tsk, int tid)
+{
+    PyObject    *bootstrap, *result;
+    Py_ssize_t   len;
+    const char  *text;
+
+    bootstrap = interpreter_bootstrap();
+
+    result = PyObject_CallMethod(bootstrap, "describe", "Ki",
+                                 (unsigned long long) (uintptr_t) tsk, tid);
+    text = result ? PyUnicode_AsUTF8AndSize(result, &len) : NULL;
+
+    if (text) {
+        resty_ffi_described(tsk, text, (int) len);
+
+    } else {
+        PyErr_Print();
+    }
+
+    Py_XDECREF(result);
+    Py_DECREF(bootstrap);
+}
+
+
 static void *
 write_thread(void *arg)
 {
@@ -75,7 +102,14 @@ write_thread(void *arg)
         ask = asked;
 
         pthread_mutex_unlock(&lock);
-        write_report(ask->tq);
+
+        if (ask->tsk) {
+            describe(ask->tsk, ask->tid);
+
+        } else {
+            write_report(ask->tq);
+        }
+
         pthread_mutex_lock(&lock);
 
         asked = ask->next;
@@ -260,8 +294,8 @@ watch_thread(void *arg)
 }
 
 
-void
-report_ask(void *tq)
+static void
+put(void *tq, void *tsk, int tid)
 {
     ask_t  *ask, **last;
 
@@ -272,6 +306,8 @@ report_ask(void *tq)
 
     ask->next = NULL;
     ask->tq = tq;
+    ask->tsk = tsk;
+    ask->tid = tid;
 
     pthread_mutex_lock(&lock);
 
@@ -279,7 +315,10 @@ report_ask(void *tq)
         writing = thread_start(NULL, write_thread, NULL) == 0;
     }
 
-    for (last = &asked; *last && (*last)->tq != tq; last = &(*last)->next) {
+    for (last = &asked;
+         *last && ((*last)->tq != tq || (*last)->tsk != tsk);
+         last = &(*last)->next)
+    {
         /* void */
     }
 
@@ -295,4 +334,18 @@ report_ask(void *tq)
     }
 
     pthread_mutex_unlock(&lock);
+}
+
+
+void
+report_ask(void *tq)
+{
+    put(tq, NULL, 0);
+}
+
+
+void
+report_describe(void *tsk, int tid)
+{
+    put(NULL, tsk, tid);
 }

@@ -19,6 +19,12 @@
 void report_ask(void *tq);
 
 /*
+ * The same: has resty_ffi_described told, soon, what the thread tid does, or an
+ * asyncio task, for the task tsk.
+ */
+void report_describe(void *tsk, int tid);
+
+/*
  * Any thread that does not hold the GIL.  Waits until all that was asked for
  * is written; after ms milliseconds error.log is told that the GIL cannot be
  * had, where that is why.

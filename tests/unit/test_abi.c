@@ -490,6 +490,29 @@ test_log_lines(void **state)
 
 
 static void
+test_what_is_done_for_a_task(void **state)
+{
+    bridge_line_t  *line;
+
+    (void) state;
+
+    resty_ffi_described(NULL, "none", 4);
+    resty_ffi_described((void *) 1, NULL, 4);
+    resty_ffi_described((void *) 1, "none", 0);
+    resty_ffi_described((void *) 77, "in f\n", 4);
+
+    /* it may have ended by now: nobody checks before it is up */
+
+    line = unit_line(b);
+    assert_non_null(line);
+    assert_true(line->task == 77);
+    assert_string_equal(line->text, "in f");
+    bridge_line_free(b, line);
+    assert_null(unit_line(b));
+}
+
+
+static void
 test_log_lines_of_tasks(void **state)
 {
     bridge_task_t  *t;
@@ -814,6 +837,7 @@ main(void)
         test(test_log_lines),
         test(test_log_lines_of_tasks),
         test(test_the_log_level),
+        test(test_what_is_done_for_a_task),
         test(test_a_forked_child_does_nothing),
         test(test_a_default_timeout),
         test(test_whole_requests),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Imports what a cfg names and starts it.
 
-C calls start_thread, leave and report.
+C calls start_thread, leave, report and describe.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .fresh import Undo, load_cached, load_fresh
 from .leave import leave
 from .main_thread import starting
 from .speaker import name_var
-from .threads import Thread, report
+from .threads import Thread, describe, report
 from .watched import watch_imports
 
-__all__ = ["leave", "load", "report", "start_thread"]
+__all__ = ["describe", "leave", "load", "report", "start_thread"]
 
 RELOAD = 2
 SHOW_ERRORS = 3

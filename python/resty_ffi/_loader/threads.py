@@ -44,6 +44,33 @@ def report(tq: int) -> None:
         log_threads(LOG_WARN, what, leaving)
 
 
+# Says where a call is, where a thread does not: those that have calls on event
+# loops add one.
+describers: list[Callable[[int], traceback.StackSummary | None]] = []
+
+
+def describe(tsk: int, tid: int) -> str:
+    """What is done for a task that the thread with this native id took."""
+    for describer in describers:
+        stack = describer(tsk)
+        if stack is not None:
+            return "".join(_format_stack(stack))
+    threads = {t.native_id: t for t in _started_threads()}
+    thread = threads.get(tid)
+    if thread is None or thread.ident is None:
+        return "a thread that Python has not started has it"
+    # an event loop's pool has its name
+    found = {thread.ident} | {
+        t.ident
+        for t in threads.values()
+        if t.ident is not None and t.name.rpartition("_")[0] == thread.name
+    }
+    if len(found) > 1:
+        return "".join(_format_threads(found))
+    stack = _stacks(found).get(thread.ident)
+    return "".join(_format_stack(stack)) if stack else "its thread has ended"
+
+
 def of_runtimes() -> list[threading.Thread]:
     """Ours, and those of users' that have polled a queue."""
     polled = pollers(0) - idents(pooled())
@@ -117,14 +144,7 @@ def log_threads(level: int, what: str, idents: Iterable[int]) -> None:
 
 
 def _format_threads(idents: set[int]) -> Iterator[str]:
-    # all at once, before any of them goes on
-    stacks = {
-        ident: traceback.StackSummary.extract(
-            traceback.walk_stack(frame), lookup_lines=False
-        )
-        for ident, frame in sys._current_frames().items()
-        if ident in idents
-    }
+    stacks = _stacks(idents)
     linecache.checkcache()
     threads = {t.ident: t for t in _started_threads()}
     for ident, stack in stacks.items():
@@ -136,6 +156,17 @@ def _format_threads(idents: set[int]) -> Iterator[str]:
         if isinstance(thread, threading.Timer):
             title += f", waiting to call {_name(thread.function)}"
         yield f"{title}:\n" + "".join(_format_stack(stack))
+
+
+def _stacks(idents: set[int]) -> dict[int, traceback.StackSummary]:
+    """Innermost frames first; all at once, before any thread goes on."""
+    return {
+        ident: traceback.StackSummary.extract(
+            traceback.walk_stack(frame), lookup_lines=False
+        )
+        for ident, frame in sys._current_frames().items()
+        if ident in idents
+    }
 
 
 def _name(function: Any) -> str:

@@ -23,6 +23,7 @@ typedef struct {
     ngx_shm_zone_t  *status_zone;   /* NULL: nothing is counted */
     ngx_uint_t       log_level;     /* of the most verbose error_log in
                                        http */
+    ngx_msec_t       slow_time;     /* 0: no call is slow */
 } ngx_http_ffi_main_conf_t;
 
 

@@ -14,6 +14,7 @@
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_log.h"
 #include "ngx_http_ffi_status_block.h"
+#include "ngx_http_ffi_status_record.h"
 #include "threads.h"
 
 
@@ -226,6 +227,7 @@ ngx_http_ffi_take_part(bridge_part_t *p)
     caller = t ? t->data : NULL;
 
     if (t) {
+        t->watched = true;
         ngx_http_ffi_status_out(t, p->len);
     }
 
@@ -246,6 +248,10 @@ ngx_http_ffi_take_head(bridge_head_t *h)
 
     t = bridge_task_find(bridge_host(), h->task);
     caller = t ? t->data : NULL;
+
+    if (t) {
+        t->watched = true;
+    }
 
     if (caller && caller->head) {
         caller->head(t, h);
@@ -275,11 +281,19 @@ ngx_http_ffi_take_line(bridge_line_t *line)
     bridge_task_t          *t;
     ngx_http_ffi_caller_t  *caller;
 
+    if (line->level == BRIDGE_DESCRIPTION) {
+        ngx_http_ffi_slow_described(line);
+        goto done;
+    }
+
     t = line->task ? bridge_task_find(bridge_host(), line->task) : NULL;
     caller = t ? t->data : NULL;
 
     ngx_http_ffi_log_line(line, caller && caller->log ? caller->log
                                                       : ngx_cycle->log);
+
+done:
+
     bridge_line_free(bridge_host(), line);
 }
 

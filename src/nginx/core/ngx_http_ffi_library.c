@@ -15,6 +15,7 @@
 
 typedef void (*ngx_http_ffi_exit_pt)(int timeout_ms);
 typedef void (*ngx_http_ffi_report_pt)(void *tq);
+typedef void (*ngx_http_ffi_describe_pt)(void *tsk, int tid);
 typedef const char *(*ngx_http_ffi_about_pt)(void);
 
 
@@ -191,6 +192,23 @@ ngx_http_ffi_library_report(void *library, void *tq)
     if (report) {
         report(tq);
     }
+}
+
+
+ngx_int_t
+ngx_http_ffi_library_describe(void *library, void *tsk, int tid)
+{
+    ngx_http_ffi_describe_pt  describe;
+
+    describe = (ngx_http_ffi_describe_pt) dlsym(library,
+                                                "resty_ffi_describe");
+    if (describe == NULL) {
+        return NGX_DECLINED;
+    }
+
+    describe(tsk, tid);
+
+    return NGX_OK;
 }
 
 

@@ -38,6 +38,12 @@ ngx_uint_t ngx_http_ffi_library_async(void *library);
  */
 void ngx_http_ffi_library_report(void *library, void *tq);
 
+/*
+ * Asks what a task that the thread tid has taken (0: none) does, which comes as
+ * a line of the task; NGX_DECLINED where the library cannot tell.
+ */
+ngx_int_t ngx_http_ffi_library_describe(void *library, void *tsk, int tid);
+
 /* What runs in it, as "CPython 3.11.2"; NULL where it does not say. */
 const char *ngx_http_ffi_library_about(void *library);
 

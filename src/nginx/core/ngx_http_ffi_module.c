@@ -12,6 +12,7 @@
 #include "ngx_http_ffi_process.h"
 #include "ngx_http_ffi_runtimes.h"
 #include "ngx_http_ffi_status_account.h"
+#include "ngx_http_ffi_status_slow.h"
 #include "ngx_http_ffi_status_zone.h"
 
 
@@ -62,6 +63,13 @@ static ngx_command_t  ngx_http_ffi_commands[] = {
       ngx_http_ffi_set_status_zone,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
+      NULL },
+
+    { ngx_string("ffi_slow_time"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_ffi_main_conf_t, slow_time),
       NULL },
 
     { ngx_string("ffi_timeout"),
@@ -132,6 +140,7 @@ ngx_http_ffi_create_main_conf(ngx_conf_t *cf)
 
     fmcf->exit_timeout = NGX_CONF_UNSET_MSEC;
     fmcf->umask = NGX_CONF_UNSET_UINT;
+    fmcf->slow_time = NGX_CONF_UNSET_MSEC;
 
     return fmcf;
 }
@@ -152,6 +161,15 @@ ngx_http_ffi_init_main_conf(ngx_conf_t *cf, void *conf)
                                           ccf->worker_processes)
            != NGX_OK)
     {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_conf_init_msec_value(fmcf->slow_time, 0);
+
+    if (fmcf->slow_time && fmcf->status_zone == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"ffi_slow_time\" needs \"ffi_status_zone name "
+                           "size;\"");
         return NGX_CONF_ERROR;
     }
 
@@ -311,6 +329,7 @@ ngx_http_ffi_init_process(ngx_cycle_t *cycle)
 
     if (fmcf) {
         ngx_http_ffi_status_start(fmcf->status_zone);
+        ngx_http_ffi_slow_start(fmcf->slow_time);
     }
 
     return NGX_OK;

@@ -13,6 +13,8 @@ static void ngx_http_ffi_status_merge_histogram(ngx_http_ffi_histogram_t *to,
     ngx_http_ffi_histogram_t *from);
 
 
+void  (*ngx_http_ffi_status_failed)(bridge_task_t *t);
+
 const uint32_t  ngx_http_ffi_status_bounds[NGX_HTTP_FFI_STATUS_BOUNDS] = {
     10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000,
     200000, 500000, 1000000, 2000000, 5000000, 10000000, 20000000, 50000000,
@@ -96,6 +98,11 @@ ngx_http_ffi_status_settle(bridge_task_t *t, ngx_http_ffi_outcome_e outcome)
     if (t->put_at) {
         ngx_http_ffi_status_observe(&b->counts.total,
                                     bridge_now_us() - t->put_at);
+
+    } else if (outcome == NGX_HTTP_FFI_CALL_ERROR
+               && ngx_http_ffi_status_failed)
+    {
+        ngx_http_ffi_status_failed(t);
     }
 }
 

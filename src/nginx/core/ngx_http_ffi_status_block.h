@@ -83,6 +83,12 @@ struct ngx_http_ffi_block_s {
 };
 
 
+/*
+ * Called for a task with an answer, whose outcome is an error; NULL: nobody
+ * asks.
+ */
+extern void (*ngx_http_ffi_status_failed)(bridge_task_t *t);
+
 /* us; each bucket holds what is not above its bound */
 extern const uint32_t
     ngx_http_ffi_status_bounds[NGX_HTTP_FFI_STATUS_BOUNDS];

@@ -16,6 +16,8 @@ static ngx_uint_t ngx_http_ffi_status_copy(ngx_http_ffi_block_t *blocks,
     ngx_uint_t max);
 static ngx_int_t ngx_http_ffi_status_copy_workers(
     ngx_http_ffi_status_t *status, ngx_pool_t *pool);
+static ngx_int_t ngx_http_ffi_status_copy_records(
+    ngx_http_ffi_status_t *status, ngx_pool_t *pool);
 static ngx_int_t ngx_http_ffi_status_add_up(ngx_http_ffi_status_t *status,
     ngx_pool_t *pool, ngx_http_ffi_block_t *blocks, ngx_uint_t n);
 static int ngx_libc_cdecl ngx_http_ffi_status_order(const void *one,
@@ -72,6 +74,10 @@ ngx_http_ffi_status_read(ngx_pool_t *pool, ngx_http_ffi_status_t *status)
 
     n = ngx_http_ffi_status_copy(blocks, max);
     rc = ngx_http_ffi_status_copy_workers(status, pool);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_ffi_status_copy_records(status, pool);
+    }
 
     status->generation = z->sh->generation;
     status->restarts = z->sh->restarts;
@@ -146,6 +152,44 @@ ngx_http_ffi_status_copy_workers(ngx_http_ffi_status_t *status,
             }
 
             ngx_memcpy(p->about.data, w->about, p->about.len);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_ffi_status_copy_records(ngx_http_ffi_status_t *status,
+    ngx_pool_t *pool)
+{
+    ngx_uint_t                     i, kind;
+    ngx_http_ffi_status_ring_t    *ring;
+    ngx_http_ffi_status_record_t  *rec, *copy;
+
+    for (kind = 0; kind < NGX_HTTP_FFI_NRECORDS; kind++) {
+        ring = &ngx_http_ffi_status_zone()->sh->records[kind];
+
+        if (ngx_array_init(&status->records[kind], pool, 1,
+                           sizeof(ngx_http_ffi_status_record_t))
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        for (i = 1; i <= NGX_HTTP_FFI_STATUS_RECORDS; i++) {
+            rec = ring->ring[(ring->next - i) % NGX_HTTP_FFI_STATUS_RECORDS];
+
+            if (rec == NULL || rec->pid == 0) {
+                continue;
+            }
+
+            copy = ngx_array_push(&status->records[kind]);
+            if (copy == NULL) {
+                return NGX_ERROR;
+            }
+
+            *copy = *rec;
         }
     }
 

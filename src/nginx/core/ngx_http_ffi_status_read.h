@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 
 #include "ngx_http_ffi_status_block.h"
+#include "ngx_http_ffi_status_zone.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -38,6 +39,9 @@ typedef struct {
     ngx_array_t             runtimes;   /* likewise, sums, in the same order;
                                            method.data is NULL */
     ngx_array_t             workers;    /* ngx_http_ffi_status_process_t */
+    ngx_array_t             records[NGX_HTTP_FFI_NRECORDS];
+                                        /* ngx_http_ffi_status_record_t, the
+                                           last one first */
     ngx_uint_t              generation;
     uint64_t                restarts;
     uint64_t                full;       /* times the zone had no room */

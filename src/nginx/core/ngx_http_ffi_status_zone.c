@@ -27,8 +27,6 @@ static void ngx_http_ffi_status_retire(ngx_http_ffi_status_zone_t *z,
     uint32_t worker);
 static ngx_http_ffi_block_t *ngx_http_ffi_status_find(
     ngx_http_ffi_block_t *chain, ngx_http_ffi_block_t *b);
-static ngx_uint_t ngx_http_ffi_status_keep_name(u_char *dst, size_t room,
-    ngx_str_t *src);
 
 
 static ngx_http_ffi_status_zone_t  *ngx_http_ffi_status_here;
@@ -349,9 +347,9 @@ ngx_http_ffi_status_block(ngx_str_t *runtime, ngx_str_t *method)
 
     if (b) {
         b->worker = ngx_http_ffi_status_slot;
-        b->runtime_len = (uint16_t) ngx_http_ffi_status_keep_name(
+        b->runtime_len = (uint16_t) ngx_http_ffi_status_keep(
                              b->runtime, sizeof(b->runtime), runtime);
-        b->method_len = (uint16_t) ngx_http_ffi_status_keep_name(
+        b->method_len = (uint16_t) ngx_http_ffi_status_keep(
                             b->method, sizeof(b->method), method);
         b->hash = (uint32_t) (ngx_murmur_hash2(b->runtime, b->runtime_len)
                               * 31
@@ -370,9 +368,8 @@ ngx_http_ffi_status_block(ngx_str_t *runtime, ngx_str_t *method)
 }
 
 
-/* so that it is UTF-8, without control characters but "\n" and "\t" */
-static ngx_uint_t
-ngx_http_ffi_status_keep_name(u_char *dst, size_t room, ngx_str_t *src)
+size_t
+ngx_http_ffi_status_keep(u_char *dst, size_t room, ngx_str_t *src)
 {
     size_t     n, len;
     u_char    *p, *last, *from;

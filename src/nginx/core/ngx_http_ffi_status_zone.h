@@ -26,6 +26,7 @@
 #define NGX_HTTP_FFI_STATUS_NOBODY   NGX_HTTP_FFI_STATUS_WORKERS
 #define NGX_HTTP_FFI_STATUS_ABOUT    48
 #define NGX_HTTP_FFI_STATUS_CHAINS   256
+#define NGX_HTTP_FFI_STATUS_RECORDS  32     /* of each kind */
 
 /* for what has no name, or no room of its own */
 #define NGX_HTTP_FFI_STATUS_OTHER    "other"
@@ -45,6 +46,34 @@ typedef struct {
 } ngx_http_ffi_status_worker_t;
 
 
+typedef enum {
+    NGX_HTTP_FFI_RECORD_SLOW = 0,
+    NGX_HTTP_FFI_RECORD_ERROR,
+    NGX_HTTP_FFI_NRECORDS
+} ngx_http_ffi_record_e;
+
+
+typedef struct {
+    ngx_pid_t               pid;        /* 0: nothing is here yet */
+    uint64_t                task;       /* its handle, in that process */
+    time_t                  time;
+    uint64_t                us;         /* since it was put */
+    uint16_t                runtime_len;
+    uint16_t                method_len;
+    uint32_t                text_len;
+    u_char                  runtime[NGX_HTTP_FFI_STATUS_RUNTIME];
+    u_char                  method[NGX_HTTP_FFI_STATUS_METHOD];
+    u_char                  text[1856]; /* its end, where it is longer */
+} ngx_http_ffi_status_record_t;
+
+
+typedef struct {
+    ngx_uint_t                      next;
+    ngx_http_ffi_status_record_t   *ring[NGX_HTTP_FFI_STATUS_RECORDS];
+                                        /* NULL: there is no room for it */
+} ngx_http_ffi_status_ring_t;
+
+
 typedef struct {
     size_t                        layout;       /* of all this */
     ngx_uint_t                    generation;   /* loads of nginx.conf */
@@ -53,6 +82,7 @@ typedef struct {
     ngx_queue_t                   blocks;       /* ngx_http_ffi_block_t */
     ngx_http_ffi_block_t         *nobodys[NGX_HTTP_FFI_STATUS_CHAINS];
     ngx_http_ffi_counter_t        full;         /* blocks that had no room */
+    ngx_http_ffi_status_ring_t    records[NGX_HTTP_FFI_NRECORDS];
     ngx_http_ffi_status_worker_t  workers[NGX_HTTP_FFI_STATUS_WORKERS];
 } ngx_http_ffi_status_sh_t;
 
@@ -95,6 +125,12 @@ ngx_http_ffi_status_worker_t *ngx_http_ffi_status_worker(void);
  */
 ngx_http_ffi_block_t *ngx_http_ffi_status_block(ngx_str_t *runtime,
     ngx_str_t *method);
+
+/*
+ * As much of src as there is room for, as UTF-8, without control characters
+ * but "\n" and "\t"; its length.
+ */
+size_t ngx_http_ffi_status_keep(u_char *dst, size_t room, ngx_str_t *src);
 
 /* Locked: workers that have died without a word count no more. */
 void ngx_http_ffi_status_bury(ngx_http_ffi_status_zone_t *z);

@@ -11,6 +11,8 @@ static void ngx_http_ffi_status_json_workers(ngx_http_ffi_status_out_t *out,
 static void ngx_http_ffi_status_json_bounds(ngx_http_ffi_status_out_t *out);
 static void ngx_http_ffi_status_json_runtimes(ngx_http_ffi_status_out_t *out,
     ngx_http_ffi_status_t *status);
+static void ngx_http_ffi_status_json_records(ngx_http_ffi_status_out_t *out,
+    const char *name, ngx_array_t *records);
 static void ngx_http_ffi_status_json_counts(ngx_http_ffi_status_out_t *out,
     ngx_http_ffi_counts_t *c);
 static void ngx_http_ffi_status_json_times(ngx_http_ffi_status_out_t *out,
@@ -19,7 +21,7 @@ static void ngx_http_ffi_status_json_times(ngx_http_ffi_status_out_t *out,
 
 void
 ngx_http_ffi_status_json(ngx_http_ffi_status_out_t *out,
-    ngx_http_ffi_status_t *status)
+    ngx_http_ffi_status_t *status, ngx_uint_t full)
 {
     ngx_time_t  *tp;
 
@@ -35,6 +37,13 @@ ngx_http_ffi_status_json(ngx_http_ffi_status_out_t *out,
     ngx_http_ffi_status_json_workers(out, &status->workers);
     ngx_http_ffi_status_json_bounds(out);
     ngx_http_ffi_status_json_runtimes(out, status);
+
+    if (full) {
+        ngx_http_ffi_status_json_records(out, "slow",
+                               &status->records[NGX_HTTP_FFI_RECORD_SLOW]);
+        ngx_http_ffi_status_json_records(out, "errors",
+                               &status->records[NGX_HTTP_FFI_RECORD_ERROR]);
+    }
 
     ngx_http_ffi_status_printf(out, "}\n");
 }
@@ -124,6 +133,43 @@ ngx_http_ffi_status_json_runtimes(ngx_http_ffi_status_out_t *out,
         }
 
         ngx_http_ffi_status_printf(out, "]}");
+    }
+
+    ngx_http_ffi_status_printf(out, "]");
+}
+
+
+static void
+ngx_http_ffi_status_json_records(ngx_http_ffi_status_out_t *out,
+    const char *name, ngx_array_t *records)
+{
+    ngx_str_t                      runtime, method, text;
+    ngx_uint_t                     i;
+    ngx_http_ffi_status_record_t  *rec;
+
+    rec = records->elts;
+
+    ngx_http_ffi_status_printf(out, ",\"%s\":[", name);
+
+    for (i = 0; i < records->nelts; i++) {
+        runtime.data = rec[i].runtime;
+        runtime.len = rec[i].runtime_len;
+        method.data = rec[i].method;
+        method.len = rec[i].method_len;
+        text.data = rec[i].text;
+        text.len = rec[i].text_len;
+
+        ngx_http_ffi_status_printf(out, "%s{\"time\":%T,\"pid\":%P,"
+                                   "\"seconds\":", i ? "," : "",
+                                   rec[i].time, rec[i].pid);
+        ngx_http_ffi_status_seconds(out, rec[i].us);
+        ngx_http_ffi_status_printf(out, ",\"runtime\":");
+        ngx_http_ffi_status_quote(out, &runtime, 1);
+        ngx_http_ffi_status_printf(out, ",\"method\":");
+        ngx_http_ffi_status_quote(out, &method, 1);
+        ngx_http_ffi_status_printf(out, ",\"text\":");
+        ngx_http_ffi_status_quote(out, &text, 1);
+        ngx_http_ffi_status_printf(out, "}");
     }
 
     ngx_http_ffi_status_printf(out, "]");

@@ -14,8 +14,9 @@
 #pragma GCC visibility push(hidden)
 
 
+/* full: with slow calls and errors. */
 void ngx_http_ffi_status_json(ngx_http_ffi_status_out_t *out,
-    ngx_http_ffi_status_t *status);
+    ngx_http_ffi_status_t *status, ngx_uint_t full);
 
 #pragma GCC visibility pop
 

@@ -17,7 +17,7 @@ typedef struct {
 
 
 typedef struct {
-    ngx_flag_t  full;
+    ngx_uint_t  full;       /* slow calls and errors, too */
 } ngx_http_ffi_status_loc_conf_t;
 
 
@@ -204,8 +204,9 @@ static ngx_int_t
 ngx_http_ffi_status_make(ngx_http_request_t *r,
     ngx_http_ffi_status_out_t *out, ngx_http_ffi_status_format_e format)
 {
-    ngx_int_t              rc;
-    ngx_http_ffi_status_t  status;
+    ngx_int_t                        rc;
+    ngx_http_ffi_status_t            status;
+    ngx_http_ffi_status_loc_conf_t  *slcf;
 
     if (format == NGX_HTTP_FFI_STATUS_HTML) {
         ngx_http_ffi_status_write(out, ngx_http_ffi_status_html,
@@ -224,7 +225,8 @@ ngx_http_ffi_status_make(ngx_http_request_t *r,
     }
 
     if (format == NGX_HTTP_FFI_STATUS_JSON) {
-        ngx_http_ffi_status_json(out, &status);
+        slcf = ngx_http_get_module_loc_conf(r, ngx_http_ffi_status_module);
+        ngx_http_ffi_status_json(out, &status, slcf->full);
 
     } else {
         ngx_http_ffi_status_text(out, &status,

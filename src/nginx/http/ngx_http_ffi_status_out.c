@@ -116,16 +116,20 @@ ngx_http_ffi_status_quote(ngx_http_ffi_status_out_t *out,
 {
     size_t   i;
     u_char   c, *p;
-
-    /* at most six bytes for each */
-
-    u_char   quoted[6 * 128 + 2];
+    u_char   quoted[NGX_HTTP_FFI_STATUS_LINE];
 
     p = quoted;
     *p++ = '"';
 
-    for (i = 0; i < text->len && p < quoted + sizeof(quoted) - 7; i++) {
+    for (i = 0; i < text->len; i++) {
         c = text->data[i];
+
+        /* at most six bytes for each, and the last quote */
+
+        if (p > quoted + sizeof(quoted) - 7) {
+            ngx_http_ffi_status_write(out, quoted, (size_t) (p - quoted));
+            p = quoted;
+        }
 
         if (c == '"' || c == '\\') {
             *p++ = '\\';
