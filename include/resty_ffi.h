@@ -157,6 +157,13 @@ RESTY_FFI_API char *resty_ffi_take_req(void *tsk, int *len);
 RESTY_FFI_API const char *resty_ffi_method(void *tsk, int *len);
 
 /*
+ * The traceparent (W3C Trace Context) that came with the call, or with the web
+ * request: *len bytes, valid until the task is answered; well-formed.  NULL,
+ * and *len 0: none has come.  No NUL behind it.
+ */
+RESTY_FFI_API const char *resty_ffi_trace(void *tsk, int *len);
+
+/*
  * The runtime has no such method: says so of the answer that it gives next, by
  * which Lua can tell that from one of a method's own.
  */

@@ -96,11 +96,17 @@ local function call(self, name, req, opts)
         bad_arg(1, name or "call", "string or nil", req)
     end
 
-    local timeout
+    local timeout, trace
 
     if opts ~= nil then
         if type(opts) ~= "table" then
             bad_arg(2, name or "call", "table or nil", opts)
+        end
+
+        trace = opts.traceparent
+
+        if trace ~= nil and type(trace) ~= "string" then
+            error("opts.traceparent must be a string", 2)
         end
 
         timeout = opts.timeout
@@ -111,7 +117,7 @@ local function call(self, name, req, opts)
         end
     end
 
-    local task, err = submit(self[ID], req, name, timeout)
+    local task, err = submit(self[ID], req, name, timeout, trace)
     if not task then
         return false, err
     end

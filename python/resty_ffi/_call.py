@@ -36,6 +36,14 @@ class Call(Protocol):
         A coroutine is cancelled besides; a plain function has to look here.
         """
 
+    @property
+    def trace(self) -> str | None:
+        """The traceparent (W3C Trace Context) that came with the call.
+
+        That of the client's request, or what the caller has given; None where
+        there is none, or it is malformed.
+        """
+
     def send(self, part: object, /) -> None:
         """Send a part of the answer: bytes, str or any contiguous buffer.
 

@@ -39,6 +39,7 @@ class Call:
     runtime: Runtime
     queue: Queue
     thread = 0
+    trace: str | None = None
 
     def __init__(
         self,

@@ -120,6 +120,20 @@ bridge_task_web(bridge_t *b, uint64_t handle)
 }
 
 
+const char *
+bridge_task_trace(bridge_t *b, uint64_t handle, int *len)
+{
+    uint64_t        state;
+    bridge_task_t  *t;
+
+    t = polled_task(b, handle, &state);
+
+    *len = t ? atomic_load_explicit(&t->trace_len, memory_order_relaxed) : 0;
+
+    return *len ? t->trace : NULL;
+}
+
+
 void
 bridge_task_no_method(bridge_t *b, uint64_t handle)
 {

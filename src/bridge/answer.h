@@ -29,6 +29,9 @@ char *bridge_task_web(bridge_t *b, uint64_t handle);
 /* Any thread.  The method's name, owned by the task; NULL if stale. */
 const char *bridge_task_method(bridge_t *b, uint64_t handle, int *len);
 
+/* Any thread.  What bridge_task_set_trace has set; NULL: nothing, or stale. */
+const char *bridge_task_trace(bridge_t *b, uint64_t handle, int *len);
+
 /* Any thread.  Notes that the runtime has no such method; before the answer. */
 void bridge_task_no_method(bridge_t *b, uint64_t handle);
 

@@ -129,6 +129,7 @@ take_free(bridge_t *b, char *req, int len, char *method, size_t method_len,
     atomic_store_explicit(&t->tid, 0, memory_order_relaxed);
     atomic_store_explicit(&t->web, web, memory_order_relaxed);
     atomic_store_explicit(&t->no_method, false, memory_order_relaxed);
+    atomic_store_explicit(&t->trace_len, 0, memory_order_relaxed);
     atomic_store_explicit(&t->req, req, memory_order_relaxed);
     atomic_store_explicit(&t->req_len, len, memory_order_relaxed);
     atomic_store_explicit(&t->method, method, memory_order_relaxed);
@@ -183,6 +184,18 @@ bridge_task_new_web(bridge_t *b, char *head, size_t len)
     t->method_buf[0] = '\0';
 
     return take_free(b, head, (int) len, t->method_buf, 0, true);
+}
+
+
+void
+bridge_task_set_trace(bridge_task_t *t, const char *trace, size_t len)
+{
+    if (len > BRIDGE_TRACE_LEN) {
+        len = 0;
+    }
+
+    memcpy(t->trace, trace, len);
+    atomic_store_explicit(&t->trace_len, (int) len, memory_order_relaxed);
 }
 
 

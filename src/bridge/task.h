@@ -13,6 +13,9 @@
 #define BRIDGE_INLINE_REQ     160
 #define BRIDGE_INLINE_METHOD  32
 
+/* of a traceparent, which has 55 bytes in its first version */
+#define BRIDGE_TRACE_LEN      64
+
 /* low byte of bridge_task_t.state; the generation stands above */
 enum {
     BRIDGE_TASK_FREE     = 0,
@@ -98,6 +101,8 @@ struct bridge_task_s {
     _Atomic(char *)       method;
     char                  req_buf[BRIDGE_INLINE_REQ];
     char                  method_buf[BRIDGE_INLINE_METHOD];
+    _Atomic int           trace_len;    /* 0: none */
+    char                  trace[BRIDGE_TRACE_LEN];
 
     /* the answer: written by who claimed it, read by the host then */
     int                   rc;
@@ -129,6 +134,12 @@ bridge_task_t *bridge_task_new(bridge_t *b, const char *req, size_t len,
  * bridge_stream_open must follow.
  */
 bridge_task_t *bridge_task_new_web(bridge_t *b, char *head, size_t len);
+
+/*
+ * Host thread, before the task is put to a queue.  Has it carry a traceparent,
+ * of which nothing is checked but its length: longer ones are left out.
+ */
+void bridge_task_set_trace(bridge_task_t *t, const char *trace, size_t len);
 
 /*
  * Host thread, for end.c.  Ends a task whose answer has been released, and

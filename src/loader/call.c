@@ -229,6 +229,23 @@ get_deadline(call_t *self, void *closure)
 
 
 static PyObject *
+get_trace(call_t *self, void *closure)
+{
+    int          len;
+    const char  *trace;
+
+    (void) closure;
+
+    trace = resty_ffi_trace(self->task, &len);
+    if (trace == NULL) {
+        Py_RETURN_NONE;
+    }
+
+    return PyUnicode_DecodeLatin1(trace, len, NULL);
+}
+
+
+static PyObject *
 get_cancelled(call_t *self, void *closure)
 {
     (void) closure;
@@ -467,6 +484,8 @@ static PyGetSetDef  getset[] = {
       NULL },
     { "cancelled", (getter) get_cancelled, NULL,
       "Whether nobody waits for the answer any more.", NULL },
+    { "trace", (getter) get_trace, NULL,
+      "The traceparent that came with it, or None.", NULL },
     { "_number", (getter) get_number, NULL, "The task's handle.", NULL },
     { NULL, NULL, NULL, NULL, NULL }
 };

@@ -154,12 +154,14 @@ ngx_ffi_lua_resty_ffi(lua_State *L)
 
 
 /*
- * submit(id, req, method, timeout)
+ * submit(id, req, method, timeout, traceparent)
  * Returns a task, to be started next; or nil and why the call is not made.
  */
 static int
 ngx_ffi_lua_core_submit(lua_State *L)
 {
+    size_t                 len;
+    const char            *trace;
     bridge_task_t         *t;
     ngx_ffi_lua_asked_t    asked;
     ngx_ffi_lua_waiter_t  *w;
@@ -167,6 +169,11 @@ ngx_ffi_lua_core_submit(lua_State *L)
     t = ngx_ffi_lua_task_new(L, &asked);
     if (t == NULL) {
         return 2;
+    }
+
+    trace = lua_tolstring(L, 5, &len);
+    if (trace) {
+        bridge_task_set_trace(t, trace, len);
     }
 
     if (asked.high) {

@@ -18,6 +18,7 @@
 
 static bridge_task_t *ngx_ffi_lua_refuse(lua_State *L,
     ngx_http_ffi_runtime_t *rt, const char *why);
+static void ngx_ffi_lua_trace(ngx_http_request_t *r, bridge_task_t *t);
 
 
 bridge_task_t *
@@ -76,7 +77,34 @@ ngx_ffi_lua_task_new(lua_State *L, ngx_ffi_lua_asked_t *asked)
                                   "without an answer");
     }
 
+    ngx_ffi_lua_trace(r, t);
+
     return t;
+}
+
+
+static void
+ngx_ffi_lua_trace(ngx_http_request_t *r, bridge_task_t *t)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    static const char  name[] = "traceparent";
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].key.len == sizeof(name) - 1
+                && ngx_memcmp(h[i].lowcase_key, name, sizeof(name) - 1) == 0)
+            {
+                bridge_task_set_trace(t, (char *) h[i].value.data,
+                                      h[i].value.len);
+                return;
+            }
+        }
+    }
 }
 
 
