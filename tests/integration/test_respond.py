@@ -104,6 +104,23 @@ def test_a_body_in_memory_and_in_a_file(nginx: Nginx, size: int) -> None:
     assert nginx.post("/json/echo", body).body == body
 
 
+def test_a_file_that_cannot_be_read(nginx: Nginx) -> None:
+    since = len(nginx.log())
+    status, body = nginx.lua(
+        """
+        local data, file = ngx.req.get_body_data, ngx.req.get_body_file
+        ngx.req.get_body_data = function() end
+        ngx.req.get_body_file = function() return "/no/such/file" end
+        local res = ngx.location.capture("/json/size")
+        ngx.req.get_body_data, ngx.req.get_body_file = data, file
+        return res.status, res.body
+        """
+    )
+    assert status == 500
+    assert json.loads(body)["error"] == "Internal Server Error"
+    nginx.wait_log("ffi.respond: size: /no/such/file: No such file", since)
+
+
 def test_nothing_to_say(nginx: Nginx) -> None:
     response = nginx.get("/json/none")
     assert (response.status, response.body) == (204, b"")
