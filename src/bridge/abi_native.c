@@ -32,7 +32,7 @@ _Static_assert(sizeof(uint64_t) == sizeof(void *), "64-bit only");
 int
 resty_ffi_poll_batch(void *tq, void **tasks, int max, int timeout_ms)
 {
-    if (max < 1) {
+    if (max < 0) {
         return 0;
     }
 

@@ -20,6 +20,9 @@
 #define BRIDGE_LOOK_MS  5000
 #endif
 
+/* who takes none leaves tasks so long to those that have taken one */
+#define BRIDGE_PATIENCE_US  1000
+
 
 static inline void
 relax(void)
@@ -53,7 +56,7 @@ spin(bridge_queue_t *q)
 
 /* lock held; deadline: NULL for none; whether it has passed */
 static bool
-sleep_once(bridge_queue_t *q, const struct timespec *deadline)
+sleep_until(bridge_queue_t *q, const struct timespec *deadline)
 {
     struct timespec  look;
 
@@ -80,16 +83,78 @@ sleep_once(bridge_queue_t *q, const struct timespec *deadline)
 }
 
 
+/* the same */
+static bool
+sleep_once(bridge_queue_t *q, const struct timespec *deadline)
+{
+    bool  late;
+
+    q->sleepers++;
+    late = sleep_until(q, deadline);
+    q->sleepers--;
+    q->called = false;
+
+    return late;
+}
+
+
+/*
+ * lock held; whether tasks wait that are not left to others: to a thread that
+ * comes, or, by who takes none, to those that have just taken one
+ */
+static bool
+has_tasks(const bridge_queue_t *q, int max)
+{
+    if (bridge_queue_len(q) == 0) {
+        return false;
+    }
+
+    if (max > 0 || atomic_load(&q->closed)) {
+        return true;
+    }
+
+    return q->coming == 0
+           && (bridge_queue_threads(q) <= q->sleepers + 1
+               || bridge_now_us() >= q->popped + BRIDGE_PATIENCE_US);
+}
+
+
+/*
+ * lock held; sleeps until those that have taken a task are late for the next
+ * one, where tasks wait and nobody else does that; deadline as of sleep_once
+ */
+static bool
+nap(bridge_queue_t *q, const struct timespec *deadline)
+{
+    int64_t          end;
+    struct timespec  until;
+
+    if (q->napping || q->coming || bridge_queue_len(q) == 0) {
+        return sleep_once(q, deadline);
+    }
+
+    end = q->popped + BRIDGE_PATIENCE_US;
+    until.tv_sec = (time_t) (end / 1000000);
+    until.tv_nsec = (long) (end % 1000000) * 1000;
+
+    q->napping = true;
+    (void) sleep_once(q, &until);
+    q->napping = false;
+
+    return false;
+}
+
+
 /* lock held; sleeps until there is a reason to return; whether it is an end */
 static bool
-wait_for_tasks(bridge_queue_t *q, int timeout_ms,
+wait_for_tasks(bridge_queue_t *q, int max, int timeout_ms,
     const struct timespec *deadline)
 {
     bool  late;
 
     late = timeout_ms == 0;
 
-    while (bridge_queue_len(q) == 0 && !late) {
+    while (!has_tasks(q, max) && !late) {
 
         if (atomic_load(&q->closed)) {
             return true;
@@ -107,7 +172,7 @@ wait_for_tasks(bridge_queue_t *q, int timeout_ms,
             return false;
         }
 
-        late = sleep_once(q, timeout_ms < 0 ? NULL : deadline);
+        late = nap(q, timeout_ms < 0 ? NULL : deadline);
     }
 
     return bridge_queue_len(q) == 0 && atomic_load(&q->closed);
@@ -122,18 +187,34 @@ static int
 take(bridge_queue_t *q, uint64_t *tasks, int max, int timeout_ms,
     const struct timespec *deadline)
 {
-    int   n;
+    int   n, tid;
     bool  end, more;
 
     if (timeout_ms != 0 && q->spin) {
         spin(q);
     }
 
+    tid = bridge_threads_id();
+
     pthread_mutex_lock(&q->lock);
 
-    end = wait_for_tasks(q, timeout_ms, deadline);
+    if (q->coming == tid) {
+        q->coming = 0;
+    }
+
+    end = wait_for_tasks(q, max, timeout_ms, deadline);
+
+    if (max == 0 && has_tasks(q, max)) {
+        q->coming = tid;
+    }
+
     n = bridge_queue_pop(q, tasks, max);
-    more = q->kicked || bridge_queue_len(q);
+
+    if (n) {
+        q->popped = bridge_now_us();
+    }
+
+    more = bridge_queue_call(q);
 
     pthread_mutex_unlock(&q->lock);
 

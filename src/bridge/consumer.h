@@ -14,6 +14,10 @@
  * (-1: no bound), and takes up to max of them into handles.
  * Returns their number; 0 after the timeout, or for no reason; -1 where
  * the queue is closed and empty, or the handle is stale.
+ *
+ * max 0 takes none: 0 means that the thread is to poll again, soon.  Until it
+ * does, nobody else is woken for what waits.  It leaves tasks to threads that
+ * have taken one less than 1 ms ago.
  */
 int bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
     int timeout_ms);

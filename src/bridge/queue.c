@@ -75,6 +75,10 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     q->data = NULL;
     q->armed = false;
     q->kicked = false;
+    q->called = false;
+    q->coming = 0;
+    q->napping = false;
+    q->popped = 0;
     q->mask = size - 1;
     q->limit = limit;
     q->cancelled.queue = bridge_queue_handle(q);
@@ -273,20 +277,40 @@ bridge_queue_write_fd(bridge_queue_t *q, bool host)
 void
 bridge_queue_wake(bridge_queue_t *q)
 {
-    bool  wake, write;
+    bool  call, wake, write;
 
     pthread_mutex_lock(&q->lock);
     wake = q->kicked || bridge_queue_len(q);
     write = wake && (disarm(q) || (q->kicked && atomic_load(&q->has_loop)));
+    call = bridge_queue_call(q);
     pthread_mutex_unlock(&q->lock);
 
     if (write) {
         bridge_queue_write_fd(q, true);
     }
 
-    if (wake) {
+    if (call) {
         pthread_cond_signal(&q->changed);
     }
+}
+
+
+bool
+bridge_queue_call(bridge_queue_t *q)
+{
+    if (q->called || q->coming || q->sleepers == 0
+        || !(q->kicked || bridge_queue_len(q)))
+    {
+        return false;
+    }
+
+    if (q->napping && bridge_queue_threads(q) > q->sleepers) {
+        return false;
+    }
+
+    q->called = true;
+
+    return true;
 }
 
 

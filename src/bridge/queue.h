@@ -43,6 +43,14 @@ struct bridge_queue_s {
     _Atomic bool               closed;
     bool                       armed;    /* a loop waits on the eventfd */
     bool                       kicked;   /* a poll is to return early */
+    bool                       called;   /* a sleeper was signalled, and none
+                                            has woken up yet */
+    int                        coming;   /* the thread that a poll for none has
+                                            told of tasks, until it polls
+                                            again; 0: none */
+    uint32_t                   sleepers;
+    bool                       napping;  /* one of them will look by itself */
+    int64_t                    popped;   /* us, when a task was taken last */
 
     _Atomic bool               is_up;    /* the node */
     _Atomic uint64_t           threads;  /* their generation (32 bits), those
@@ -116,10 +124,13 @@ bool bridge_queue_full(const bridge_queue_t *q);
 bool bridge_put(bridge_queue_t *q, bridge_task_t *t);
 
 /*
- * Host thread.  Wakes a consumer where tasks or a kick wait and one sleeps;
- * who leaves something wakes the next one.
+ * Host thread.  Wakes a consumer where tasks or a kick wait, one sleeps and
+ * none is on its way; who leaves something wakes the next one.
  */
 void bridge_queue_wake(bridge_queue_t *q);
+
+/* With the lock held.  Whether `changed` is to be signalled for that. */
+bool bridge_queue_call(bridge_queue_t *q);
 
 /* Host thread.  Both. */
 bool bridge_push(bridge_queue_t *q, bridge_task_t *t);

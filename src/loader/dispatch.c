@@ -27,6 +27,10 @@
 /*
  * Sleeps without the GIL.  *contended: whether it took more than patience
  * seconds to get it back, as beside a thread that computes.
+ *
+ * One of several threads (max 1) has the GIL before it takes a task: whoever
+ * has it meanwhile may be done before, and take that task, too.  Else all
+ * threads would have one in time, and wait for the GIL in turns.
  */
 static int
 sleep_for_tasks(runtime_t *self, const streams_t *streams, void **tasks,
@@ -39,7 +43,7 @@ sleep_for_tasks(runtime_t *self, const streams_t *streams, void **tasks,
               ? COLLECT_MS : -1;
 
     Py_BEGIN_ALLOW_THREADS
-    n = resty_ffi_poll_batch(self->tq, tasks, max, timeout);
+    n = resty_ffi_poll_batch(self->tq, tasks, max > 1 ? max : 0, timeout);
     woken = clock_ns();
     Py_END_ALLOW_THREADS
 

@@ -31,7 +31,7 @@ poll_batch(void)
 
     q = model_queue(m, tq);
 
-    if (max < 1) {
+    if (max < 0) {
         want = 0;
 
     } else if (q == NULL) {
@@ -41,12 +41,12 @@ poll_batch(void)
         q->polled = q->polled_here = true;
         want = 0;
 
-        while (want == 0 && q->nwaiting) {
+        while (want == 0 && max && q->nwaiting) {
             n = q->nwaiting < max ? q->nwaiting : max;
             want = model_pop(m, q, n, got);
         }
 
-        if (want == 0 && q->closed) {
+        if (want == 0 && q->nwaiting == 0 && q->closed) {
             want = -1;
             q->told = true;
             pass_on(q);

@@ -92,6 +92,54 @@ take_one_and_wait(void)
 }
 
 
+/* as threads that need a lock to work on a task */
+static void
+serve_when_told(void)
+{
+    int  n;
+
+    do {
+        n = world_poll(world.h, 1, 0, false);
+    } while (n > 0 || (n == 0 && world_poll(world.h, 0, -1, false) == 0));
+}
+
+
+/* the same, and is busy with what it has */
+static void
+take_one_when_told(void)
+{
+    do {
+        MODEL_ASSERT(world_poll(world.h, 0, -1, false) == 0);
+    } while (world_poll(world.h, 1, 0, false) == 0);
+
+    world_until_taken(2);
+    serve_when_told();
+}
+
+
+/* nobody has anything to do at the second push */
+static void
+push_and_push_again(void)
+{
+    world_push(0);
+    world_push(1);
+    world_until_taken(2);
+    world_push(2);
+    world_until_taken(3);
+    bridge_queue_close(world.q);
+}
+
+
+static void
+put_two_wake_and_close_at_once(void)
+{
+    MODEL_ASSERT(bridge_put(world.q, world_task(0)));
+    MODEL_ASSERT(bridge_put(world.q, world_task(1)));
+    bridge_queue_wake(world.q);
+    bridge_queue_close(world.q);
+}
+
+
 /* each kick ends one poll that sleeps: here the only one */
 static void
 poll_until_kicked(void)
@@ -219,6 +267,18 @@ const model_scenario_t  model_queue[] = {
       { { "host", put_two_wake_and_close }, { "a", take_one_and_wait },
         { "b", take_one_and_wait } },
       each_once_two_ends, 0, 3, false },
+    { "put two, pollers that are told first", setup,
+      { { "host", put_two_wake_and_close }, { "a", take_one_when_told },
+        { "b", take_one_when_told } },
+      each_once_two_ends, 0, 2, false },
+    { "push and push again, pollers that are told first", setup,
+      { { "host", push_and_push_again }, { "a", serve_when_told },
+        { "b", serve_when_told } },
+      each_once_two_ends, 0, 1, false },
+    { "put two and close, pollers that are told first", setup,
+      { { "host", put_two_wake_and_close_at_once }, { "a", serve_when_told },
+        { "b", serve_when_told } },
+      each_once_two_ends, 0, 2, false },
     { "push, two pollers, spurious wake-ups", setup,
       { { "host", push_one_and_close }, { "a", world_serve },
         { "b", world_serve } },

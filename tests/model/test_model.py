@@ -68,9 +68,27 @@ MUTATIONS = [
     ),
     (
         "queue.c",
-        "    wake = q->kicked || bridge_queue_len(q);",
-        "    wake = q->kicked || bridge_queue_len(q) > 1;",
+        "        || !(q->kicked || bridge_queue_len(q)))",
+        "        || !(q->kicked || bridge_queue_len(q) > 1))",
         "push, two pollers",
+    ),
+    (
+        "consumer.c",
+        "    q->called = false;\n",
+        "",
+        "put two, pollers that are told first",
+    ),
+    (
+        "consumer.c",
+        "        q->coming = 0;\n",
+        "        (void) q;\n",
+        "put two, pollers that are told first",
+    ),
+    (
+        "consumer.c",
+        "    if (max > 0 || atomic_load(&q->closed)) {",
+        "    if (max > 0) {",
+        "put two and close, pollers that are told first",
     ),
     (
         "queue.c",
@@ -223,8 +241,8 @@ MUTATIONS = [
     ),
     (
         "queue.c",
-        "    wake = q->kicked || bridge_queue_len(q);",
-        "    wake = bridge_queue_len(q);",
+        "        || !(q->kicked || bridge_queue_len(q)))",
+        "        || !bridge_queue_len(q))",
         "a mark, and its event by a poll that is put off",
     ),
     (

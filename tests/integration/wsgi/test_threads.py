@@ -54,6 +54,18 @@ def test_more_requests_than_threads_wait(alone: Site) -> None:
     waiting.close()
 
 
+def test_those_that_come_with_some_that_block(alone: Site) -> None:
+    held = [alone.connect() for _ in range(3)]
+    for n, sock in enumerate(held):
+        sock.sendall(request(f"/hold?name=b{n}"))
+    for _ in range(3):
+        assert alone.ask("/list").text == "hello"
+    for n, sock in enumerate(held):
+        release(alone, f"b{n}")
+        assert parse(until_end(sock)).text == "held"
+        sock.close()
+
+
 def test_more_than_the_queue_takes() -> None:
     with Site(
         "answers:application", threads=1, http="python_max_queue 2;"
