@@ -170,14 +170,16 @@ exchanges_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->type = (PyTypeObject *) Py_NewRef(exchange);
     self->shared = Py_NewRef(shared);
     self->awaitable_type = (PyTypeObject *) awaitable_type_new();
-    self->none = PyTuple_New(0);
-    self->waits = PyObject_GetAttrString(shared, "waits");
 
-    if (self->awaitable_type == NULL
-        || self->none == NULL
-        || self->waits == NULL
-        || take_names(self) == -1)
-    {
+    if (self->awaitable_type) {
+        self->none = PyTuple_New(0);
+    }
+
+    if (self->none) {
+        self->waits = PyObject_GetAttrString(shared, "waits");
+    }
+
+    if (self->waits == NULL || take_names(self) == -1) {
         Py_CLEAR(self);
     }
 

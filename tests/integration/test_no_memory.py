@@ -7,6 +7,7 @@ Nothing may happen but that who asked is told; afterwards all works again.
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import re
 import shutil
@@ -343,6 +344,7 @@ location /bare { python_param HTTPS on; python_pass website:wsgi wsgi; }
 TLS = """
 server {
     listen unix:{prefix}/tls.sock ssl;
+    listen 127.0.0.1:PORT;
     ssl_certificate FOLDER/server.pem;
     ssl_certificate_key FOLDER/server.key;
     ssl_client_certificate FOLDER/server.pem;
@@ -452,7 +454,7 @@ async def look(receive, send):
     await asyncio.sleep(0)
     receive()
     await start(send, [])
-    message = {"type": "http.response.body", "body": b"x", "more_body": True}
+    message = {"type": "http.response.body", "body": BODY, "more_body": True}
     awaited = send(message)
     await awaited
     awaited.cr_frame
@@ -463,7 +465,7 @@ async def look(receive, send):
         pass
     # some of which let others have their turn
     for _ in range(70):
-        await part(send, b"x")
+        await part(send, b"")
 
 
 def wsgi(environ, start_response):
@@ -813,7 +815,8 @@ def website(
     tls = TLS.replace("FOLDER", str(certificates))
     nginx = new_nginx(
         environ=environ,
-        http="ffi_exit_timeout 300ms;" + tls.replace("LOCATIONS", LOCATIONS),
+        http="ffi_exit_timeout 300ms;"
+        + tls.replace("LOCATIONS", LOCATIONS).replace("PORT", str(port())),
         server=LOCATIONS,
     )
     add_website(nginx)
@@ -837,6 +840,20 @@ def raw_answer(nginx: Nginx, ask: bytes) -> bytes:
     with nginx.connect() as sock, ThreadPoolExecutor(1) as pool:
         pool.submit(sock.sendall, ask)
         return until_end(sock)
+
+
+def raw_answer_of_tcp(nginx: Nginx, ask: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port())) as sock:
+        sock.sendall(ask)
+        return until_end(sock)
+
+
+@functools.cache
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        found: int = free.getsockname()[1]
+        return found
 
 
 def raw_answer_of_tls(nginx: Nginx, ask: bytes) -> bytes:
@@ -891,15 +908,18 @@ def failing(nginx: Nginx, n: int) -> Iterator[list[int]]:
         *(("/wsgi/parts", 0), ("/wsgi/write", 0), ("/wsgi/file", 0)),
         *(("/wsgi/accel", 5), ("/wsgi/error", 0)),
         *(("tls:/asgi/echo", 0), ("tls:/wsgi/echo?a", 5)),
+        ("tcp:/asgi/echo", 0),
     ],
 )
 def test_each_allocation_of_an_application(
     website: Nginx, uri: str, size: int
 ) -> None:
     """The answer is right, or 500, or none, or breaks off."""
-    tls, _, uri = uri.rpartition(":")
+    way, _, uri = uri.rpartition(":")
     ask = ask_for(uri, size)
-    send = raw_answer_of_tls if tls else raw_answer
+    send = {"tls": raw_answer_of_tls, "tcp": raw_answer_of_tcp}.get(
+        way, raw_answer
+    )
     with website.watch():
         since = len(website.log())
         whole = told(send(website, ask))
