@@ -470,7 +470,8 @@ put_websocket(scope_shared_t *shared, PyObject *scope,
     return PyDict_DelItem(scope, keys[SCOPE_METHOD]) == -1
            || put(scope, keys[SCOPE_TYPE], Py_NewRef(shared->websocket)) == -1
            || put(scope, keys[SCOPE_SCHEME],
-                  PyUnicode_FromString(head->scheme.len == 5 ? "wss" : "ws"))
+                  PyUnicode_InternFromString(head->scheme.len == 5
+                                             ? "wss" : "ws"))
               == -1
            || put(scope, keys[SCOPE_SUBPROTOCOLS], PyList_New(0)) == -1
            ? -1 : 0;

@@ -27,6 +27,7 @@ from .client import Response, until_end
 from .conftest import NewNginx
 from .nginx import BUILD, HERE, Nginx
 from .web import head, parse
+from .websocket import frames
 
 MODULE = BUILD / "modules" / "ngx_http_lua_ffi_module.so"
 LOADER = BUILD / "lib" / "libffi_python3.so"
@@ -402,9 +403,26 @@ async def read(receive):
     return body
 
 
+async def socket(scope, receive, send):
+    await receive()
+    await send({
+        "type": "websocket.accept",
+        "subprotocol": scope["subprotocols"][0],
+        "headers": [(b"x-scheme", scope["scheme"].encode())],
+    })
+    while (message := await receive())["type"] != "websocket.disconnect":
+        await send({**message, "type": "websocket.send"})
+        if message.get("text") == "parts":
+            for _ in range(9):
+                await send({"type": "websocket.send", "bytes": BODY * 10})
+            await send({"type": "websocket.close"})
+
+
 async def asgi(scope, receive, send):
     if scope["type"] == "lifespan":
         raise RuntimeError("there is none")
+    if scope["type"] == "websocket":
+        return await socket(scope, receive, send)
     body = await read(receive)
     what = scope["path"].split("/")[2]
     if what == "echo":
@@ -941,6 +959,94 @@ def test_each_allocation_of_an_application(
                 n = -1 if n > 0 else 0  # threads take turns
         assert told(send(website, ask)) == whole
         # no thread and no turn of a loop has ended halfway
+        assert website.count_log("Exception in", since) == 0
+        assert website.count_log(IGNORED, since) == 0
+
+
+OFFERS = "permessage-deflate; server_max_window_bits=10, permessage-deflate"
+SOCKET = {
+    "Sec-WebSocket-Protocol": "a, b",
+    "Sec-WebSocket-Extensions": OFFERS,
+}
+
+
+def frames_for(deflate: frames.Deflate) -> bytes:
+    """Small and large ones, in one frame and in two."""
+    packed = deflate.compress(b"text " * 500)
+    large = b"large" * 20_000
+    return frames.encoded(
+        [
+            frames.Frame(frames.TEXT, b"hi"),
+            *(frames.Frame(frames.TEXT, b"%d" % n) for n in range(20)),
+            frames.Frame(frames.PING, b"ping"),
+            frames.Frame(frames.BINARY, large),
+            *frames.message(large, fragment=60_000),
+            frames.Frame(frames.TEXT, packed, rsv=frames.RSV1),
+            frames.Frame(frames.TEXT, b"parts"),
+        ]
+    )
+
+
+def said_by(nginx: Nginx) -> list[frames.Frame | None] | int | None:
+    """All frames, and None at the end; a status; None: not even that.
+
+    Pongs are left out, as the last one is enough.
+    """
+    got: list[frames.Frame | None] = []
+    with nginx.connect() as sock, frames.Peer(sock) as peer:
+        try:
+            peer.open("/asgi/echo", SOCKET)
+        except frames.RefusalError as refusal:
+            return refusal.status
+        except AssertionError:
+            return None
+        said = peer.fields["sec-websocket-extensions"]
+        deflate = frames.Deflate(said)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(peer.try_send, frames_for(deflate))
+            with contextlib.suppress(AssertionError, OSError):
+                while frame := deflate.decoded(peer.frame()):
+                    if frame.opcode != frames.PONG:
+                        got.append(frame)
+                    if frame.opcode == frames.CLOSE:
+                        peer.try_send(frame.encode())
+                got.append(None)
+            sock.close()
+    return got
+
+
+@pytest.mark.valgrind
+@pytest.mark.skipif(
+    checker.VALGRIND and not checker.ALL, reason="takes minutes; see ASan"
+)
+def test_each_allocation_of_a_websocket(website: Nginx) -> None:
+    """Messages are right, up to a close frame that says why, or an end."""
+    with website.watch():
+        since = len(website.log())
+        whole = said_by(website)
+        assert isinstance(whole, list)
+        assert whole[-2:] == [frames.closing(1000), None]
+        assert len(whole) > 30
+        n = 1
+        while n:
+            with failing(website, n) as failures:
+                got = said_by(website)
+            print(n, failures, isinstance(got, list) and len(got))
+            if isinstance(got, list):
+                same = [a for a, b in zip(got, whole, strict=False) if a == b]
+                rest = got[len(same) :]
+                assert len(rest) < 3
+                assert {it.code for it in rest if it} <= {1011}
+            else:
+                assert got in (None, 500, 502)
+            assert failures or got == whole
+            if failures:
+                n += n > 0
+                assert said_by(website) == whole
+            else:
+                assert n == -1 or n > 20
+                n = -1 if n > 0 else 0  # threads take turns
+        assert said_by(website) == whole
         assert website.count_log("Exception in", since) == 0
         assert website.count_log(IGNORED, since) == 0
 
