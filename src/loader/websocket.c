@@ -283,7 +283,7 @@ take_message(socket_t *self)
     }
 
     if (rc == -1) {
-        fail(self, PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)
+        fail(self, PyErr_ExceptionMatches(PyExc_ValueError)
                    ? FRAMES_BAD_TEXT : FRAMES_INTERNAL);
         PyErr_Clear();
     }

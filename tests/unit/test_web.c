@@ -369,6 +369,129 @@ test_a_forked_child_does_nothing(void **state)
 }
 
 
+/* ends the task there was, and has one that goes on in parts */
+static void
+take_upgradable(bool offered)
+{
+    finish();
+
+    t = bridge_task_new_web(b, strdup("the head"), 8);
+    assert_non_null(t);
+
+    bridge_stream_open(t, 300, true);
+
+    if (offered) {
+        bridge_stream_offer_upgrade(t);
+    }
+
+    assert_true(bridge_push(q, t));
+    tsk = ngx_http_lua_ffi_task_poll(tq);
+    assert_non_null(tsk);
+}
+
+
+static void
+test_an_upgrade(void **state)
+{
+    char           *part;
+    size_t          len;
+    bridge_head_t  *h;
+
+    (void) state;
+
+    assert_false(atomic_load(&q->upgrades));
+    resty_ffi_accept_upgrades(tq);
+    assert_true(atomic_load(&q->upgrades));
+
+    take_upgradable(true);
+
+    assert_int_equal(resty_ffi_send_head(tsk, 101, NULL, 0), 0);
+    assert_int_equal(resty_ffi_send_head(tsk, 101, NULL, 0), EINVAL);
+
+    h = head();
+    assert_int_equal(h->status, 101);
+    bridge_head_free(h);
+
+    /* what may be written is not refused then, however long it is */
+
+    assert_int_equal(bridge_stream_may_write(b, t), 0);
+    assert_int_equal(bridge_stream_write(b, t, "0123456789", 10), 0);
+    assert_int_equal(bridge_stream_may_write(b, t), 0);
+    part = calloc(1, 1000);
+    assert_int_equal(bridge_stream_write(b, t, part, 1000), 0);
+    free(part);
+    assert_int_equal(bridge_stream_may_write(b, t), EAGAIN);
+
+    assert_int_equal(resty_ffi_read(tsk, &part, &len), 0);
+    assert_int_equal(len, 10);
+    free(part);
+    assert_int_equal(resty_ffi_read(tsk, &part, &len), 0);
+    free(part);
+    assert_ptr_equal(bridge_stream_of_room(unit_take(b, BRIDGE_NODE_ROOM)), t);
+    assert_int_equal(bridge_stream_may_write(b, t), 0);
+
+    bridge_stream_finish(b, t);
+    finish();
+}
+
+
+static void
+test_an_upgrade_that_is_not_offered(void **state)
+{
+    (void) state;
+
+    assert_int_equal(resty_ffi_send_head(tsk, 101, NULL, 0), EINVAL);
+
+    take_upgradable(false);
+    assert_int_equal(resty_ffi_send_head(tsk, 101, NULL, 0), EINVAL);
+
+    take_upgradable(true);
+    assert_int_equal(resty_ffi_send_head(tsk, 100, NULL, 0), EINVAL);
+    assert_int_equal(resty_ffi_send_head(tsk, 403, NULL, 0), 0);
+    bridge_head_free(head());
+    assert_int_equal(resty_ffi_send_head(tsk, 101, NULL, 0), EINVAL);
+    finish();
+
+    /* another one in its place */
+
+    take(true);
+    assert_int_equal(resty_ffi_send_head(tsk, 101, NULL, 0), EINVAL);
+    finish();
+}
+
+
+static void
+test_a_worker_that_leaves(void **state)
+{
+    void  *tasks[2];
+
+    (void) state;
+
+    assert_int_equal(resty_ffi_poll_events(tq, tasks, 2, 0), 0);
+    assert_int_equal(resty_ffi_wait(tsk, RESTY_FFI_LEAVING, 0), 0);
+
+    bridge_stream_tell_leaving(b, t);
+
+    assert_int_equal(resty_ffi_poll_events(tq, tasks, 2, 0), 1);
+    assert_ptr_equal(tasks[0], tsk);
+    assert_int_equal(resty_ffi_poll_events(tq, tasks, 2, 0), 0);
+
+    /* also without a bound, and only who asks for it */
+
+    assert_int_equal(resty_ffi_wait(tsk, RESTY_FFI_LEAVING, -1),
+                     RESTY_FFI_LEAVING);
+    assert_int_equal(resty_ffi_wait(tsk, RESTY_FFI_WRITABLE, 0),
+                     RESTY_FFI_WRITABLE);
+    finish();
+    assert_int_equal(resty_ffi_wait(tsk, RESTY_FFI_LEAVING, 0),
+                     RESTY_FFI_GONE);
+
+    take(true);
+    assert_int_equal(resty_ffi_wait(tsk, RESTY_FFI_LEAVING, 0), 0);
+    finish();
+}
+
+
 #define test(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -384,6 +507,9 @@ main(void)
         test(test_values_that_are_odd),
         test(test_hints),
         test(test_trailers),
+        test(test_an_upgrade),
+        test(test_an_upgrade_that_is_not_offered),
+        test(test_a_worker_that_leaves),
         test(test_a_caller_who_has_gone),
         test(test_a_forked_child_does_nothing),
     };
