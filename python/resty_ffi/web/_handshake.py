@@ -39,7 +39,10 @@ class Handshake:
 
     @classmethod
     def read(cls, headers: Headers) -> Handshake:
-        versions, keys, protocols, offers = [], [], [], []
+        versions: list[bytes] = []
+        keys: list[bytes] = []
+        protocols: list[bytes] = []
+        offers: list[bytes] = []
         for name, value in headers:
             if name == b"sec-websocket-version":
                 versions.append(value)
@@ -94,7 +97,7 @@ def _negotiate(offers: list[bytes]) -> tuple[bytes, int]:
     needs is as much as thousands of idle connections.
     """
     for offer in offers:
-        name, *parameters = _items(offer, b";") if offer else [b""]
+        name, *parameters = [*_items(offer, b";")] or [b""]
         if name.lower() != DEFLATE:
             continue
         bits = _window(parameters)

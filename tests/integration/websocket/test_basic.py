@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import unix_connect
 
-from ..client import eventually
+from ..client import PATIENCE, eventually
 from ..python_pass.site import Site, refused
 
 APP = """
@@ -73,13 +73,14 @@ def site(server: Site) -> Iterator[Site]:
 
 
 def connect(site: Site, uri: str = "/", **more: Any) -> Any:
+    more = {"open_timeout": PATIENCE, "close_timeout": PATIENCE, **more}
     return unix_connect(str(site.socket), f"ws://x{uri}", **more)
 
 
 @pytest.mark.valgrind
 @pytest.mark.parametrize("compression", ["deflate", None])
 def test_messages(site: Site, compression: str | None) -> None:
-    more = {"max_size": None, "compression": compression}
+    more: dict[str, Any] = {"max_size": None, "compression": compression}
     with connect(site, subprotocols=["chat", "x"], **more) as ws:
         assert ws.subprotocol == "chat"
         assert ws.response.headers["x-scheme"] == "ws"
@@ -120,13 +121,14 @@ def test_refused(site: Site, uri: str, status: int) -> None:
 def test_closed_by_the_application(
     site: Site, uri: str, text: str, code: int
 ) -> None:
-    with connect(site, uri) as ws, pytest.raises(ConnectionClosed) as closed:
+    with connect(site, uri) as ws:
         if text:
             ws.send(text)
-        ws.recv()
+        with pytest.raises(ConnectionClosed) as closed:
+            ws.recv()
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == code
-    assert closed.value.rcvd_then_sent
+    assert closed.value.rcvd_then_sent is True
     if text == "close":
         eventually(lambda: "(3001, 'bye')" in site.text("/"), "told")
         assert "the WebSocket is closed" in site.text("/")
@@ -167,3 +169,19 @@ def test_a_size_that_cannot_be(size: str) -> None:
         http=f"python_websocket_max_size {size};",
     )
     assert "python_websocket_max_size" in said
+
+
+@pytest.mark.parametrize(
+    "offers",
+    [
+        *(";", ",", ";;,;", "=", "a;b=,"),
+        *("permessage-deflate; =", 'permessage-deflate; x="', '"', "a;;"),
+        *("permessage-deflate; server_max_window_bits=8", "\xe4"),
+    ],
+)
+def test_offers_that_are_none(site: Site, offers: str) -> None:
+    """They are no fault of the application's."""
+    more = {"Sec-WebSocket-Extensions": offers}
+    with connect(site, compression=None, additional_headers=more) as ws:
+        ws.send("hi")
+        assert ws.recv() == "hi"

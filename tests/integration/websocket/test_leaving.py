@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import unix_connect
 
 from ..checker import SLOWNESS
-from ..client import eventually
+from ..client import PATIENCE, eventually
 from ..python_pass.site import Site
 
 APP = """
@@ -42,6 +42,7 @@ def site(main: str, workers: int = 1) -> Site:
 
 
 def connect(site: Site, uri: str = "/", **more: Any) -> Any:
+    more = {"open_timeout": PATIENCE, "close_timeout": PATIENCE, **more}
     return unix_connect(str(site.socket), f"ws://x{uri}", **more)
 
 
