@@ -19,7 +19,7 @@
 #include "number.h"
 #include "runtime_type.h"
 #include "web_head.h"
-#include "websocket.h"
+#include "websocket_type.h"
 #include "wsgi_head.h"
 
 
