@@ -15,9 +15,18 @@ from ..__main__ import chosen, not_idle, on_signal, positive, say
 from ..measure import Sample, load, measured
 from ..process import BenchError
 from ..server import OUT
+from ..sockets.client import build
 from ..streams.events import build_client, events
-from . import memory
-from .cells import ALONE, BESIDE, CELLS, CONNECTIONS, STREAMS, Cell
+from . import memory, sockets
+from .cells import (
+    ALONE,
+    BESIDE,
+    CELLS,
+    CONNECTIONS,
+    SOCKETS_IDLE,
+    STREAMS,
+    Cell,
+)
 from .report import report
 from .results import Figures, Results, figures, shares
 from .rows import OURS, RIVALS, Rival, serves
@@ -49,6 +58,7 @@ class Bench:
         self.results = Results(cells, rivals)
         self.servers: dict[Place, WebServer] = {}
         self.client = Path()
+        self.sockets_client = Path()
 
     def pairs(self, group: Sequence[Cell]) -> list[tuple[Cell, Rival]]:
         return [
@@ -68,6 +78,8 @@ class Bench:
     def start(self) -> None:
         if STREAMS in self.cells:
             self.client = build_client()
+        if any(cell.app.sockets for cell in self.cells):
+            self.sockets_client = build(OUT / "sockets")
         pairs = self.pairs(BESIDE)
         for cell, rival in pairs:
             if place(cell, rival) in self.servers:
@@ -124,6 +136,9 @@ class Bench:
                 errors=chunks.wrong,
             )
             return figures(sample)
+        if cell.app.sockets:
+            client = self.sockets_client
+            return figures(sockets.echo(server, client, cell, self.seconds))
         server.ask(cell)
         command = load(
             server, cell.path, CONNECTIONS, self.seconds, *cell.options
@@ -149,21 +164,23 @@ class Bench:
                     continue
                 say(f"round {turn + 1} {cell.name} {rival.key}")
                 try:
-                    kib = self.alone(cell, rival)
+                    found = self.alone(cell, rival)
                 except BenchError as error:
                     self.note(cell, rival, error)
                     left_out.add(place(cell, rival))
                 else:
-                    self.results.add(cell, rival, turn, {"kib": kib})
+                    self.results.add(cell, rival, turn, found)
 
-    def alone(self, cell: Cell, rival: Rival) -> float:
+    def alone(self, cell: Cell, rival: Rival) -> Figures:
         row = memory.own_python(rival.row(cell.app, cell.workers))
         row = dataclasses.replace(row, key=f"{row.key}-alone")
         server = WebServer(row, self.sockets, (cell,))
         server.socket.unlink(missing_ok=True)
         try:
             server.start()
-            return memory.sample(server, cell, self.seconds)
+            if cell is SOCKETS_IDLE:
+                return sockets.idle(server, self.sockets_client, self.seconds)
+            return {"kib": memory.sample(server, cell, self.seconds)}
         finally:
             server.stop()
 

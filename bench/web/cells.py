@@ -14,11 +14,13 @@ ASGI, WSGI = "asgi", "wsgi"
 
 @dataclasses.dataclass(frozen=True)
 class App:
-    """target: module and object; streams: its answers have no end."""
+    """target: module and object; streams: its answers have no end; sockets:
+    it has WebSockets only."""
 
     target: str
     interface: str = ASGI
     streams: bool = False
+    sockets: bool = False
 
     @property
     def key(self) -> str:
@@ -93,12 +95,18 @@ STALLED = Cell(
     answer=None,
 )
 MEMORY = dataclasses.replace(FASTAPI, name="memory", title="PSS, FastAPI")
+SOCKETS = App("bench.app.sockets:app", sockets=True)
+SOCKETS_64 = Cell("ws64", "WebSocket, 64 B", SOCKETS, size=64, answer=None)
+SOCKETS_16K = Cell(
+    *("ws16k", "WebSocket, 16 KiB", SOCKETS), size=16 << 10, answer=None
+)
+SOCKETS_IDLE = Cell("wsidle", "WebSockets that idle", SOCKETS, answer=None)
 
 # each round goes through these, side by side
 BESIDE = (
     *(HELLO_CELL, LARGE, ECHO, STARLETTE, FASTAPI, WSGI_HELLO, FLASK, DJANGO),
-    *(STREAMS, WORKERS),
+    *(STREAMS, WORKERS, SOCKETS_64, SOCKETS_16K),
 )
 # and each server of these is alone
-ALONE = (STALLED, MEMORY)
+ALONE = (STALLED, MEMORY, SOCKETS_IDLE)
 CELLS = (*BESIDE, *ALONE)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..report import goal_lines, machine, number
 from ..server import OUT
-from .cells import ALONE, WORKERS, Cell
+from .cells import ALONE, SOCKETS_IDLE, WORKERS, Cell
 from .memory import REQUESTS, STALLED_CLIENTS
 from .results import Results
 from .rows import Rival
@@ -24,9 +24,9 @@ LEGEND = f"""\
 nginx, Python, both: µs of CPU a request (or chunk). part: python_pass's of
 both, in this row's, of the same round. p50, p99: µs of latency; of a chunk,
 from when it was due. KiB: of resident memory that each of {STALLED_CLIENTS} \
-clients takes
-that do not read an answer without end; PSS of all processes after {REQUESTS}
-requests. Medians of the rounds."""
+clients
+takes that do not read an answer without end, or each WebSocket that idles; PSS
+of all processes after {REQUESTS} requests. Medians of the rounds."""
 
 
 def line(results: Results, cell: Cell, rival: Rival) -> str:
@@ -36,7 +36,13 @@ def line(results: Results, cell: Cell, rival: Rival) -> str:
     text = f"{cell.title:<27}{rival.titles[cell.app.interface]:<23}"
     if cell in ALONE:
         part = number(results.part(cell, rival, "kib"), 7, 2)
-        return f"{text}{middle('kib', 8, 1)}{part}"
+        text = f"{text}{middle('kib', 8, 1)}{part}"
+        if cell is SOCKETS_IDLE:
+            text += (
+                f"  {middle('sockets', 0, 0)} sockets,"
+                f" {middle('busy', 0, 1)} ms of CPU a second"
+            )
+        return text
     part = number(results.part(cell, rival, "cpu"), 7, 2)
     errors = sum(results.of(cell, rival, "errors").values())
     return (

@@ -17,6 +17,9 @@ from .cells import (
     HELLO_CELL,
     LARGE,
     MEMORY,
+    SOCKETS_16K,
+    SOCKETS_64,
+    SOCKETS_IDLE,
     STALLED,
     STARLETTE,
     STREAMS,
@@ -44,7 +47,13 @@ CPU_GOALS = (
     (FLASK, UWSGI_RIVAL, 1 / 1.3),
     (DJANGO, UWSGI_RIVAL, 1 / 1.3),
     (STREAMS, UVICORN, 1 / 2),
+    (SOCKETS_64, UVICORN, 1 / 1.5),
+    (SOCKETS_64, GRANIAN, 1),
+    (SOCKETS_16K, UVICORN, 1 / 1.5),
+    (SOCKETS_16K, GRANIAN, 1),
 )
+# of a socket that idles; and of all of them, ms of CPU a second
+IDLE_MOST_KIB, IDLE_MOST_BUSY = 24, 10
 
 # by name: those of measure.Sample, and what else this file names
 Figures = Mapping[str, float]
@@ -128,6 +137,24 @@ class Results:
                 Goal(
                     f"{MEMORY.title}: / nginx and uvicorn",
                     *(False, 1, self.part(MEMORY, UVICORN, "kib")),
+                ),
+            ),
+            (
+                SOCKETS_IDLE,
+                Goal(
+                    "KiB of memory that an idle WebSocket takes",
+                    False,
+                    IDLE_MOST_KIB,
+                    self.middle(SOCKETS_IDLE, OURS, "kib"),
+                ),
+            ),
+            (
+                SOCKETS_IDLE,
+                Goal(
+                    "ms of CPU a second that all of them take",
+                    False,
+                    IDLE_MOST_BUSY,
+                    self.middle(SOCKETS_IDLE, OURS, "busy"),
                 ),
             ),
             (

@@ -14,6 +14,15 @@ from ..streams.rows import PROXY as STREAM_PROXY
 from .cells import ASGI, HELLO_CELL, WSGI, App, Cell
 
 PYTHON = (sys.executable, "-m")
+SOCKET_PROXY = """
+        location / {
+            proxy_pass http://python;
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection "upgrade";
+            proxy_set_header Host $http_host;
+        }
+"""
 THREADS = "8"  # python_threads' default
 
 
@@ -39,7 +48,13 @@ class Rival:
 
     def row(self, app: App, workers: int) -> WebRow:
         command = self.command(app, workers) if self.command else ()
-        proxy = STREAM_PROXY if app.streams else PROXY
+        proxy = (
+            SOCKET_PROXY
+            if app.sockets
+            else STREAM_PROXY
+            if app.streams
+            else PROXY
+        )
         return WebRow(
             key=f"web-{app.key}-{self.key}",
             title=self.titles[app.interface],
@@ -64,6 +79,7 @@ def uvicorn(app: App, workers: int) -> tuple[str, ...]:
         *(*PYTHON, "uvicorn", app.target, "--uds", "{socket}"),
         *("--workers", str(workers), "--loop", "uvloop"),
         *("--http", "httptools", "--no-access-log", "--log-level", "warning"),
+        *("--ws", "websockets"),
     )
 
 
@@ -71,7 +87,8 @@ def granian(app: App, workers: int) -> tuple[str, ...]:
     return (
         *(*PYTHON, "granian", "--uds", "{socket}", app.target),
         *("--interface", app.interface, "--workers", str(workers)),
-        *("--loop", "uvloop", "--http", "1", "--no-ws"),
+        *("--loop", "uvloop", "--http", "1"),
+        "--ws" if app.sockets else "--no-ws",
         *("--log-level", "error"),
     )
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import resource
 import sys
 from pathlib import Path
 
@@ -27,6 +29,22 @@ UPSTREAM = """
 """
 PATIENCE = 30.0
 WARM_UP = 2
+
+
+MOST_DESCRIPTORS = 32_768
+
+
+def descriptors() -> int:
+    """Those that a process may have, which this raises for its children."""
+    most = MOST_DESCRIPTORS
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < most:
+        with contextlib.suppress(ValueError, OSError):  # not allowed
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+            return most
+        most = hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
 
 
 class WebServer(Server):
@@ -56,11 +74,12 @@ class WebServer(Server):
             "module": f"load_module {MODULE};" if ours else "",
             "http": http,
             "workers": str(self.nginx_workers),
+            "descriptors": str(descriptors()),
         }
 
     def ask(self, cell: Cell) -> None:
         """One request, whose answer must be right."""
-        if cell.app.streams:
+        if cell.app.streams or cell.app.sockets:
             return
         client = http.client.HTTPConnection(
             "127.0.0.1", self.port, timeout=PATIENCE

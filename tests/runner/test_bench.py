@@ -15,7 +15,10 @@ from bench.web.rows import NGINX, OURS, RIVALS, UVICORN
 
 ROOT = Path(__file__).resolve().parents[2]
 # those that need nothing but what the tests have
-RUN = ("hello", "echo", "wsgi", "streams", "workers", "stalled")
+RUN = (
+    *("hello", "echo", "wsgi", "streams", "workers", "stalled"),
+    *("ws64", "ws16k", "wsidle"),
+)
 
 
 def bench(out: Path, cells: str) -> subprocess.CompletedProcess[str]:
@@ -26,6 +29,7 @@ def bench(out: Path, cells: str) -> subprocess.CompletedProcess[str]:
         "BENCH_ROWS": f"{OURS.key} {NGINX.key}",
         "BENCH_ROUNDS": "1",
         "BENCH_SECONDS": "1",
+        "BENCH_IDLE": "500",
     }
     return subprocess.run(
         [sys.executable, "-m", "bench.web"],
