@@ -8,7 +8,8 @@
 ## make test        everything there is to test; SUITES="unit kafka" some of it
 ## make lint        what the linters say
 ## make soak        an hour of load, and all under valgrind; SOAK_S= seconds,
-##                  SOAK="soaks web kafka model fuzz valgrind" parts
+##                  SOAK="soaks web sockets kafka model fuzz valgrind"
+##                  parts
 ## make bench       what a call costs, against other ways to have Python answer
 ## make bench-streams
 ##                  the part of that which is about streams

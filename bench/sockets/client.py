@@ -6,8 +6,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 from pathlib import Path
 
+# s until all are open
+PATIENCE = 60
 HERE = Path(__file__).resolve().parent
 
 
@@ -49,7 +52,11 @@ class Client:
             text=True,
         )
         assert self._process.stdout
-        if self._process.stdout.readline() != "ready\n":
+        late = threading.Timer(PATIENCE, self._process.kill)
+        late.start()
+        said = self._process.stdout.readline()
+        late.cancel()
+        if said != "ready\n":
             self.kill()
             assert self._process.stderr
             said = self._process.stderr.read().partition("\n")[0].strip()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """usage: python -m tests.soak [PART ...]
 
-A part is soaks, web, kafka, model, fuzz or valgrind; all, unless one is named.
-SOAK_S, 3600: seconds. The soaks get half of them, and so do those of web
-requests; each fuzzer gets a sixth. kafka
+A part is soaks, web, sockets, kafka, model, fuzz or valgrind; all, unless one
+is named. SOAK_S, 3600: seconds. The soaks get half of them, and so do those of
+web requests; WebSockets, and each fuzzer, get a sixth. kafka
 is 100 000 messages that must not get lost, KAFKA_MESSAGES= others. From 600 s
 on the model checker tries schedules of more preemptions, and all integration
 tests run under valgrind, which takes what it takes; below that, those that
@@ -26,11 +26,12 @@ from tests.integration.nginx import BUILD, ROOT
 
 from .report import write
 from .soak import Result, Soak
+from .sockets import SocketSoak
 from .web import WebSoak
 
 FOLDER = BUILD / "soak"
-PARTS = ("soaks", "web", "kafka", "model", "fuzz", "valgrind")
-HUP_S = 10
+PARTS = ("soaks", "web", "sockets", "kafka", "model", "fuzz", "valgrind")
+HUP_S, SOCKETS_HUP_S = 10, 30
 MESSAGES = "100000"
 FUZZERS = {
     **{name: f"test_fuzz.py::test_fuzz[{name}]" for name in NAMES},
@@ -115,6 +116,10 @@ def main(wanted: list[str]) -> int:
         results = soaks(Soak, "a b", seconds / 2)
     if "web" in parts:
         results += soaks(WebSoak, "web web-hup", seconds / 2)
+    if "sockets" in parts:
+        hup_s = min(SOCKETS_HUP_S, seconds / 24)
+        soak = SocketSoak("sockets", seconds / 6, hup_s, FOLDER)
+        results.append(soak.run())
     if "kafka" in parts:
         others["kafka"], good = kafka()
         well = well and good

@@ -13,6 +13,7 @@ import pytest
 from .line import fit
 from .report import as_text, growths, write
 from .soak import HERE, Result, Sample, Soak
+from .sockets import SocketSoak
 from .web import WebSoak
 
 pytestmark = pytest.mark.once
@@ -27,6 +28,7 @@ SECONDS = 10
         (Soak, "b", 3),
         (WebSoak, "web", 0),
         (WebSoak, "web-hup", 3),
+        (SocketSoak, "sockets", 3),
     ],
 )
 def test_a_short_one(
@@ -35,8 +37,11 @@ def test_a_short_one(
     result = kind(name, SECONDS, hup_s, tmp_path).run()
     print(as_text(result), result.complaints)
     assert result.failures() == []
-    assert result.counts["left"]
-    assert result.reloads or kind is WebSoak
+    if kind is SocketSoak:
+        assert result.counts["told"]
+    else:
+        assert result.counts["left"]
+    assert result.reloads or kind is not Soak
     if hup_s:
         assert len(result.old_workers) >= 2
     text, _ = write(tmp_path, [result], {})
@@ -82,6 +87,19 @@ def test_wrong_answers_to_web_requests_are_seen(
     assert edit[0] in (HERE / "app" / "soakweb.py").read_text()
     result = WebSoak("wrong", 2, 0, tmp_path, edit).run()
     assert result.counts["wrong"] + result.counts["lost"] > 0
+    assert result.failures()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        ('"bytes": message["bytes"]', '"bytes": message["bytes"][::-1]'),
+        ('"text": text', '"text": text + "x"'),
+        ("while (message :=", "if (message :="),
+    ],
+)
+def test_wrong_echoes_are_seen(tmp_path: Path, edit: tuple[str, str]) -> None:
+    result = SocketSoak("wrong", 3, 1, tmp_path, edit).run()
     assert result.failures()
 
 
