@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 
 from ..nginx import ROOT
-from .cases import BY_NUMBER, CASES, TITLES, Case, table
+from .case import Case
+from .cases import BY_NUMBER, CASES, TITLES, table
 from .site import Site
 
 
