@@ -111,6 +111,8 @@ class Conf:
             lines.append('geo $dollar { default "$"; }')
         paths = " ".join(map(quoted, self.python_path))
         lines.append(f"python_path {paths};")
+        # what the application prints is the terminal's
+        lines.append("python_env RESTY_FFI_STREAMS plain;")
         if self.venv:
             lines.append(f"python_venv {quoted(self.venv)};")
         if self.watch:

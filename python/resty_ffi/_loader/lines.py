@@ -272,8 +272,9 @@ def _after_fork() -> None:
 
 
 def install() -> None:
-    sys.stdout = Lines(LOG_NOTICE, 1, sys.__stdout__)
-    sys.stderr = Lines(LOG_ERR, 2, sys.__stderr__)
+    if os.environ.get("RESTY_FFI_STREAMS") != "plain":
+        sys.stdout = Lines(LOG_NOTICE, 1, sys.__stdout__)
+        sys.stderr = Lines(LOG_ERR, 2, sys.__stderr__)
     os.register_at_fork(after_in_child=_after_fork)
     callbacks.append(_tell_hidden)
 

@@ -136,6 +136,14 @@ def test_no_line_is_lost_in_a_rotation() -> None:
         assert len(lines()) == len(expected)
 
 
+def test_plain_streams() -> None:
+    """As `serve` has them: its terminal is there."""
+    with Talking(http="python_env RESTY_FFI_STREAMS plain;") as nginx:
+        nginx.ask("Plain", "print plainly")
+        nginx.wait_log(r"(?m)^printed plainly$")
+        nginx.hear("Plain", "logging {text}", "shop: info {text},")
+
+
 def test_streams_of_a_child() -> None:
     """A forked one has no nginx that would write its lines."""
     with Talking() as nginx:
