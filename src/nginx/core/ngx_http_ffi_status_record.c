@@ -207,7 +207,8 @@ ngx_http_ffi_slow_log(ngx_http_ffi_status_record_t *rec)
     }
 
     ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                  "ffi: slow: \"%V\" has worked on \"%V\" for %uL ms: %V",
+                  "FFI061: ffi: slow: "
+                  "\"%V\" has worked on \"%V\" for %uL ms: %V",
                   &runtime, &method, rec->us / 1000, &where);
 }
 
