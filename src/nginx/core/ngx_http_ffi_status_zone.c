@@ -14,7 +14,7 @@
      + sizeof(ngx_http_ffi_block_t))
 
 /* for what nginx's slab allocator has itself */
-#define NGX_HTTP_FFI_STATUS_OVERHEAD  (8 * 4096)
+#define NGX_HTTP_FFI_STATUS_OVERHEAD  32768
 
 /* blocks of a worker, at the least */
 #define NGX_HTTP_FFI_STATUS_FEW       8

@@ -6,7 +6,7 @@
 #include "ngx_http_ffi_status_out.h"
 
 
-#define NGX_HTTP_FFI_STATUS_PIECE  (16 * 1024)
+#define NGX_HTTP_FFI_STATUS_PIECE  16384
 #define NGX_HTTP_FFI_STATUS_LINE   1024
 
 
