@@ -30,7 +30,7 @@ websocket_end(websocket_t *self, int code)
 int
 websocket_flush(websocket_t *self)
 {
-    int         i, rc;
+    int                   i, rc;
     websocket_control_t  *control;
 
     for (i = 0; i < WEBSOCKET_CONTROLS; i++) {
@@ -87,7 +87,7 @@ fail(websocket_t *self, int code)
 static PyObject *
 make_message(websocket_t *self, PyObject *key, PyObject *value)
 {
-    PyObject  *message;
+    PyObject      *message;
     websockets_t  *shared = self->shared;
 
     message = value ? PyDict_New() : NULL;
@@ -109,7 +109,7 @@ make_message(websocket_t *self, PyObject *key, PyObject *value)
 static int
 push(websocket_t *self, PyObject *dict, size_t cost)
 {
-    size_t      i, room;
+    size_t                i, room;
     websocket_message_t  *messages;
 
     if (self->count == self->room) {
@@ -167,8 +167,8 @@ websocket_pop(websocket_t *self)
 static int
 add_message(websocket_t *self, const unsigned char *data, size_t len)
 {
-    bool       text;
-    PyObject  *message, *value;
+    bool           text;
+    PyObject      *message, *value;
     websockets_t  *shared = self->shared;
 
     text = self->frames.opcode == FRAMES_TEXT;
@@ -224,7 +224,7 @@ static void
 take_control(websocket_t *self)
 {
     websocket_control_t  *control;
-    frames_t   *f = &self->frames;
+    frames_t             *f = &self->frames;
 
     switch (f->opcode) {
 
