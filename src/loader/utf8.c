@@ -84,10 +84,15 @@ utf8_feed(utf8_t *u, const unsigned char *p, size_t len)
         if (u->left == 0) {
             p = skip_ascii(p, end);
 
-            if (p < end && !begin(u, *p++)) {
+            if (p == end) {
+                break;
+            }
+
+            if (!begin(u, *p)) {
                 return false;
             }
 
+            p++;
             continue;
         }
 

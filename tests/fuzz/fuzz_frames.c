@@ -40,10 +40,14 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t len);
 static void
 note(log_t *log, const void *bytes, size_t len)
 {
+    unsigned char  *grown;
+
     if (log->room - log->len < len) {
         log->room = 2 * (log->len + len);
-        log->bytes = realloc(log->bytes, log->room);
-        CHECK(log->bytes);
+
+        grown = realloc(log->bytes, log->room);
+        CHECK(grown);
+        log->bytes = grown;
     }
 
     if (len) {

@@ -12,10 +12,10 @@
 
 #define NGX_HTTP_FFI_PYTHON_THREADS    8
 #define NGX_HTTP_FFI_PYTHON_MAX_QUEUE  65536
-#define NGX_HTTP_FFI_PYTHON_MAX_SIZE   (16 * 1024 * 1024)
+#define NGX_HTTP_FFI_PYTHON_MAX_SIZE   ((size_t) 16 << 20)
 
 /* what is compressed is counted in 32 bits */
-#define NGX_HTTP_FFI_PYTHON_SIZE_BOUND  (1024 * 1024 * 1024)
+#define NGX_HTTP_FFI_PYTHON_SIZE_BOUND  ((size_t) 1 << 30)
 
 
 typedef struct {
