@@ -264,7 +264,7 @@ static void
 send_control(peer_t *p, unsigned opcode)
 {
     size_t         i;
-    unsigned char  payload[CONTROL_MAX];
+    unsigned char  payload[CONTROL_MAX] = { 0 };
 
     for (i = 0; i < p->have; i++) {
         payload[i] = p->head[i] ^ key[i % 4];
