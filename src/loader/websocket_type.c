@@ -76,7 +76,7 @@ send(websocket_t *self, PyObject *message)
 static PyObject *
 ping(websocket_t *self, PyObject *unused)
 {
-    char                  heard;
+    bool                  heard;
     websocket_control_t  *control;
 
     (void) unused;
