@@ -67,7 +67,8 @@ END = b"GET /end HTTP/1.1\r\nHost: end\r\nConnection: close\r\n\r\n"
 def make(pick: random.Random, number: int) -> bytes:
     """A request, or what was one; and one that ends the connection.
 
-    number: what a valid one has as X-Number.
+    number: what a valid one has as X-Number, twice: no accident makes one of
+    another.
     """
     data = _valid(pick, number) if pick.random() < 0.3 else _odd(pick)
     if pick.random() < 0.3:
@@ -87,7 +88,7 @@ def _valid(pick: random.Random, number: int) -> bytes:
     lines = [
         pick.choice(METHODS[:7]) + b" /" + _target(pick) + b" HTTP/1.1",
         b"Host: " + pick.choice([b"h", b"h:8", b"[::1]:8", b"H.example"]),
-        b"X-Number: %d" % number,
+        b"X-Number: %d/%d" % (number, number),
     ]
     for _ in range(pick.randrange(5)):
         name = pick.choice(FIELDS[:2] + FIELDS[4:5] + FIELDS[7:9])

@@ -497,9 +497,9 @@ test_what_is_done_for_a_task(void **state)
     (void) state;
 
     resty_ffi_described(NULL, "none", 4);
-    resty_ffi_described((void *) 1, NULL, 4);
-    resty_ffi_described((void *) 1, "none", 0);
-    resty_ffi_described((void *) 77, "in f\n", 4);
+    resty_ffi_described(pointer(1), NULL, 4);
+    resty_ffi_described(pointer(1), "none", 0);
+    resty_ffi_described(pointer(77), "in f\n", 4);
 
     /* it may have ended by now: nobody checks before it is up */
 
