@@ -120,9 +120,9 @@ RESTY_FFI_API void ngx_http_lua_ffi_respond(void *tsk, int rc, char *rsp,
  * Tasks whose caller has gone, or whose deadline has passed, are left out.
  *
  * max 0 takes none, and blocks as long: for a thread that needs a lock to work
- * on a task, which another one may be quicker to take.  It leaves tasks for
- * 1 ms to threads that have just taken one.  Poll again as soon as the lock is
- * there: until then no other thread is woken up.
+ * on a task, which another one may be quicker to take.  While others work on
+ * tasks it may leave what waits to them for 1 ms.  Poll again as soon as the
+ * lock is there: until then no other thread is woken up.
  */
 RESTY_FFI_API int resty_ffi_poll_batch(void *tq, void **tasks,
     int max, int timeout_ms);

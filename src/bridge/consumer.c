@@ -100,10 +100,10 @@ sleep_once(bridge_queue_t *q, const struct timespec *deadline)
 
 /*
  * lock held; whether tasks wait that are not left to others: to a thread that
- * comes, or, by who takes none, to those that have just taken one
+ * comes, or, by who takes none and has patience, to those that are at work
  */
 static bool
-has_tasks(const bridge_queue_t *q, int max)
+has_tasks(const bridge_queue_t *q, int max, bool patient)
 {
     if (bridge_queue_len(q) == 0) {
         return false;
@@ -114,32 +114,34 @@ has_tasks(const bridge_queue_t *q, int max)
     }
 
     return q->coming == 0
-           && (bridge_queue_threads(q) <= q->sleepers + 1
-               || bridge_now_us() >= q->popped + BRIDGE_PATIENCE_US);
+           && (!patient || q->eager
+               || bridge_queue_threads(q) <= q->sleepers + 1);
 }
 
 
 /*
- * lock held; sleeps until those that have taken a task are late for the next
- * one, where tasks wait and nobody else does that; deadline as of sleep_once
+ * lock held; sleeps as sleep_once; not for long where tasks wait and nobody
+ * else does that, which is the end of patience
  */
 static bool
-nap(bridge_queue_t *q, const struct timespec *deadline)
+nap(bridge_queue_t *q, const struct timespec *deadline, bool *patient)
 {
     int64_t          end;
     struct timespec  until;
 
     if (q->napping || q->coming || bridge_queue_len(q) == 0) {
+        *patient = true;
         return sleep_once(q, deadline);
     }
 
-    end = q->popped + BRIDGE_PATIENCE_US;
+    end = bridge_now_us() + BRIDGE_PATIENCE_US;
     until.tv_sec = (time_t) (end / 1000000);
     until.tv_nsec = (long) (end % 1000000) * 1000;
 
     q->napping = true;
     (void) sleep_once(q, &until);
     q->napping = false;
+    *patient = false;
 
     return false;
 }
@@ -150,11 +152,12 @@ static bool
 wait_for_tasks(bridge_queue_t *q, int max, int timeout_ms,
     const struct timespec *deadline)
 {
-    bool  late;
+    bool  late, patient;
 
     late = timeout_ms == 0;
+    patient = true;
 
-    while (!has_tasks(q, max) && !late) {
+    while (!has_tasks(q, max, patient) && !late) {
 
         if (atomic_load(&q->closed)) {
             return true;
@@ -172,7 +175,7 @@ wait_for_tasks(bridge_queue_t *q, int max, int timeout_ms,
             return false;
         }
 
-        late = nap(q, timeout_ms < 0 ? NULL : deadline);
+        late = nap(q, timeout_ms < 0 ? NULL : deadline, &patient);
     }
 
     return bridge_queue_len(q) == 0 && atomic_load(&q->closed);
@@ -188,7 +191,7 @@ take(bridge_queue_t *q, uint64_t *tasks, int max, int timeout_ms,
     const struct timespec *deadline)
 {
     int   n, tid;
-    bool  end, more;
+    bool  came, end, more;
 
     if (timeout_ms != 0 && q->spin) {
         spin(q);
@@ -198,22 +201,20 @@ take(bridge_queue_t *q, uint64_t *tasks, int max, int timeout_ms,
 
     pthread_mutex_lock(&q->lock);
 
-    if (q->coming == tid) {
+    came = q->coming == tid;
+
+    if (came) {
         q->coming = 0;
+        q->eager = max > 0 && bridge_queue_len(q);
     }
 
     end = wait_for_tasks(q, max, timeout_ms, deadline);
 
-    if (max == 0 && has_tasks(q, max)) {
+    if (max == 0 && has_tasks(q, max, false)) {
         q->coming = tid;
     }
 
     n = bridge_queue_pop(q, tasks, max);
-
-    if (n) {
-        q->popped = bridge_now_us();
-    }
-
     more = bridge_queue_call(q);
 
     pthread_mutex_unlock(&q->lock);

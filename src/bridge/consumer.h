@@ -17,7 +17,7 @@
  *
  * max 0 takes none: 0 means that the thread is to poll again, soon.  Until it
  * does, nobody else is woken for what waits.  It leaves tasks to threads that
- * have taken one less than 1 ms ago.
+ * are at work for 1 ms, unless who came last found some.
  */
 int bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
     int timeout_ms);

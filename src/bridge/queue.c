@@ -78,7 +78,7 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     q->called = false;
     q->coming = 0;
     q->napping = false;
-    q->popped = 0;
+    q->eager = false;
     q->mask = size - 1;
     q->limit = limit;
     q->cancelled.queue = bridge_queue_handle(q);

@@ -50,7 +50,8 @@ struct bridge_queue_s {
                                             again; 0: none */
     uint32_t                   sleepers;
     bool                       napping;  /* one of them will look by itself */
-    int64_t                    popped;   /* us, when a task was taken last */
+    bool                       eager;    /* who came last found a task: those
+                                            at work are slow, or blocked */
 
     _Atomic bool               is_up;    /* the node */
     _Atomic uint64_t           threads;  /* their generation (32 bits), those
