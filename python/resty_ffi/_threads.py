@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import sys
 import threading
 import time
@@ -65,7 +64,7 @@ class Threads(Runtime):
         if self._threads == 1:
             self._runtime.serve(BATCH, sys.getswitchinterval() / 2)
         else:
-            self._runtime.serve(1, math.inf)
+            self._runtime.serve(1, sys.getswitchinterval())
         self._leave()
 
     def _leave(self) -> None:

@@ -30,14 +30,16 @@
  *
  * One of several threads (max 1) has the GIL before it takes a task: whoever
  * has it meanwhile may be done before, and take that task, too.  Else all
- * threads would have one in time, and wait for the GIL in turns.
+ * threads would have one in time, and wait for the GIL in turns.  It was
+ * contended then if somebody else has gone on to another task meanwhile.
  */
 static int
 sleep_for_tasks(runtime_t *self, const streams_t *streams, void **tasks,
     int max, double patience, int *contended)
 {
-    int      n, timeout;
-    int64_t  woken;
+    int       n, timeout;
+    int64_t   woken;
+    unsigned  taken;
 
     timeout = replies_outstanding(self->replies) || streams_open(streams)
               ? COLLECT_MS : -1;
@@ -45,9 +47,11 @@ sleep_for_tasks(runtime_t *self, const streams_t *streams, void **tasks,
     Py_BEGIN_ALLOW_THREADS
     n = resty_ffi_poll_batch(self->tq, tasks, max > 1 ? max : 0, timeout);
     woken = clock_ns();
+    taken = self->taken;
     Py_END_ALLOW_THREADS
 
-    *contended = ((double) (clock_ns() - woken) / 1e9 > patience);
+    *contended = ((double) (clock_ns() - woken) / 1e9 > patience)
+                 && (max > 1 || taken != self->taken);
 
     return n;
 }
@@ -82,12 +86,28 @@ answer(runtime_t *self, streams_t *streams, void *task)
 }
 
 
+/*
+ * Whether a thread that has worked since then was without the GIL for long, and
+ * the others have taken so much that they need no help: threads that only
+ * compute would else lose the GIL to each other for as long as there is work.
+ */
+static int
+is_overtaken(const runtime_t *self, unsigned taken, int64_t began,
+    double patience)
+{
+    return self->taken - taken > 2 * self->serving
+           && (double) (clock_ns() - began) / 1e9 > patience;
+}
+
+
 PyObject *
 dispatch_serve(runtime_t *self, PyObject *args)
 {
     int         i, n, max, hold, contended;
     void       *tasks[MAX_BATCH];
     double      patience;
+    int64_t     began;
+    unsigned    taken;
     streams_t  *streams;
 
     if (!PyArg_ParseTuple(args, "id:serve", &max, &patience)) {
@@ -101,17 +121,29 @@ dispatch_serve(runtime_t *self, PyObject *args)
 
     max = max < 1 ? 1 : max > MAX_BATCH ? MAX_BATCH : max;
     contended = 0;
+    self->serving++;
 
     for ( ;; ) {
 
-        /*
-         * Who gives the GIL up beside a thread that computes has it back
-         * only a switch interval later: the next requests may be here
-         * before that, so wait for them a moment.
-         */
+        contended = contended && !streams_ready(streams);
 
-        hold = contended && !streams_ready(streams) ? HOLD_MS : 0;
-        n = resty_ffi_poll_batch(self->tq, tasks, max, hold);
+        if (contended && max == 1) {
+
+            /* leaves the GIL, and what waits, to others for a moment */
+
+            n = 0;
+
+        } else {
+
+            /*
+             * Who gives the GIL up beside a thread that computes has it back
+             * only a switch interval later: the next requests may be here
+             * before that, so wait for them a moment.
+             */
+
+            hold = contended ? HOLD_MS : 0;
+            n = resty_ffi_poll_batch(self->tq, tasks, max, hold);
+        }
 
         replies_collect(self->replies);
 
@@ -124,6 +156,10 @@ dispatch_serve(runtime_t *self, PyObject *args)
             break;
         }
 
+        self->taken += (unsigned) n;
+        taken = self->taken;
+        began = clock_ns();
+
         for (i = 0; i < n; i++) {
             answer(self, streams, tasks[i]);
         }
@@ -132,8 +168,13 @@ dispatch_serve(runtime_t *self, PyObject *args)
             streams_hear(streams);
             streams_run(streams);
         }
+
+        if (max == 1 && n) {
+            contended = is_overtaken(self, taken, began, patience);
+        }
     }
 
+    self->serving--;
     streams_finish(streams);
     Py_DECREF(streams);
 

@@ -42,6 +42,9 @@ typedef struct {
     PyObject      *done;            /* the str "done" */
     unsigned long  loop_thread;     /* PyThread_get_thread_ident, or 0 */
     int            view;
+    unsigned       serving;         /* threads in dispatch_serve */
+    _Atomic unsigned  taken;        /* tasks, by those; read without the GIL,
+                                       too */
 } runtime_t;
 
 /*
