@@ -253,6 +253,14 @@ RESTY_FFI_API void resty_ffi_default_timeout(void *tq, int ms);
 RESTY_FFI_API void resty_ffi_buffer_requests(void *tq);
 
 /*
+ * While tasks wait in this queue, a thread of the runtime that answers one
+ * after the other wakes nginx up every us microseconds at most; nginx looks
+ * every 1 to 2 ms by itself then, so that an answer need not wait for the next.
+ * 0, as it is until this is called: for each answer.
+ */
+RESTY_FFI_API void resty_ffi_quiet(void *tq, int us);
+
+/*
  * Web requests of this queue may ask for a WebSocket, which their heads then
  * say, see RESTY_FFI_UPGRADE.  Without this they are requests like any other.
  * Before the start is reported.

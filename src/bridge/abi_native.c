@@ -209,6 +209,19 @@ resty_ffi_buffer_requests(void *tq)
 
 
 void
+resty_ffi_quiet(void *tq, int us)
+{
+    bridge_queue_t  *q;
+
+    q = bridge_queue_pin(bridge_host(), bridge_number(tq));
+    if (q) {
+        atomic_store(&q->quiet, us > 0 ? (uint32_t) us : 0);
+        bridge_queue_unpin(q);
+    }
+}
+
+
+void
 resty_ffi_accept_upgrades(void *tq)
 {
     bridge_queue_t  *q;

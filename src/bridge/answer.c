@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "quiet.h"
 
 
 /* a task that some thread has and has not answered; NULL if not */
@@ -241,6 +242,20 @@ claim(bridge_t *b, uint64_t handle)
 }
 
 
+/* t may be gone as soon as it is up */
+static void
+up(bridge_t *b, bridge_task_t *t)
+{
+    uint64_t  queue;
+
+    queue = t->queue;
+
+    if (bridge_lay_up(b, &t->node)) {
+        bridge_quiet_notify(b, queue);
+    }
+}
+
+
 bool
 bridge_task_answer(bridge_t *b, uint64_t handle, int rc, const char *rsp,
     size_t len, bridge_release_pt release, void *arg)
@@ -258,7 +273,7 @@ bridge_task_answer(bridge_t *b, uint64_t handle, int rc, const char *rsp,
     t->release = release;
     t->release_arg = arg;
 
-    bridge_up(b, &t->node);
+    up(b, t);
 
     return true;
 }
@@ -301,7 +316,7 @@ bridge_task_answer_copy(bridge_t *b, uint64_t handle, int rc,
         t->release_arg = copy;
     }
 
-    bridge_up(b, &t->node);
+    up(b, t);
 
     return true;
 }

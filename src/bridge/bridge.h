@@ -78,6 +78,8 @@ struct bridge_s {
     _Atomic uint32_t          threads;   /* that poll, once for each queue */
     _Atomic(bridge_seen_t *)  seen;      /* what threads.c knows of them; never
                                             freed, so that all may walk it */
+    _Atomic bool              quiet;     /* the host looks by itself, see
+                                            quiet.h */
     _Atomic bool              dead;
     _Atomic bool              exiting;
     _Atomic int64_t           exit_at;   /* ms: when threads of runtimes are

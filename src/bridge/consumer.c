@@ -8,6 +8,7 @@
 #include "consumer.h"
 #include "eventfd.h"
 #include "events.h"
+#include "quiet.h"
 #include "threads.h"
 
 
@@ -273,6 +274,8 @@ bridge_poll(bridge_t *b, uint64_t queue, uint64_t *handles, int max,
     if (timeout_ms > 0) {
         deadline = bridge_deadline_in(timeout_ms);
     }
+
+    bridge_quiet_poll(b, q, timeout_ms);
 
     do {
         n = take(q, handles, max, timeout_ms, &deadline);

@@ -96,6 +96,7 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     atomic_store(&q->threads, (uint64_t) atomic_load(&q->gen) << 32);
     atomic_store(&q->timeout, 0);
     atomic_store(&q->whole, false);
+    atomic_store(&q->quiet, 0);
     atomic_store(&q->upgrades, false);
     atomic_store(&q->start, 0);
     atomic_store(&q->head, 0);

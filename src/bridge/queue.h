@@ -65,6 +65,8 @@ struct bridge_queue_s {
     _Atomic int                timeout;  /* ms a call waits, by default; 0:
                                             no bound */
     _Atomic bool               whole;    /* it wants web requests so */
+    _Atomic uint32_t           quiet;    /* us between two notifications of a
+                                            thread, see quiet.h; 0: none */
     _Atomic bool               upgrades; /* it knows what an upgrade is */
     _Atomic bool               has_loop; /* somebody waits on the eventfd */
     _Atomic bool               polled;   /* by any thread, ever */

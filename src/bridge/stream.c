@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "events.h"
+#include "quiet.h"
 #include "stream.h"
 
 
@@ -73,10 +74,14 @@ bridge_stream_enter(bridge_t *b, uint64_t handle)
 void
 bridge_stream_leave(bridge_t *b, bridge_task_t *t, bool notify)
 {
+    uint64_t  queue;
+
+    queue = t->queue;
+
     pthread_mutex_unlock(&t->stream.lock);
 
     if (notify) {
-        bridge_notify(b);
+        bridge_quiet_notify(b, queue);
     }
 }
 

@@ -54,6 +54,10 @@ def name(tq: int, name: str, /) -> None:
 def option(tq: int, option: int, missing: float, /) -> float:
     """An option of ngx.load_ffi; missing where it was not given."""
 
+def quiet(tq: int, us: int, /) -> None:
+    """Have a thread that is busy wake nginx up for answers that often at
+    most."""
+
 def buffer_requests(tq: int, /) -> None:
     """Have nginx read web requests as a whole before it passes them on."""
 

@@ -229,6 +229,31 @@ builtin_name(PyObject *self, PyObject *args)
 }
 
 
+PyDoc_STRVAR(quiet_doc,
+"quiet(tq: int, us: int, /) -> None\n\n"
+"Have a thread that is busy wake nginx up for answers that often at most.");
+
+static PyObject *
+builtin_quiet(PyObject *self, PyObject *args)
+{
+    int        us;
+    void      *tq;
+    PyObject  *number;
+
+    (void) self;
+
+    if (!PyArg_ParseTuple(args, "Oi:quiet", &number, &us)
+        || !number_handle(number, &tq))
+    {
+        return NULL;
+    }
+
+    resty_ffi_quiet(tq, us);
+
+    Py_RETURN_NONE;
+}
+
+
 PyDoc_STRVAR(buffer_doc,
 "buffer_requests(tq: int, /) -> None\n\n"
 "Have nginx read web requests as a whole before it passes them on.");
@@ -456,6 +481,7 @@ builtin_watch_fatal(PyObject *self, PyObject *none)
 static PyMethodDef  methods[] = {
     { "accept_upgrades", builtin_accept_upgrades, METH_O,
       accept_upgrades_doc },
+    { "quiet", builtin_quiet, METH_VARARGS, quiet_doc },
     { "buffer_requests", builtin_buffer_requests, METH_O, buffer_doc },
     { "current", call_current, METH_NOARGS,
       "current() -> Call | None\n\nThe call this thread answers, if any." },

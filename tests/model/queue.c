@@ -140,6 +140,35 @@ put_two_wake_and_close_at_once(void)
 }
 
 
+/* and is busy for ever with what it has not answered */
+static void
+answer_one_quietly(void)
+{
+    MODEL_ASSERT(world_poll(world.h, 1, 0, true) == 1);
+    MODEL_ASSERT(world_poll(world.h, 1, 0, false) == 1);
+}
+
+
+static void
+until_two_are_back(void)
+{
+    world_until_back(2);
+    bridge_queue_close(world.q);
+}
+
+
+static void
+look_until_one_is_back(void)
+{
+    bridge_quiet_end(world.b);
+    world_drain();
+
+    if (world.all_back == 0) {
+        world_until_back(1);
+    }
+}
+
+
 /* each kick ends one poll that sleeps: here the only one */
 static void
 poll_until_kicked(void)
@@ -196,6 +225,19 @@ static void
 setup(void)
 {
     world_new();
+}
+
+
+/* what waits is quiet; the clock stands still */
+static void
+setup_quiet(void)
+{
+    world_new();
+    bridge_quiet_begin(world.b);
+    atomic_store(&world.q->quiet, 1u << 30);
+
+    world_push(0);
+    world_push(1);
 }
 
 
@@ -279,6 +321,13 @@ const model_scenario_t  model_queue[] = {
       { { "host", put_two_wake_and_close_at_once }, { "a", serve_when_told },
         { "b", serve_when_told } },
       each_once_two_ends, 0, 2, false },
+    { "two answers, the first one quiet", setup_quiet,
+      { { "host", until_two_are_back }, { "poller", world_serve_and_answer } },
+      NULL, 0, 0, false },
+    { "a quiet answer, and a host that looks no more", setup_quiet,
+      { { "host", look_until_one_is_back },
+        { "poller", answer_one_quietly } },
+      NULL, 0, 0, false },
     { "push, two pollers, spurious wake-ups", setup,
       { { "host", push_one_and_close }, { "a", world_serve },
         { "b", world_serve } },

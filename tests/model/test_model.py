@@ -62,6 +62,18 @@ MUTATIONS = [
     ),
     (
         "consumer.c",
+        "    bridge_quiet_poll(b, q, timeout_ms);\n",
+        "",
+        "two answers, the first one quiet",
+    ),
+    (
+        "quiet.c",
+        " && atomic_load(&b->quiet)) {",
+        ") {",
+        "a quiet answer, and a host that looks no more",
+    ),
+    (
+        "consumer.c",
         "    if (more) {",
         "    if (more && n < 0) {",
         "put two, one wake-up, pollers that take one each",

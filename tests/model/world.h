@@ -16,6 +16,7 @@
 #include "input.h"
 #include "log.h"
 #include "queue.h"
+#include "quiet.h"
 #include "send.h"
 #include "stream.h"
 #include "task.h"

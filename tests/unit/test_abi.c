@@ -810,6 +810,23 @@ test_whole_requests(void **state)
 }
 
 
+static void
+test_quiet(void **state)
+{
+    (void) state;
+
+    resty_ffi_quiet(NULL, 5);
+    resty_ffi_quiet(pointer(~bridge_queue_handle(q)), 5);
+    assert_int_equal(atomic_load(&q->quiet), 0);
+
+    resty_ffi_quiet(tq, 5);
+    assert_int_equal(atomic_load(&q->quiet), 5);
+
+    resty_ffi_quiet(tq, -1);
+    assert_int_equal(atomic_load(&q->quiet), 0);
+}
+
+
 #define test(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 
@@ -841,6 +858,7 @@ main(void)
         test(test_a_forked_child_does_nothing),
         test(test_a_default_timeout),
         test(test_whole_requests),
+        test(test_quiet),
         test(test_threads_that_have_parted),
     };
 

@@ -15,12 +15,16 @@ from ._files import SMALL, FileWrapper
 from ._input import Input
 from ._response import Response, check_part
 
+# Between two wake-ups of nginx by a thread, while requests wait.
+QUIET_US = 1000
+
 
 class Wsgi(Threads):
     """An application, as `target`; nginx's requests are its calls."""
 
     def _resolve(self) -> Handlers:
         native.buffer_requests(self._tq)
+        native.quiet(self._tq, QUIET_US)
         self._errors = Errors(self._name)
         self._environs = native.Environs(
             {

@@ -15,6 +15,7 @@
 #include "ngx_http_ffi_log.h"
 #include "ngx_http_ffi_status_block.h"
 #include "ngx_http_ffi_status_record.h"
+#include "quiet.h"
 #include "threads.h"
 
 
@@ -24,6 +25,7 @@ static void ngx_http_ffi_take_part(bridge_part_t *p);
 static void ngx_http_ffi_take_head(bridge_head_t *h);
 static void ngx_http_ffi_take_room(bridge_task_t *t);
 static void ngx_http_ffi_take_line(bridge_line_t *line);
+static void ngx_http_ffi_quiet_handler(ngx_event_t *ev);
 
 
 static ngx_connection_t   *ngx_http_ffi_conn;
@@ -31,6 +33,7 @@ static ngx_fd_t            ngx_http_ffi_fd = -1;
 static _Atomic ngx_uint_t  ngx_http_ffi_lost;    /* what fd was, or is to
                                                     other threads */
 static void              (*ngx_http_ffi_threads_ended)(void);
+static ngx_event_t         ngx_http_ffi_quiet_event;
 
 
 ngx_connection_t *
@@ -115,6 +118,11 @@ ngx_http_ffi_event_close(void)
         ngx_free_connection(c);
         c->fd = (ngx_socket_t) -1;
         ngx_http_ffi_conn = NULL;
+    }
+
+    if (ngx_http_ffi_quiet_event.timer_set) {
+        ngx_del_timer(&ngx_http_ffi_quiet_event);
+        bridge_quiet_end(bridge_host());
     }
 }
 
@@ -299,10 +307,56 @@ done:
 
 
 void
+ngx_http_ffi_event_look(bridge_queue_t *q)
+{
+    ngx_event_t  *ev;
+
+    ev = &ngx_http_ffi_quiet_event;
+
+    /* the only one that waits is about to be taken */
+
+    if (ev->timer_set || ngx_http_ffi_conn == NULL || !bridge_quiet_backlog(q)
+        || bridge_queue_len(q) == 1)
+    {
+        return;
+    }
+
+    ev->handler = ngx_http_ffi_quiet_handler;
+    ev->data = ngx_http_ffi_conn;
+    ev->log = ngx_cycle->log;
+    ev->cancelable = 1;
+
+    bridge_quiet_begin(bridge_host());
+    ngx_add_timer(ev, 1);
+}
+
+
+static void
+ngx_http_ffi_quiet_handler(ngx_event_t *ev)
+{
+    if (bridge_quiet_any(bridge_host())) {
+        bridge_quiet_begin(bridge_host());
+        ngx_add_timer(ev, 1);
+
+    } else {
+        bridge_quiet_end(bridge_host());
+    }
+
+    ngx_http_ffi_event_drain();
+}
+
+
+void
 ngx_http_ffi_event_wait(ngx_msec_t ms)
 {
     uint64_t       n;
     struct pollfd  pfd;
+
+    if (bridge_quiet_begun(bridge_host())) {
+        bridge_quiet_end(bridge_host());
+        ngx_http_ffi_event_drain();
+        return;
+    }
 
     pfd.fd = ngx_http_ffi_fd;
     pfd.events = POLLIN;

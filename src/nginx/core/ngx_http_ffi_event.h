@@ -67,6 +67,12 @@ void ngx_http_ffi_event_drain(void);
  */
 void ngx_http_ffi_event_wait(ngx_msec_t ms);
 
+/*
+ * Calls wait in q, and a runtime may be too busy to tell of each answer: looks
+ * for answers every millisecond, until no calls wait.
+ */
+void ngx_http_ffi_event_look(bridge_queue_t *q);
+
 /* In exit_process, once no answer is of interest any more. */
 void ngx_http_ffi_event_close(void);
 

@@ -4,6 +4,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_wake.h"
 
 
@@ -86,5 +87,6 @@ ngx_http_ffi_wake_now(void)
 
         wake->ncalls = 0;
         bridge_queue_wake(wake->requests);
+        ngx_http_ffi_event_look(wake->requests);
     }
 }

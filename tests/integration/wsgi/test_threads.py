@@ -66,6 +66,30 @@ def test_those_that_come_with_some_that_block(alone: Site) -> None:
         sock.close()
 
 
+def test_an_answer_does_not_wait_for_the_next() -> None:
+    with Site("answers:application", threads=2) as site:
+        held = [hold(site, "first"), hold(site, "second")]
+        # one thread has both in turn, and nginx is told of the first answers
+        # together
+        waiting = [site.connect() for _ in range(2)]
+        for sock in waiting:
+            sock.sendall(request("/list"))
+        assert site.ask("/ping").status == 200
+        held.append(site.connect())
+        held[-1].sendall(request("/hold?name=third"))
+        assert site.ask("/ping").status == 200
+        release(site, "first")
+        for sock in waiting:
+            assert parse(until_end(sock)).text == "hello"
+            sock.close()
+        eventually((site.prefix / "in-third").exists, "it is held")
+        for name in ("second", "third"):
+            release(site, name)
+        for sock in held:
+            assert parse(until_end(sock)).text == "held"
+            sock.close()
+
+
 def test_more_than_the_queue_takes() -> None:
     with Site(
         "answers:application", threads=1, http="python_max_queue 2;"
