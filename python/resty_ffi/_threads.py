@@ -52,15 +52,15 @@ class Threads(Runtime):
         return dict(handlers.readers)
 
     def _spawn(self, name: str) -> None:
-        serve = functools.partial(self.base.copy().run, self._serve)
+        serve = functools.partial(self.base.copy().run, self._serve, name)
         Thread(serve, name).start()
 
     def run(self) -> None:
-        self._serve()
+        self._serve(self._name)
         self._closed.wait()
 
-    def _serve(self) -> None:
-        native.name(self._tq, threading.current_thread().name[-15:])
+    def _serve(self, name: str) -> None:
+        native.name(self._tq, name[-15:])
         if self._threads == 1:
             self._runtime.serve(BATCH, sys.getswitchinterval() / 2)
         else:
