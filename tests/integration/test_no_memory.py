@@ -1423,7 +1423,7 @@ HARMLESS = {
     # of the status zone, and of ffi.stats: not covered yet
     "ngx_create_pool",
     "ngx_slab_calloc_locked",
-    "ngx_slab_alloc_locked",
+    "ngx_create_temp_buf",
     "_Py_Dealloc",
     "__tls_get_addr",
     "dup2",  # onto a number that is open

@@ -96,4 +96,4 @@ def test_it_prints(sources: Path) -> None:
     )
     lines = done.stdout.splitlines()
     assert "src/nginx/core  ->  src/bridge, include" in lines
-    assert "" in lines
+    assert "    ngx_http_ffi_log: ngx_http_ffi_conf" in lines
