@@ -360,6 +360,13 @@ is_websocket(const resty_ffi_head_t *head)
 }
 
 
+static int
+offer(PyObject *extensions, PyObject *name)
+{
+    return put(extensions, name, PyDict_New());
+}
+
+
 static PyObject *
 make_extensions(scope_shared_t *shared, const resty_ffi_head_t *head)
 {
@@ -372,11 +379,11 @@ make_extensions(scope_shared_t *shared, const resty_ffi_head_t *head)
     }
 
     if ((is_websocket(head)
-         ? put(extensions, keys[SCOPE_DENIAL], PyDict_New()) == -1
-         : put(extensions, keys[SCOPE_PATHSEND], PyDict_New()) == -1
-           || put(extensions, keys[SCOPE_TRAILERS], PyDict_New()) == -1
+         ? offer(extensions, keys[SCOPE_DENIAL]) == -1
+         : offer(extensions, keys[SCOPE_PATHSEND]) == -1
+           || offer(extensions, keys[SCOPE_TRAILERS]) == -1
            || ((head->flags & RESTY_FFI_EARLY_HINTS)
-               && put(extensions, keys[SCOPE_HINTS], PyDict_New()) == -1))
+               && offer(extensions, keys[SCOPE_HINTS]) == -1))
         || (head->tls.version
             && put(extensions, keys[SCOPE_TLS], make_tls(head)) == -1))
     {

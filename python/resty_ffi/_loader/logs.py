@@ -170,6 +170,9 @@ def _thread_failed(args: Any) -> None:
 
 
 def _not_raised(args: Any) -> None:
+    if args.object is None and not args.err_msg:
+        _not_caught(args.exc_type, args.exc_value, args.exc_traceback)
+        return
     what = args.err_msg or "Exception ignored in"
     try:
         text = repr(args.object)
@@ -182,7 +185,7 @@ def _not_raised(args: Any) -> None:
 
 def _not_caught(
     kind: type[BaseException],
-    error: BaseException,
+    error: BaseException | None,
     traceback: TracebackType | None,
 ) -> None:
     _tell("nobody has caught", error, kind, "FFI035")

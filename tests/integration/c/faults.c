@@ -253,6 +253,8 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
     X(ngx_palloc, 0, errno = ENOMEM)                                          \
     X(ngx_pcalloc, 0, errno = ENOMEM)                                         \
     X(ngx_pnalloc, 0, errno = ENOMEM)                                         \
+    X(ngx_create_pool, 0, errno = ENOMEM)                                     \
+    X(ngx_create_temp_buf, 0, errno = ENOMEM)                                 \
     X(ngx_array_create, 0, errno = ENOMEM)                                    \
     X(ngx_array_push, 0, errno = ENOMEM)                                      \
     X(ngx_list_push, 0, errno = ENOMEM)                                       \
@@ -261,6 +263,7 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
     X(ngx_pool_cleanup_add, 0, (void) 0)                                      \
     X(ngx_shared_memory_add, 0, (void) 0)                                     \
     X(ngx_slab_calloc, 0, (void) 0)                                           \
+    X(ngx_slab_calloc_locked, 0, (void) 0)                                    \
     X(ngx_http_lua_add_package_preload, -1, (void) 0)                         \
     X(ngx_http_lua_ffi_sema_new, -1, (void) 0)
 
