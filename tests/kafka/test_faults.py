@@ -31,6 +31,8 @@ from .test_secure import scram
 INSTANCE = "group.instance.id"
 SESSION = {"session.timeout.ms": 6000}
 
+# What librdkafka says of a consumer that is of no use any more.
+FATAL = r"\[crit\] .* ffi\.kafka: FATAL: .*Fatal error: Broker: "
 # Each of them has to say it: sooner than librdkafka does, and later.
 TIMEOUTS = (100, 300, 2500, 100, 4000)
 
@@ -119,6 +121,7 @@ def wait_says(kafka: Kafka, why: str) -> None:
 def counted() -> Iterator[Nginx]:
     """Counts the members that are made anew, in ffi.kafka.renewals."""
     with Nginx() as nginx:
+        nginx.allow_log(FATAL)
         nginx.python("""
             import ffi.kafka
             from ffi.kafka.member import Member
@@ -180,6 +183,7 @@ def test_instance_that_is_in_use(
     nginx: Nginx, broker: KafkaBroker, topic: str
 ) -> None:
     """With the newer protocol the first one keeps it."""
+    nginx.allow_log(FATAL)
     since = len(nginx.log())
     properties = {"group.protocol": "consumer", INSTANCE: "one"}
     kafka = Kafka(nginx, broker.address, topic, librdkafka=properties)
@@ -218,6 +222,7 @@ def test_fenced(
     nginx: Nginx, broker: KafkaBroker, cluster: Cluster, topic: str
 ) -> None:
     """It does not fence back, and works again when the other has gone."""
+    nginx.allow_log(FATAL)
     since = len(nginx.log())
     properties = {INSTANCE: "one", **SESSION}
     kafka = Kafka(nginx, broker.address, topic, librdkafka=properties)
@@ -247,6 +252,7 @@ def test_fenced_with_messages_outstanding(
     nginx: Nginx, broker: KafkaBroker, topic: str
 ) -> None:
     """They are the newer member's."""
+    nginx.allow_log(FATAL)
     properties = {INSTANCE: "one", **SESSION}
     kafka = Kafka(
         nginx, broker.address, topic, ack="manual", librdkafka=properties
@@ -369,6 +375,7 @@ def test_workers_have_instances_of_their_own(
 
     http = static(broker, topic, "host-{worker}")
     with Nginx(workers=2, http=http) as nginx:
+        nginx.allow_log(FATAL)
         eventually(has_two, "two members", REBALANCE)
         assert cluster.instances(topic) == {"host-0", "host-1"}
         all_come([b"a", b"b"])
@@ -546,6 +553,7 @@ def test_group_that_must_not_be_read(
     topic: str,
     protocol: str,
 ) -> None:
+    nginx.allow_log(FATAL)
     kafka = Kafka(
         nginx,
         secure_broker.scram_address,
