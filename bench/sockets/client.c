@@ -16,7 +16,6 @@
  * told 1012 opens another socket.  At its end it waits for all echoes.
  */
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,9 +26,10 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "../connect.h"
 
 
 #define MAX_SIZE     (1 << 20)
@@ -83,14 +83,6 @@ static bool         counting, ending, soak;
 static size_t       size;
 static int          epoll;
 static const char  *address;
-
-
-static void
-die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
 
 
 static uint64_t
@@ -148,42 +140,6 @@ make_bytes(void)
         plain[i] = (unsigned char) (' ' + (x >> 24) % 95);
         masked[i] = plain[i] ^ key[i % 4];
     }
-}
-
-
-static int
-connect_to(void)
-{
-    int                 fd, port, rc;
-    struct sockaddr_in  in;
-    struct sockaddr_un  un;
-
-    port = atoi(address);
-    fd = socket(port ? AF_INET : AF_UNIX, SOCK_STREAM, 0);
-
-    if (fd == -1) {
-        die("socket");
-    }
-
-    if (port) {
-        memset(&in, 0, sizeof(in));
-        in.sin_family = AF_INET;
-        in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        in.sin_port = htons((uint16_t) port);
-        rc = connect(fd, (struct sockaddr *) &in, sizeof(in));
-
-    } else {
-        memset(&un, 0, sizeof(un));
-        un.sun_family = AF_UNIX;
-        snprintf(un.sun_path, sizeof(un.sun_path), "%s", address);
-        rc = connect(fd, (struct sockaddr *) &un, sizeof(un));
-    }
-
-    if (rc) {
-        die(address);
-    }
-
-    return fd;
 }
 
 
@@ -294,7 +250,7 @@ begin(peer_t *p)
     struct iovec        part;
     struct epoll_event  event;
 
-    p->fd = connect_to();
+    p->fd = connect_to(address);
     p->state = HANDSHAKE;
     p->have = 0;
     p->told = false;

@@ -13,7 +13,6 @@
  * for each event, as it would not for a client on another machine.
  */
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,10 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "../connect.h"
 
 
 #define EVENT_SIZE  100
@@ -51,50 +50,6 @@ static const char  ok[] = "HTTP/1.1 200";
 static uint32_t  late[BUCKETS];
 static uint64_t  events, wrong, ended, began;
 static bool      counting;
-
-
-static void
-die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-
-static int
-connect_to(const char *address)
-{
-    int                 fd, port, rc;
-    struct sockaddr_in  in;
-    struct sockaddr_un  un;
-
-    port = atoi(address);
-    fd = socket(port ? AF_INET : AF_UNIX, SOCK_STREAM, 0);
-
-    if (fd == -1) {
-        die("socket");
-    }
-
-    if (port) {
-        memset(&in, 0, sizeof(in));
-        in.sin_family = AF_INET;
-        in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        in.sin_port = htons((uint16_t) port);
-        rc = connect(fd, (struct sockaddr *) &in, sizeof(in));
-
-    } else {
-        memset(&un, 0, sizeof(un));
-        un.sun_family = AF_UNIX;
-        snprintf(un.sun_path, sizeof(un.sun_path), "%s", address);
-        rc = connect(fd, (struct sockaddr *) &un, sizeof(un));
-    }
-
-    if (rc) {
-        die(address);
-    }
-
-    return fd;
-}
 
 
 static void
