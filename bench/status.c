@@ -33,12 +33,16 @@ ngx_rbtree_t            ngx_event_timer_rbtree;
 ngx_event_actions_t     ngx_event_actions;
 
 ngx_queue_t  ngx_http_ffi_live = { &ngx_http_ffi_live, &ngx_http_ffi_live };
-ngx_queue_t  ngx_http_ffi_closing = {
-    &ngx_http_ffi_closing, &ngx_http_ffi_closing
-};
 
 static ngx_http_ffi_status_zone_t    zone;
 static ngx_http_ffi_status_worker_t  worker;
+
+
+void
+ngx_http_ffi_each_runtime(void (*visit)(ngx_http_ffi_runtime_t *rt))
+{
+    (void) visit;
+}
 
 
 void

@@ -72,11 +72,10 @@ ngx_http_ffi_sweep_closing(void)
 
 
 void
-ngx_http_ffi_check_all_threads(void)
+ngx_http_ffi_each_runtime(void (*visit)(ngx_http_ffi_runtime_t *rt))
 {
-    ngx_uint_t               i;
-    ngx_queue_t             *q, *lists[2];
-    ngx_http_ffi_runtime_t  *rt;
+    ngx_uint_t    i;
+    ngx_queue_t  *q, *lists[2];
 
     lists[0] = &ngx_http_ffi_live;
     lists[1] = &ngx_http_ffi_closing;
@@ -86,10 +85,16 @@ ngx_http_ffi_check_all_threads(void)
              q != ngx_queue_sentinel(lists[i]);
              q = ngx_queue_next(q))
         {
-            rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, queue);
-            ngx_http_ffi_check_threads(rt);
+            visit(ngx_queue_data(q, ngx_http_ffi_runtime_t, queue));
         }
     }
+}
+
+
+void
+ngx_http_ffi_check_all_threads(void)
+{
+    ngx_http_ffi_each_runtime(ngx_http_ffi_check_threads);
 }
 
 

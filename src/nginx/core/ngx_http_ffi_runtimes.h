@@ -20,6 +20,9 @@
  */
 void ngx_http_ffi_sweep_closing(void);
 
+/* Calls visit with all that are live or closing, which it must not end. */
+void ngx_http_ffi_each_runtime(void (*visit)(ngx_http_ffi_runtime_t *rt));
+
 /* Looks after all whose threads may have ended. */
 void ngx_http_ffi_check_all_threads(void);
 

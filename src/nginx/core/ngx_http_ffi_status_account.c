@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "ngx_http_ffi_library.h"
+#include "ngx_http_ffi_runtimes.h"
 #include "ngx_http_ffi_status_account.h"
 #include "ngx_http_ffi_status_zone.h"
 
@@ -45,6 +46,7 @@ static ngx_http_ffi_block_t *ngx_http_ffi_status_new_method(
     ngx_http_ffi_account_t *a, ngx_str_t *method);
 static void ngx_http_ffi_status_timer(ngx_event_t *ev);
 static void ngx_http_ffi_status_look_at_queues(void);
+static void ngx_http_ffi_status_look_at_queue(ngx_http_ffi_runtime_t *rt);
 static void ngx_http_ffi_status_look_at_worker(
     ngx_http_ffi_status_worker_t *w);
 static void ngx_http_ffi_status_name_worker(ngx_http_ffi_status_worker_t *w);
@@ -320,26 +322,10 @@ ngx_http_ffi_status_look(void)
 static void
 ngx_http_ffi_status_look_at_queues(void)
 {
-    ngx_uint_t               i;
-    ngx_queue_t             *q, *lists[2];
+    ngx_queue_t             *q;
     ngx_http_ffi_account_t  *a;
-    ngx_http_ffi_runtime_t  *rt;
 
-    lists[0] = &ngx_http_ffi_live;
-    lists[1] = &ngx_http_ffi_closing;
-
-    for (i = 0; i < 2; i++) {
-        for (q = ngx_queue_head(lists[i]);
-             q != ngx_queue_sentinel(lists[i]);
-             q = ngx_queue_next(q))
-        {
-            rt = ngx_queue_data(q, ngx_http_ffi_runtime_t, queue);
-
-            if (rt->account) {
-                rt->account->queued += bridge_queue_len(rt->requests);
-            }
-        }
-    }
+    ngx_http_ffi_each_runtime(ngx_http_ffi_status_look_at_queue);
 
     for (q = ngx_queue_head(&ngx_http_ffi_accounts);
          q != ngx_queue_sentinel(&ngx_http_ffi_accounts);
@@ -349,6 +335,15 @@ ngx_http_ffi_status_look_at_queues(void)
 
         ngx_http_ffi_set(&a->other->counts.queued, a->queued);
         a->queued = 0;
+    }
+}
+
+
+static void
+ngx_http_ffi_status_look_at_queue(ngx_http_ffi_runtime_t *rt)
+{
+    if (rt->account) {
+        rt->account->queued += bridge_queue_len(rt->requests);
     }
 }
 

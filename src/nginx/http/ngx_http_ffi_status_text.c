@@ -32,6 +32,8 @@ static void ngx_http_ffi_status_buckets(ngx_http_ffi_status_writer_t *w,
     ngx_http_ffi_status_row_t *row, const ngx_http_ffi_status_metric_t *m);
 static void ngx_http_ffi_status_processes(ngx_http_ffi_status_writer_t *w,
     ngx_array_t *workers);
+static void ngx_http_ffi_status_process(ngx_http_ffi_status_writer_t *w,
+    ngx_array_t *workers, const char *name, const char *help, size_t offset);
 static void ngx_http_ffi_status_single(ngx_http_ffi_status_writer_t *w,
     const char *name, const char *type, const char *help, uint64_t value);
 static void ngx_http_ffi_status_family(ngx_http_ffi_status_writer_t *w,
@@ -258,22 +260,35 @@ ngx_http_ffi_status_processes(ngx_http_ffi_status_writer_t *w,
                                    p[i].worker, p[i].pid, p[i].started);
     }
 
-    ngx_http_ffi_status_family(w, "ffi_worker_threads", "gauge",
-                               "Threads of the process.");
+    ngx_http_ffi_status_process(w, workers, "ffi_worker_threads",
+                                "Threads of the process.",
+                                offsetof(ngx_http_ffi_status_process_t,
+                                         threads));
+    ngx_http_ffi_status_process(w, workers,
+                                "ffi_worker_resident_memory_bytes",
+                                "Resident memory of the process.",
+                                offsetof(ngx_http_ffi_status_process_t,
+                                         resident));
+}
+
+
+/* offset: of a uint64_t */
+static void
+ngx_http_ffi_status_process(ngx_http_ffi_status_writer_t *w,
+    ngx_array_t *workers, const char *name, const char *help, size_t offset)
+{
+    ngx_uint_t                      i;
+    ngx_http_ffi_status_process_t  *p;
+
+    p = workers->elts;
+
+    ngx_http_ffi_status_family(w, name, "gauge", help);
 
     for (i = 0; i < workers->nelts; i++) {
-        ngx_http_ffi_status_printf(w->out, "ffi_worker_threads"
-                                   "{worker=\"%ui\",pid=\"%P\"} %uL\n",
-                                   p[i].worker, p[i].pid, p[i].threads);
-    }
-
-    ngx_http_ffi_status_family(w, "ffi_worker_resident_memory_bytes", "gauge",
-                               "Resident memory of the process.");
-
-    for (i = 0; i < workers->nelts; i++) {
-        ngx_http_ffi_status_printf(w->out, "ffi_worker_resident_memory_bytes"
-                                   "{worker=\"%ui\",pid=\"%P\"} %uL\n",
-                                   p[i].worker, p[i].pid, p[i].resident);
+        ngx_http_ffi_status_printf(w->out,
+                                   "%s{worker=\"%ui\",pid=\"%P\"} %uL\n",
+                                   name, p[i].worker, p[i].pid,
+                                   *(uint64_t *) ((u_char *) &p[i] + offset));
     }
 }
 
