@@ -197,6 +197,8 @@ class Soak:
     # requests that client.c sends, and what says how much memory is in use
     kinds = "lua"
     usage = "/usage"
+    # whether the C runtime's parts are counted
+    of_parts = True
 
     def __init__(
         self,
@@ -212,7 +214,7 @@ class Soak:
         self.folder = folder.resolve()
         self.log = self.folder / f"{name}.log"
         self.log.write_text("")
-        self.result = Result(name)
+        self.result = Result(name, of_parts=self.of_parts)
         self._edit = edit
         self._old: dict[int, float] = {}
 

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from bench.sockets.client import Client, ClientError, build
-from tests.integration.nginx import Nginx
+from tests.integration.nginx import ROOT, Nginx
 from tests.integration.python_pass.site import Site
 
-from .soak import EXIT_S, HERE, Soak
+from .soak import EXIT_S, Soak
 
 SOCKETS = 1000
 SIZE = 2048
@@ -27,20 +25,11 @@ class SocketSoak(Soak):
     """Each socket sends, waits for the echo, and sends again; one that is
     told 1012 is opened anew. What is unanswered then is not lost."""
 
-    def __init__(
-        self,
-        name: str,
-        seconds: float,
-        hup_s: float,
-        folder: Path,
-        edit: tuple[str, str] = ("", ""),
-    ) -> None:
-        super().__init__(name, seconds, hup_s, folder, edit)
-        assert hup_s
-        self.result.of_parts = False
+    of_parts = False
 
     def _make_nginx(self, log: str) -> Nginx:
-        source = (HERE / "app" / "soaksockets.py").read_text()
+        assert self.hup_s
+        source = (ROOT / "bench" / "app" / "sockets.py").read_text()
         site = Site(
             SERVER,
             apps={"soaksockets.py": source.replace(*self._edit)},

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tests.integration.nginx import Nginx
 from tests.integration.python_pass.site import Site
 
@@ -27,17 +25,7 @@ class WebSoak(Soak):
 
     kinds = "web"
     usage = "/wsgi_usage"
-
-    def __init__(
-        self,
-        name: str,
-        seconds: float,
-        hup_s: float,
-        folder: Path,
-        edit: tuple[str, str] = ("", ""),
-    ) -> None:
-        super().__init__(name, seconds, hup_s, folder, edit)
-        self.result.of_parts = False
+    of_parts = False
 
     def _make_nginx(self, log: str) -> Nginx:
         source = (HERE / "app" / "soakweb.py").read_text()

@@ -157,28 +157,34 @@ def test_a_master_that_dies(folder: Path) -> None:
         served.process.returncode = 0
 
 
+def again(served: Serve, output: int) -> tuple[subprocess.Popen[str], int]:
+    """The same command, which writes to output, and its port."""
+    process = subprocess.Popen(
+        served._command,
+        cwd=served.folder,
+        env=served._environ,
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(output)
+    assert process.stderr
+    port = re.search(r":(\d+);", process.stderr.readline())
+    assert port
+    return process, int(port[1])
+
+
 def test_nobody_reads_what_it_prints(folder: Path) -> None:
     write(folder, wsgi("1"))
     reader, writer = os.pipe()
     with Serve(folder) as served:
-        process = subprocess.Popen(
-            served._command,
-            cwd=folder,
-            env=served._environ,
-            stdout=writer,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        os.close(writer)
-        assert process.stderr
-        said = process.stderr.readline()
+        process, port = again(served, writer)
         os.close(reader)
-        port = re.search(r":(\d+);", said)
-        assert port
-        with socket.create_connection(("127.0.0.1", int(port[1]))) as sock:
+        with socket.create_connection(("127.0.0.1", port)) as sock:
             sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
             assert b" 200 " in sock.recv(1000)
         assert process.wait(PATIENCE) == 0
+        assert process.stderr
         process.stderr.close()
 
 
@@ -187,25 +193,15 @@ def test_somebody_who_does_not_read(folder: Path) -> None:
     write(folder, wsgi("print('x' * 4000)"))
     reader, writer = os.pipe()
     with Serve(folder) as served:
-        process = subprocess.Popen(
-            served._command,
-            cwd=folder,
-            env=served._environ,
-            stdout=writer,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        os.close(writer)
-        assert process.stderr
-        port = re.search(r":(\d+);", process.stderr.readline())
-        assert port
+        process, port = again(served, writer)
         with contextlib.suppress(TimeoutError):
             while True:
-                address = ("127.0.0.1", int(port[1]))
+                address = ("127.0.0.1", port)
                 with socket.create_connection(address, 2) as sock:
                     sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
                     sock.recv(1000)
         process.send_signal(signal.SIGINT)
+        assert process.stderr
         assert "ends what it has begun" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 0

@@ -7,18 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from ..asgi.conftest import site
 from .site import Site
+
+__all__ = ["server", "site"]
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Site]:
     with Site() as site:
         yield site
-
-
-@pytest.fixture
-def site(server: Site) -> Iterator[Site]:
-    """The file's; its worker must outlive each test, and tasks must not."""
-    with server.watch():
-        yield server
-        server.wait_idle()
