@@ -7,8 +7,10 @@ import base64
 import contextlib
 import itertools
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +96,7 @@ def browser(folder: Path) -> Iterator[ClientConnection]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            start_new_session=True,
         )
     try:
 
@@ -105,7 +108,8 @@ def browser(folder: Path) -> Iterator[ClientConnection]:
         with connect(found[0], max_size=None) as devtools:
             yield devtools
     finally:
-        process.terminate()
+        # all of its processes: one that is starting outlives its parent
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
