@@ -19,13 +19,16 @@
  *     results           what each command has returned so far, as a part
  *     counts            requests, live ones, gone, parts not released, parts
  *                       not delivered, as a part
- *     sleep=MS          gone: waits until the client has gone
+ *     flags             those of the request's head, as a part
+ *     sleep=MS          gone, leaving: waits until the client has gone, or the
+ *                       worker leaves
  *     end=STATUS,TEXT   answers; else status 0 and no text
  *     never             does not answer
  *
  * cfg: "busy" takes one request, and no more while it runs; "start=FILE"
  * starts when that is there, "fail=FILE" fails then; "die" ends at the first
- * request; "parted" has threads that have parted from nginx.
+ * request; "parted" has threads that have parted from nginx; "upgrades" takes
+ * connections that are upgraded.
  */
 
 #define _GNU_SOURCE
@@ -353,6 +356,16 @@ dump(request_t *r)
 
 
 static int
+send_flags(request_t *r)
+{
+    char  text[32];
+
+    return send_text(r, text, (size_t)
+                     sprintf(text, "%u", resty_ffi_head(r->task)->flags));
+}
+
+
+static int
 read_part(request_t *r, char **part, size_t *len)
 {
     int  rc;
@@ -455,6 +468,9 @@ run_command(request_t *r, char *name, char *arg, int *rc)
     } else if (strcmp(name, "dump") == 0) {
         *rc = dump(r);
 
+    } else if (strcmp(name, "flags") == 0) {
+        *rc = send_flags(r);
+
     } else if (strcmp(name, "echo") == 0) {
         *rc = read_all(r, true);
 
@@ -476,6 +492,10 @@ run_command(request_t *r, char *name, char *arg, int *rc)
 
     } else if (strcmp(name, "gone") == 0) {
         *rc = resty_ffi_wait(r->task, 0, -1);
+        gone += *rc == RESTY_FFI_GONE;
+
+    } else if (strcmp(name, "leaving") == 0) {
+        *rc = resty_ffi_wait(r->task, RESTY_FFI_LEAVING, -1);
         gone += *rc == RESTY_FFI_GONE;
 
     } else if (strcmp(name, "never") == 0) {
@@ -627,6 +647,10 @@ libffi_init(char *cfg, void *tq)
         free(rt->cfg);
         free(rt);
         return 3;
+    }
+
+    if (option(rt, "upgrades")) {
+        resty_ffi_accept_upgrades(tq);
     }
 
     if (option(rt, "parted")) {
