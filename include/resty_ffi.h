@@ -261,6 +261,12 @@ RESTY_FFI_API void resty_ffi_buffer_requests(void *tq);
 RESTY_FFI_API void resty_ffi_quiet(void *tq, int us);
 
 /*
+ * A thread of the runtime that was to take tasks has waited for ns nanoseconds
+ * for the lock of its interpreter, as CPython's GIL: ffi_status has the sum.
+ */
+RESTY_FFI_API void resty_ffi_lock_waited(void *tq, int64_t ns);
+
+/*
  * Web requests of this queue may ask for a WebSocket, which their heads then
  * say, see RESTY_FFI_UPGRADE.  Without this they are requests like any other.
  * Before the start is reported.

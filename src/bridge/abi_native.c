@@ -222,6 +222,21 @@ resty_ffi_quiet(void *tq, int us)
 
 
 void
+resty_ffi_lock_waited(void *tq, int64_t ns)
+{
+    bridge_queue_t  *q;
+
+    q = bridge_queue_pin(bridge_host(), bridge_number(tq));
+    if (q) {
+        atomic_fetch_add_explicit(&q->lock_ns, ns > 0 ? (uint64_t) ns : 0,
+                                  memory_order_relaxed);
+        atomic_fetch_add_explicit(&q->locks, 1, memory_order_relaxed);
+        bridge_queue_unpin(q);
+    }
+}
+
+
+void
 resty_ffi_accept_upgrades(void *tq)
 {
     bridge_queue_t  *q;

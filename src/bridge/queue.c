@@ -97,6 +97,8 @@ bridge_queue_new(bridge_t *b, uint32_t limit)
     atomic_store(&q->timeout, 0);
     atomic_store(&q->whole, false);
     atomic_store(&q->quiet, 0);
+    atomic_store(&q->locks, 0);
+    atomic_store(&q->lock_ns, 0);
     atomic_store(&q->upgrades, false);
     atomic_store(&q->start, 0);
     atomic_store(&q->head, 0);

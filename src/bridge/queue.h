@@ -67,6 +67,9 @@ struct bridge_queue_s {
     _Atomic bool               whole;    /* it wants web requests so */
     _Atomic uint32_t           quiet;    /* us between two notifications of a
                                             thread, see quiet.h; 0: none */
+    _Atomic uint64_t           locks;    /* times that its threads have waited
+                                            for their interpreter's lock */
+    _Atomic uint64_t           lock_ns;  /* and for how long in all */
     _Atomic bool               upgrades; /* it knows what an upgrade is */
     _Atomic bool               has_loop; /* somebody waits on the eventfd */
     _Atomic bool               polled;   /* by any thread, ever */

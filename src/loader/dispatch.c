@@ -38,7 +38,7 @@ sleep_for_tasks(runtime_t *self, const streams_t *streams, void **tasks,
     int max, double patience, int *contended)
 {
     int       n, timeout;
-    int64_t   woken;
+    int64_t   woken, waited;
     unsigned  taken;
 
     timeout = replies_outstanding(self->replies) || streams_open(streams)
@@ -50,7 +50,10 @@ sleep_for_tasks(runtime_t *self, const streams_t *streams, void **tasks,
     taken = self->taken;
     Py_END_ALLOW_THREADS
 
-    *contended = ((double) (clock_ns() - woken) / 1e9 > patience)
+    waited = clock_ns() - woken;
+    resty_ffi_lock_waited(self->tq, waited);
+
+    *contended = ((double) waited / 1e9 > patience)
                  && (max > 1 || taken != self->taken);
 
     return n;

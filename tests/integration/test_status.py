@@ -225,6 +225,68 @@ def test_times(nginx: Nginx) -> None:
     assert methods["never"]["duration"]["sum"] >= 0.12
 
 
+WAITS = """
+import ctypes
+from resty_ffi import serve
+
+@serve(threads=2)
+class Waits:
+    def hold(self, request):
+        ctypes.PyDLL(None).usleep(300_000)
+
+    def echo(self, request):
+        return request
+"""
+
+
+def test_waits_for_the_gil(nginx: Nginx) -> None:
+    """Of threads that are to take calls, while another one keeps it."""
+    nginx.write_python("waits.py", WAITS)
+    load = 'local rt = assert(ngx.load_ffi("ffi_python3", "waits,Waits"))\n'
+
+    def waits() -> dict[str, float]:
+        for rt in report(nginx)["runtimes"]:
+            if rt["name"] == "waits.Waits":
+                assert isinstance(rt["lock_wait"], dict)
+                return rt["lock_wait"]
+        return {"count": 0, "sum": 0}
+
+    def have_waited() -> bool:
+        nginx.lua(
+            f"""{load}
+            local t = ngx.thread.spawn(rt.hold, rt)
+            ngx.sleep(0.05)
+            assert(rt:echo("x"))
+            ngx.thread.wait(t)
+            """
+        )
+        return waits()["sum"] > 0.1
+
+    eventually(have_waited, "a wait", 60)
+    said = waits()
+    assert said["count"] >= 1
+    nginx.lua(f"{load} rt:__unload()")
+    for _ in range(3):
+        nginx.lua(f"{load} assert(rt:echo('x')) rt:__reload()")
+    eventually(lambda: waits()["count"] > said["count"], "those that ended")
+    known = nginx.lua(
+        """
+        for _, rt in ipairs(require("resty.ffi").stats().runtimes) do
+            if rt.name == "waits.Waits" then
+                return rt.lock_wait.count, rt.lock_wait.sum
+            end
+        end
+        """
+    )
+    assert isinstance(known, list)
+    assert known[0] >= said["count"]
+    assert known[1] >= said["sum"]
+    text = samples(nginx.get("/status").text)
+    label = frozenset({("runtime", "waits.Waits")})
+    assert text["ffi_lock_wait_seconds_count", label] >= known[0]
+    assert text["ffi_lock_wait_seconds_sum", label] >= known[1]
+
+
 def test_stats_in_lua_are_the_same(nginx: Nginx) -> None:
     nginx.lua(LOAD + 'rt:echo("x")')
     names = nginx.lua(

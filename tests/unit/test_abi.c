@@ -827,6 +827,23 @@ test_quiet(void **state)
 }
 
 
+static void
+test_waits_for_a_lock(void **state)
+{
+    (void) state;
+
+    resty_ffi_lock_waited(NULL, 5);
+    resty_ffi_lock_waited(pointer(~bridge_queue_handle(q)), 5);
+    assert_int_equal(atomic_load(&q->locks), 0);
+
+    resty_ffi_lock_waited(tq, 5);
+    resty_ffi_lock_waited(tq, 7);
+    resty_ffi_lock_waited(tq, -3);
+    assert_int_equal(atomic_load(&q->locks), 3);
+    assert_int_equal(atomic_load(&q->lock_ns), 12);
+}
+
+
 #define test(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 
@@ -859,6 +876,7 @@ main(void)
         test(test_a_default_timeout),
         test(test_whole_requests),
         test(test_quiet),
+        test(test_waits_for_a_lock),
         test(test_threads_that_have_parted),
     };
 

@@ -66,6 +66,8 @@ struct ngx_http_ffi_runtime_s {
     ngx_http_ffi_load_t    load;         /* as first asked for */
     ngx_str_t              err;          /* why it takes no calls */
     ngx_http_ffi_account_t *account;     /* NULL: not yet asked for */
+    uint64_t               locks;        /* of its threads: those counted */
+    uint64_t               lock_ns;
     uint32_t               taken;        /* out of the queue, when */
     ngx_msec_t             waits_since;  /* calls began to wait */
     ngx_http_ffi_limit_t   full;         /* of messages about it */

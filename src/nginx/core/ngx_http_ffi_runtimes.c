@@ -10,6 +10,7 @@
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_library.h"
 #include "ngx_http_ffi_runtimes.h"
+#include "ngx_http_ffi_status_account.h"
 #include "threads.h"
 
 
@@ -64,6 +65,8 @@ ngx_http_ffi_sweep_closing(void)
                           "FFI011: lua ffi: dlclose() of \"%V\" failed: %s",
                           &rt->load.lib, dlerror());
         }
+
+        ngx_http_ffi_status_released(rt);
 
         ngx_queue_remove(&rt->queue);
         ngx_http_ffi_runtime_event(rt, NGX_HTTP_FFI_RELEASE, NULL);

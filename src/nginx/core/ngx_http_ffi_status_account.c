@@ -47,6 +47,7 @@ static ngx_http_ffi_block_t *ngx_http_ffi_status_new_method(
 static void ngx_http_ffi_status_timer(ngx_event_t *ev);
 static void ngx_http_ffi_status_look_at_queues(void);
 static void ngx_http_ffi_status_look_at_queue(ngx_http_ffi_runtime_t *rt);
+static void ngx_http_ffi_status_look_at_locks(ngx_http_ffi_runtime_t *rt);
 static void ngx_http_ffi_status_look_at_worker(
     ngx_http_ffi_status_worker_t *w);
 static void ngx_http_ffi_status_name_worker(ngx_http_ffi_status_worker_t *w);
@@ -106,7 +107,10 @@ ngx_http_ffi_status_start(ngx_shm_zone_t *zone)
 void
 ngx_http_ffi_status_stop(void)
 {
-    ngx_http_ffi_other = NULL;
+    if (ngx_http_ffi_other) {
+        ngx_http_ffi_each_runtime(ngx_http_ffi_status_look_at_locks);
+        ngx_http_ffi_other = NULL;
+    }
 
     ngx_http_ffi_status_detach();
 }
@@ -169,6 +173,15 @@ ngx_http_ffi_status_reloaded(ngx_http_ffi_runtime_t *rt)
     if (ngx_http_ffi_other) {
         a = ngx_http_ffi_status_account(rt);
         ngx_http_ffi_add(&a->other->counts.reloads, 1);
+    }
+}
+
+
+void
+ngx_http_ffi_status_released(ngx_http_ffi_runtime_t *rt)
+{
+    if (ngx_http_ffi_other) {
+        ngx_http_ffi_status_look_at_locks(rt);
     }
 }
 
@@ -344,7 +357,35 @@ ngx_http_ffi_status_look_at_queue(ngx_http_ffi_runtime_t *rt)
 {
     if (rt->account) {
         rt->account->queued += bridge_queue_len(rt->requests);
+        ngx_http_ffi_status_look_at_locks(rt);
     }
+}
+
+
+/* threads of the runtime add to what its queue has, at any time */
+static void
+ngx_http_ffi_status_look_at_locks(ngx_http_ffi_runtime_t *rt)
+{
+    uint64_t                locks, us;
+    ngx_http_ffi_counts_t  *counts;
+
+    if (rt->account == NULL) {
+        return;
+    }
+
+    counts = &rt->account->other->counts;
+
+    locks = atomic_load_explicit(&rt->requests->locks, memory_order_relaxed)
+            - rt->locks;
+    us = (atomic_load_explicit(&rt->requests->lock_ns, memory_order_relaxed)
+          - rt->lock_ns)
+         / 1000;
+
+    rt->locks += locks;
+    rt->lock_ns += us * 1000;
+
+    ngx_http_ffi_add(&counts->locks, locks);
+    ngx_http_ffi_add(&counts->lock_us, us);
 }
 
 

@@ -154,6 +154,8 @@ ngx_http_ffi_status_merge(ngx_http_ffi_counts_t *to,
     ngx_http_ffi_add(&to->bytes_in, ngx_http_ffi_get(&from->bytes_in));
     ngx_http_ffi_add(&to->bytes_out, ngx_http_ffi_get(&from->bytes_out));
     ngx_http_ffi_add(&to->reloads, ngx_http_ffi_get(&from->reloads));
+    ngx_http_ffi_add(&to->locks, ngx_http_ffi_get(&from->locks));
+    ngx_http_ffi_add(&to->lock_us, ngx_http_ffi_get(&from->lock_us));
 
     high = ngx_http_ffi_get(&from->high_water);
     if (high > ngx_http_ffi_get(&to->high_water)) {

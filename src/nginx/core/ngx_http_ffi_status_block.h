@@ -61,6 +61,9 @@ typedef struct {
     /* a runtime's, in its block "other" */
     ngx_http_ffi_counter_t    reloads;
     ngx_http_ffi_counter_t    high_water;
+    ngx_http_ffi_counter_t    locks;    /* waits of its threads for their
+                                           interpreter's lock */
+    ngx_http_ffi_counter_t    lock_us;
 
     /* gauges: 0 in a worker that has ended */
     ngx_http_ffi_counter_t    in_flight;

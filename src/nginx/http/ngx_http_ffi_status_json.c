@@ -112,11 +112,16 @@ ngx_http_ffi_status_json_runtimes(ngx_http_ffi_status_out_t *out,
         ngx_http_ffi_status_json_counts(out, rt[i].counts);
 
         ngx_http_ffi_status_printf(out, ",\"queued\":%uL,\"queued_max\":%uL,"
-                                   "\"reloads\":%uL,\"methods\":[",
+                                   "\"reloads\":%uL,\"lock_wait\":"
+                                   "{\"count\":%uL,\"sum\":",
                                    ngx_http_ffi_get(&rt[i].counts->queued),
                                    ngx_http_ffi_get(
                                        &rt[i].counts->high_water),
-                                   ngx_http_ffi_get(&rt[i].counts->reloads));
+                                   ngx_http_ffi_get(&rt[i].counts->reloads),
+                                   ngx_http_ffi_get(&rt[i].counts->locks));
+        ngx_http_ffi_status_seconds(out,
+                                   ngx_http_ffi_get(&rt[i].counts->lock_us));
+        ngx_http_ffi_status_printf(out, "},\"methods\":[");
 
         /* they are in the same order */
 

@@ -30,6 +30,8 @@ static void ngx_http_ffi_status_histogram(ngx_http_ffi_status_writer_t *w,
     ngx_array_t *rows, const ngx_http_ffi_status_metric_t *m);
 static void ngx_http_ffi_status_buckets(ngx_http_ffi_status_writer_t *w,
     ngx_http_ffi_status_row_t *row, const ngx_http_ffi_status_metric_t *m);
+static void ngx_http_ffi_status_locks(ngx_http_ffi_status_writer_t *w,
+    ngx_array_t *rows);
 static void ngx_http_ffi_status_processes(ngx_http_ffi_status_writer_t *w,
     ngx_array_t *workers);
 static void ngx_http_ffi_status_process(ngx_http_ffi_status_writer_t *w,
@@ -102,6 +104,7 @@ ngx_http_ffi_status_text(ngx_http_ffi_status_out_t *out,
         ngx_http_ffi_status_numbers(&w, &status->runtimes, m);
     }
 
+    ngx_http_ffi_status_locks(&w, &status->runtimes);
     ngx_http_ffi_status_processes(&w, &status->workers);
 
     ngx_http_ffi_status_single(&w, "ffi_config_reloads_total", "counter",
@@ -228,6 +231,35 @@ ngx_http_ffi_status_buckets(ngx_http_ffi_status_writer_t *w,
     ngx_http_ffi_status_printf(w->out, "\n%s_count{", m->name);
     ngx_http_ffi_status_labels(w, row);
     ngx_http_ffi_status_printf(w->out, "} %uL\n", n);
+}
+
+
+static void
+ngx_http_ffi_status_locks(ngx_http_ffi_status_writer_t *w, ngx_array_t *rows)
+{
+    ngx_uint_t                  i;
+    ngx_http_ffi_counts_t      *c;
+    ngx_http_ffi_status_row_t  *row;
+
+    ngx_http_ffi_status_family(w, "ffi_lock_wait_seconds", "summary",
+                               "Time that threads of the runtime have waited "
+                               "for its interpreter's lock, as the GIL, to "
+                               "take calls.");
+
+    row = rows->elts;
+
+    for (i = 0; i < rows->nelts; i++) {
+        c = row[i].counts;
+
+        ngx_http_ffi_status_printf(w->out, "ffi_lock_wait_seconds_sum{");
+        ngx_http_ffi_status_labels(w, &row[i]);
+        ngx_http_ffi_status_printf(w->out, "} ");
+        ngx_http_ffi_status_seconds(w->out, ngx_http_ffi_get(&c->lock_us));
+        ngx_http_ffi_status_printf(w->out, "\nffi_lock_wait_seconds_count{");
+        ngx_http_ffi_status_labels(w, &row[i]);
+        ngx_http_ffi_status_printf(w->out, "} %uL\n",
+                                   ngx_http_ffi_get(&c->locks));
+    }
 }
 
 

@@ -153,6 +153,13 @@ ngx_ffi_lua_set_runtimes(lua_State *L, ngx_http_ffi_status_t *status)
         ngx_ffi_lua_set_number(L, "reloads", (lua_Number)
                                ngx_http_ffi_get(&rt[i].counts->reloads));
 
+        lua_createtable(L, 0, 2);
+        ngx_ffi_lua_set_number(L, "count", (lua_Number)
+                               ngx_http_ffi_get(&rt[i].counts->locks));
+        ngx_ffi_lua_set_number(L, "sum", (lua_Number)
+                               ngx_http_ffi_get(&rt[i].counts->lock_us) / 1e6);
+        lua_setfield(L, -2, "lock_wait");
+
         lua_newtable(L);
 
         /* they are in the same order */
