@@ -34,6 +34,8 @@ ngx_event_actions_t     ngx_event_actions;
 
 ngx_queue_t  ngx_http_ffi_live = { &ngx_http_ffi_live, &ngx_http_ffi_live };
 
+void  (*ngx_http_ffi_released)(ngx_http_ffi_runtime_t *rt);
+
 static ngx_http_ffi_status_zone_t    zone;
 static ngx_http_ffi_status_worker_t  worker;
 

@@ -10,7 +10,6 @@
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_library.h"
 #include "ngx_http_ffi_runtimes.h"
-#include "ngx_http_ffi_status_account.h"
 #include "threads.h"
 
 
@@ -22,6 +21,9 @@
 
 
 static uint32_t ngx_http_ffi_closing_threads(ngx_uint_t *works);
+
+
+void  (*ngx_http_ffi_released)(ngx_http_ffi_runtime_t *rt);
 
 
 void
@@ -66,7 +68,9 @@ ngx_http_ffi_sweep_closing(void)
                           &rt->load.lib, dlerror());
         }
 
-        ngx_http_ffi_status_released(rt);
+        if (ngx_http_ffi_released) {
+            ngx_http_ffi_released(rt);
+        }
 
         ngx_queue_remove(&rt->queue);
         ngx_http_ffi_runtime_event(rt, NGX_HTTP_FFI_RELEASE, NULL);

@@ -13,6 +13,9 @@
 #pragma GCC visibility push(hidden)
 
 
+/* Called for one before it is freed, whose queue is still as it was; or NULL. */
+extern void (*ngx_http_ffi_released)(ngx_http_ffi_runtime_t *rt);
+
 /*
  * Releases those that are closing: a queue when nobody is in it; a library,
  * where that was asked for, when in addition each thread that polled has

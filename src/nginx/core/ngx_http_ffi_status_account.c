@@ -89,6 +89,8 @@ ngx_http_ffi_status_start(ngx_shm_zone_t *zone)
         return;
     }
 
+    ngx_http_ffi_released = ngx_http_ffi_status_look_at_locks;
+
     ngx_http_ffi_status_dumb.fd = (ngx_socket_t) -1;
 
     ev = &ngx_http_ffi_status_event;
@@ -109,6 +111,7 @@ ngx_http_ffi_status_stop(void)
 {
     if (ngx_http_ffi_other) {
         ngx_http_ffi_each_runtime(ngx_http_ffi_status_look_at_locks);
+        ngx_http_ffi_released = NULL;
         ngx_http_ffi_other = NULL;
     }
 
@@ -173,15 +176,6 @@ ngx_http_ffi_status_reloaded(ngx_http_ffi_runtime_t *rt)
     if (ngx_http_ffi_other) {
         a = ngx_http_ffi_status_account(rt);
         ngx_http_ffi_add(&a->other->counts.reloads, 1);
-    }
-}
-
-
-void
-ngx_http_ffi_status_released(ngx_http_ffi_runtime_t *rt)
-{
-    if (ngx_http_ffi_other) {
-        ngx_http_ffi_status_look_at_locks(rt);
     }
 }
 

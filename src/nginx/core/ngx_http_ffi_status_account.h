@@ -48,9 +48,6 @@ void ngx_http_ffi_status_refused(ngx_http_ffi_runtime_t *rt,
 /* rt:__reload() has begun to start another one in the place of rt. */
 void ngx_http_ffi_status_reloaded(ngx_http_ffi_runtime_t *rt);
 
-/* The queue of rt has been released: the last that it has to tell. */
-void ngx_http_ffi_status_released(ngx_http_ffi_runtime_t *rt);
-
 /* Sets the gauges of this worker, which is done once a second, too. */
 void ngx_http_ffi_status_look(void);
 
