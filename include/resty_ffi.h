@@ -428,7 +428,8 @@ enum {
      * answer's parts are what it gets.  With the answer the connection ends.
      * Any other status is an answer like any other; read then has the end.
      * One event comes when the worker leaves, see RESTY_FFI_LEAVING, if
-     * nginx.conf has a worker_shutdown_timeout: a second before that is over.
+     * nginx.conf has a worker_shutdown_timeout: a second before that is over;
+     * at once where ffi_max_rss or ffi_max_requests has the worker replaced.
      */
     RESTY_FFI_UPGRADE = 1,
 

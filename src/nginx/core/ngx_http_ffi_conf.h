@@ -14,6 +14,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_ffi_replace.h"
+
 #pragma GCC visibility push(hidden)
 
 
@@ -24,6 +26,8 @@ typedef struct {
     ngx_uint_t       log_level;     /* of the most verbose error_log in
                                        http */
     ngx_msec_t       slow_time;     /* 0: no call is slow */
+
+    ngx_http_ffi_limits_t  limits;
 } ngx_http_ffi_main_conf_t;
 
 

@@ -34,6 +34,7 @@ static _Atomic ngx_uint_t  ngx_http_ffi_lost;    /* what fd was, or is to
                                                     other threads */
 static void              (*ngx_http_ffi_threads_ended)(void);
 static ngx_event_t         ngx_http_ffi_quiet_event;
+static ngx_uint_t          ngx_http_ffi_nanswers;
 
 
 ngx_connection_t *
@@ -205,10 +206,23 @@ ngx_http_ffi_event_drain(void)
 }
 
 
+ngx_uint_t
+ngx_http_ffi_event_answers(void)
+{
+    return ngx_http_ffi_nanswers;
+}
+
+
 static void
 ngx_http_ffi_take_answer(bridge_task_t *t, int64_t *now)
 {
     ngx_http_ffi_caller_t  *caller;
+
+    /* a load has no queue */
+
+    if (t->queue && !t->rejected) {
+        ngx_http_ffi_nanswers++;
+    }
 
     ngx_http_ffi_status_up(t, now);
 

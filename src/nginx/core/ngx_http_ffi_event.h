@@ -61,6 +61,9 @@ ngx_uint_t ngx_http_ffi_event_lost(void);
  */
 void ngx_http_ffi_event_drain(void);
 
+/* How many answers of runtimes to calls and web requests have come. */
+ngx_uint_t ngx_http_ffi_event_answers(void);
+
 /*
  * Sleeps until something has come, at most ms milliseconds, and drains.
  * Holds up the worker: only for loads that cannot yield, and for exits.

@@ -32,6 +32,8 @@ static char *ngx_http_ffi_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static char *ngx_http_ffi_check_buffer(ngx_conf_t *cf, void *post,
     void *data);
+static char *ngx_http_ffi_check_timeout(ngx_conf_t *cf, void *post,
+    void *data);
 static ngx_int_t ngx_http_ffi_init_process(ngx_cycle_t *cycle);
 static void ngx_http_ffi_exit_process(ngx_cycle_t *cycle);
 static void ngx_http_ffi_leave(int status, void *data);
@@ -39,6 +41,11 @@ static void ngx_http_ffi_leave(int status, void *data);
 
 static ngx_conf_post_t  ngx_http_ffi_buffer_post = {
     ngx_http_ffi_check_buffer
+};
+
+
+static ngx_conf_post_t  ngx_http_ffi_timeout_post = {
+    ngx_http_ffi_check_timeout
 };
 
 
@@ -71,6 +78,27 @@ static ngx_command_t  ngx_http_ffi_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_ffi_main_conf_t, slow_time),
       NULL },
+
+    { ngx_string("ffi_max_rss"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_ffi_main_conf_t, limits.max_rss),
+      NULL },
+
+    { ngx_string("ffi_max_requests"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_ffi_main_conf_t, limits.max_requests),
+      NULL },
+
+    { ngx_string("ffi_replace_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_ffi_main_conf_t, limits.timeout),
+      &ngx_http_ffi_timeout_post },
 
     { ngx_string("ffi_timeout"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
@@ -141,6 +169,9 @@ ngx_http_ffi_create_main_conf(ngx_conf_t *cf)
     fmcf->exit_timeout = NGX_CONF_UNSET_MSEC;
     fmcf->umask = NGX_CONF_UNSET_UINT;
     fmcf->slow_time = NGX_CONF_UNSET_MSEC;
+    fmcf->limits.max_rss = NGX_CONF_UNSET_SIZE;
+    fmcf->limits.max_requests = NGX_CONF_UNSET;
+    fmcf->limits.timeout = NGX_CONF_UNSET_MSEC;
 
     return fmcf;
 }
@@ -176,7 +207,12 @@ ngx_http_ffi_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(fmcf->exit_timeout, 5000);
     ngx_conf_init_uint_value(fmcf->umask, ngx_http_ffi_default_umask());
 
-    return NGX_CONF_OK;
+    ngx_conf_init_size_value(fmcf->limits.max_rss, 0);
+    ngx_conf_init_value(fmcf->limits.max_requests, 0);
+    ngx_conf_init_msec_value(fmcf->limits.timeout, 10000);
+
+    return ngx_http_ffi_replace_zone(cf, &fmcf->limits, &ngx_http_ffi_module)
+           == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
@@ -315,6 +351,20 @@ ngx_http_ffi_check_buffer(ngx_conf_t *cf, void *post, void *data)
 }
 
 
+static char *
+ngx_http_ffi_check_timeout(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *ms;
+
+    (void) cf;
+    (void) post;
+
+    ms = data;
+
+    return *ms ? NGX_CONF_OK : "must not be 0";
+}
+
+
 static ngx_int_t
 ngx_http_ffi_init_process(ngx_cycle_t *cycle)
 {
@@ -330,6 +380,7 @@ ngx_http_ffi_init_process(ngx_cycle_t *cycle)
     if (fmcf) {
         ngx_http_ffi_status_start(fmcf->status_zone);
         ngx_http_ffi_slow_start(fmcf->slow_time);
+        ngx_http_ffi_replace_start(&fmcf->limits, fmcf->exit_timeout);
     }
 
     return NGX_OK;

@@ -81,6 +81,8 @@ ngx_http_ffi_status_read(ngx_pool_t *pool, ngx_http_ffi_status_t *status)
 
     status->generation = z->sh->generation;
     status->restarts = z->sh->restarts;
+    status->replaced[0] = z->sh->replaced[0];
+    status->replaced[1] = z->sh->replaced[1];
     status->full = ngx_http_ffi_get(&z->sh->full);
     status->size = (size_t) (z->pool->end - (u_char *) z->pool);
     status->free = z->pool->pfree * ngx_pagesize;

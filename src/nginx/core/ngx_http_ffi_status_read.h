@@ -44,6 +44,7 @@ typedef struct {
                                            last one first */
     ngx_uint_t              generation;
     uint64_t                restarts;
+    uint64_t                replaced[2];    /* by requests, by memory */
     uint64_t                full;       /* times the zone had no room */
     size_t                  size;       /* of the zone, in bytes */
     size_t                  free;

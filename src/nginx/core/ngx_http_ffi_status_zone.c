@@ -251,6 +251,21 @@ ngx_http_ffi_status_worker(void)
 
 
 void
+ngx_http_ffi_status_replaced(ngx_uint_t rss)
+{
+    ngx_http_ffi_status_zone_t  *z;
+
+    z = ngx_http_ffi_status_here;
+
+    if (z) {
+        ngx_shmtx_lock(&z->pool->mutex);
+        z->sh->replaced[rss]++;
+        ngx_shmtx_unlock(&z->pool->mutex);
+    }
+}
+
+
+void
 ngx_http_ffi_status_bury(ngx_http_ffi_status_zone_t *z)
 {
     uint32_t   i;

@@ -78,6 +78,8 @@ typedef struct {
     size_t                        layout;       /* of all this */
     ngx_uint_t                    generation;   /* loads of nginx.conf */
     uint64_t                      restarts;     /* of workers */
+    uint64_t                      replaced[2];  /* of those, by a limit: of
+                                                   requests, of memory */
     ngx_uint_t                    nblocks;
     ngx_queue_t                   blocks;       /* ngx_http_ffi_block_t */
     ngx_http_ffi_block_t         *nobodys[NGX_HTTP_FFI_STATUS_CHAINS];
@@ -131,6 +133,9 @@ ngx_http_ffi_block_t *ngx_http_ffi_status_block(ngx_str_t *runtime,
  * but "\n" and "\t"; its length.
  */
 size_t ngx_http_ffi_status_keep(u_char *dst, size_t room, ngx_str_t *src);
+
+/* This worker is to be replaced, by the limit of memory or of requests. */
+void ngx_http_ffi_status_replaced(ngx_uint_t rss);
 
 /* Locked: workers that have died without a word count no more. */
 void ngx_http_ffi_status_bury(ngx_http_ffi_status_zone_t *z);

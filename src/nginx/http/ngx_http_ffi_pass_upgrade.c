@@ -11,6 +11,7 @@
 #include "input.h"
 #include "ngx_http_ffi_body.h"
 #include "ngx_http_ffi_pass_upgrade.h"
+#include "ngx_http_ffi_replace.h"
 #include "ngx_http_ffi_status_block.h"
 
 
@@ -362,6 +363,7 @@ ngx_http_ffi_pass_upgrade_expire(ngx_http_ffi_pass_t *p)
 void
 ngx_http_ffi_pass_upgrade_quit(ngx_msec_t abort, ngx_msec_t end)
 {
+    ngx_msec_t    ms;
     ngx_event_t  *ev;
 
     (void) abort;
@@ -376,8 +378,10 @@ ngx_http_ffi_pass_upgrade_quit(ngx_msec_t abort, ngx_msec_t end)
     ev->log = ngx_cycle->log;
     ev->cancelable = 1;
 
-    ngx_add_timer(ev, end > NGX_HTTP_FFI_UPGRADE_LEAVE
-                      ? end - NGX_HTTP_FFI_UPGRADE_LEAVE : 0);
+    ms = end > NGX_HTTP_FFI_UPGRADE_LEAVE
+         ? end - NGX_HTTP_FFI_UPGRADE_LEAVE : 0;
+
+    ngx_add_timer(ev, ngx_http_ffi_replace_leaves() ? 0 : ms);
 }
 
 

@@ -45,7 +45,7 @@ void ngx_http_ffi_pass_upgrade_expire(ngx_http_ffi_pass_t *p);
 
 /*
  * Of ngx_http_ffi_quit_t: has runtimes told that the worker leaves, a second
- * before it does.
+ * before it does; at once where new connections may wait for that.
  */
 void ngx_http_ffi_pass_upgrade_quit(ngx_msec_t abort, ngx_msec_t end);
 

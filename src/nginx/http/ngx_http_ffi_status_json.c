@@ -28,10 +28,13 @@ ngx_http_ffi_status_json(ngx_http_ffi_status_out_t *out,
     tp = ngx_timeofday();
 
     ngx_http_ffi_status_printf(out, "{\"time\":%T.%03M,\"reloads\":%ui,"
-                               "\"restarts\":%uL,\"zone\":{\"size\":%uz,"
+                               "\"restarts\":%uL,\"replaced\":%uL,"
+                               "\"zone\":{\"size\":%uz,"
                                "\"free\":%uz,\"full\":%uL},",
                                tp->sec, tp->msec, status->generation - 1,
-                               status->restarts, status->size, status->free,
+                               status->restarts,
+                               status->replaced[0] + status->replaced[1],
+                               status->size, status->free,
                                status->full);
 
     ngx_http_ffi_status_json_workers(out, &status->workers);

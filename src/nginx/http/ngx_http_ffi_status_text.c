@@ -114,6 +114,14 @@ ngx_http_ffi_status_text(ngx_http_ffi_status_out_t *out,
                                "Workers that have ended, and not by a "
                                "reload, and have a successor.",
                                status->restarts);
+    ngx_http_ffi_status_family(&w, "ffi_worker_replacements_total", "counter",
+                               "Workers that a limit has replaced.");
+    ngx_http_ffi_status_printf(out,
+                               "ffi_worker_replacements_total"
+                               "{limit=\"requests\"} %uL\n"
+                               "ffi_worker_replacements_total"
+                               "{limit=\"rss\"} %uL\n",
+                               status->replaced[0], status->replaced[1]);
     ngx_http_ffi_status_single(&w, "ffi_status_zone_size_bytes", "gauge",
                                "Shared memory of ffi_status_zone.",
                                status->size);

@@ -73,11 +73,14 @@ ngx_ffi_lua_push_stats(lua_State *L)
 
     status = lua_touserdata(L, 1);
 
-    lua_createtable(L, 0, 8);
+    lua_createtable(L, 0, 9);
 
     ngx_ffi_lua_set_number(L, "reloads",
                            (lua_Number) (status->generation - 1));
     ngx_ffi_lua_set_number(L, "restarts", (lua_Number) status->restarts);
+    ngx_ffi_lua_set_number(L, "replaced",
+                           (lua_Number) (status->replaced[0]
+                                         + status->replaced[1]));
 
     lua_createtable(L, 0, 3);
     ngx_ffi_lua_set_number(L, "size", (lua_Number) status->size);
