@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from .checker import SLOWNESS
 from .client import Response, UnixConnection, eventually
 from .conftest import NewNginx
 from .nginx import ROOT, Nginx
@@ -467,6 +469,69 @@ def test_a_full_zone_still_counts(new_nginx: NewNginx, libs: Path) -> None:
         assert sum(found.values()) == 320
         assert 64 < len(found) < 160
         assert found["other", "other", "ok"] >= 40
+        assert nginx.count_log(FULL) == 1
+
+
+FULL = r'\[warn\] .*FFI017: .*further runtimes and methods count as "other"'
+
+MANY = r"""
+for i = %d, %d do
+    local rt = assert(ngx.load_ffi("probe", 'name=r"\\\n' .. i,
+                                   { max_queue = 16 }))
+    assert(rt["m'" .. i .. "\n"](rt, "x"))
+    rt:__unload()
+end
+"""
+
+
+def test_ten_thousand_runtimes(new_nginx: NewNginx) -> None:
+    """The zone's room bounds what is shown; nobody waits, and none is lost."""
+    total = 10_000 // SLOWNESS
+    with new_nginx(http=ZONE, server=SERVER) as nginx:
+        for i in range(0, total, 250):
+            nginx.lua(MANY % (i + 1, min(i + 250, total)))
+        said = report(nginx)
+        found = counts(said)
+        assert sum(found.values()) == total
+        assert 200 < len(said["runtimes"]) < 1000
+        others = found["other", "other", "ok"]
+        assert others == total - len(found) + 1
+        assert said["zone"]["full"] >= others
+        assert nginx.count_log(FULL) == 1
+        labels = {
+            tuple(dict(names).get(label) for label in ("runtime", "method"))
+            for name, names in samples(nginx.get("/status").body.decode())
+            if name == "ffi_calls_total"
+        }
+        assert labels == {key[:2] for key in found}
+        assert ('r"\\\n1', "m'1\n", "ok") in found
+        assert nginx.get("/status?format=openmetrics").text.endswith("EOF\n")
+        assert nginx.get("/status?format=html").status == 200
+        known = nginx.lua(
+            r"""
+            local n, named = 0, 0
+            for _, rt in ipairs(require("resty.ffi").stats().runtimes) do
+                n = n + rt.ok
+                named = named + (rt.name:find('^r"\\\n%d+$') and 1 or 0)
+            end
+            return n, named
+            """
+        )
+        assert known == [total, len(said["runtimes"]) - 1]
+        hang_while_others_are_served(nginx)
+
+
+def hang_while_others_are_served(nginx: Nginx) -> None:
+    """By a scraper that reads nothing of what no socket has room for."""
+    size = len(nginx.get("/status").body)
+    assert size > 1 << 20
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            slow = stack.enter_context(nginx.connect())
+            slow.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
+        for _ in range(3):
+            nginx.lua(MANY % (1, 1))
+            assert len(nginx.get("/status").body) >= size
 
 
 def test_a_scraper_that_hangs_blocks_nobody(nginx: Nginx) -> None:

@@ -40,6 +40,7 @@ static ngx_http_ffi_account_t *ngx_http_ffi_status_account(
     ngx_http_ffi_runtime_t *rt);
 static ngx_http_ffi_account_t *ngx_http_ffi_status_account_of(
     ngx_str_t *name);
+static void ngx_http_ffi_status_say_full(void);
 static ngx_http_ffi_block_t *ngx_http_ffi_status_method(
     ngx_http_ffi_account_t *a, ngx_str_t *method);
 static ngx_http_ffi_block_t *ngx_http_ffi_status_new_method(
@@ -54,7 +55,6 @@ static void ngx_http_ffi_status_name_worker(ngx_http_ffi_status_worker_t *w);
 
 
 static ngx_queue_t              ngx_http_ffi_accounts;
-static ngx_uint_t               ngx_http_ffi_naccounts;
 static ngx_http_ffi_account_t  *ngx_http_ffi_other;     /* NULL: nothing is
                                                            counted */
 static ngx_event_t              ngx_http_ffi_status_event;
@@ -190,6 +190,7 @@ ngx_http_ffi_status_account(ngx_http_ffi_runtime_t *rt)
         rt->account = ngx_http_ffi_status_account_of(&name);
 
         if (rt->account == NULL) {
+            ngx_http_ffi_status_say_full();
             rt->account = ngx_http_ffi_other;
         }
     }
@@ -220,10 +221,6 @@ ngx_http_ffi_status_account_of(ngx_str_t *name)
         }
     }
 
-    if (ngx_http_ffi_naccounts == BRIDGE_MAX_QUEUES) {
-        return NULL;
-    }
-
     b = ngx_http_ffi_status_block(name, &ngx_http_ffi_other_name);
     if (b == NULL) {
         return NULL;
@@ -239,9 +236,27 @@ ngx_http_ffi_status_account_of(ngx_str_t *name)
     ngx_memcpy(a->name, name->data, len);
 
     ngx_queue_insert_tail(&ngx_http_ffi_accounts, &a->queue);
-    ngx_http_ffi_naccounts++;
 
     return a;
+}
+
+
+/* once in each worker */
+static void
+ngx_http_ffi_status_say_full(void)
+{
+    static ngx_uint_t  said;
+
+    if (said) {
+        return;
+    }
+
+    said = 1;
+
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "FFI017: ffi: "
+                  "ffi_status_zone is full: further runtimes and methods "
+                  "count as \"other\"");
 }
 
 
@@ -292,6 +307,7 @@ ngx_http_ffi_status_new_method(ngx_http_ffi_account_t *a, ngx_str_t *method)
 
     m->block = ngx_http_ffi_status_block(&name, method);
     if (m->block == NULL) {
+        ngx_http_ffi_status_say_full();
         m->block = a->other;
     }
 

@@ -27,6 +27,12 @@ static void ngx_http_ffi_status_retire(ngx_http_ffi_status_zone_t *z,
     uint32_t worker);
 static ngx_http_ffi_block_t *ngx_http_ffi_status_find(
     ngx_http_ffi_block_t *chain, ngx_http_ffi_block_t *b);
+static ngx_uint_t ngx_http_ffi_status_same(ngx_http_ffi_block_t *a,
+    ngx_http_ffi_block_t *b);
+static void ngx_http_ffi_status_name(ngx_http_ffi_block_t *b,
+    ngx_str_t *runtime, ngx_str_t *method);
+static ngx_http_ffi_block_t *ngx_http_ffi_status_new_block(
+    ngx_http_ffi_status_zone_t *z, ngx_http_ffi_block_t *named);
 
 
 static ngx_http_ffi_status_zone_t  *ngx_http_ffi_status_here;
@@ -330,13 +336,7 @@ ngx_http_ffi_status_retire(ngx_http_ffi_status_zone_t *z, uint32_t worker)
 static ngx_http_ffi_block_t *
 ngx_http_ffi_status_find(ngx_http_ffi_block_t *chain, ngx_http_ffi_block_t *b)
 {
-    while (chain
-           && (chain->hash != b->hash
-               || chain->runtime_len != b->runtime_len
-               || chain->method_len != b->method_len
-               || ngx_memcmp(chain->runtime, b->runtime, b->runtime_len) != 0
-               || ngx_memcmp(chain->method, b->method, b->method_len) != 0))
-    {
+    while (chain && !ngx_http_ffi_status_same(chain, b)) {
         chain = chain->next;
     }
 
@@ -344,10 +344,21 @@ ngx_http_ffi_status_find(ngx_http_ffi_block_t *chain, ngx_http_ffi_block_t *b)
 }
 
 
+static ngx_uint_t
+ngx_http_ffi_status_same(ngx_http_ffi_block_t *a, ngx_http_ffi_block_t *b)
+{
+    return a->hash == b->hash
+           && a->runtime_len == b->runtime_len
+           && a->method_len == b->method_len
+           && ngx_memcmp(a->runtime, b->runtime, b->runtime_len) == 0
+           && ngx_memcmp(a->method, b->method, b->method_len) == 0;
+}
+
+
 ngx_http_ffi_block_t *
 ngx_http_ffi_status_block(ngx_str_t *runtime, ngx_str_t *method)
 {
-    ngx_http_ffi_block_t        *b;
+    ngx_http_ffi_block_t        *b, named;
     ngx_http_ffi_status_zone_t  *z;
 
     z = ngx_http_ffi_status_here;
@@ -356,28 +367,72 @@ ngx_http_ffi_status_block(ngx_str_t *runtime, ngx_str_t *method)
         return NULL;
     }
 
+    ngx_http_ffi_status_name(&named, runtime, method);
+
     ngx_shmtx_lock(&z->pool->mutex);
 
-    b = ngx_slab_calloc_locked(z->pool, sizeof(ngx_http_ffi_block_t));
+    b = ngx_http_ffi_status_new_block(z, &named);
 
     if (b) {
         b->worker = ngx_http_ffi_status_slot;
-        b->runtime_len = (uint16_t) ngx_http_ffi_status_keep(
-                             b->runtime, sizeof(b->runtime), runtime);
-        b->method_len = (uint16_t) ngx_http_ffi_status_keep(
-                            b->method, sizeof(b->method), method);
-        b->hash = (uint32_t) (ngx_murmur_hash2(b->runtime, b->runtime_len)
-                              * 31
-                              + ngx_murmur_hash2(b->method, b->method_len));
-
-        ngx_queue_insert_tail(&z->sh->blocks, &b->queue);
-        z->sh->nblocks++;
+        ngx_http_ffi_status_name(b, runtime, method);
 
     } else {
         ngx_http_ffi_add(&z->sh->full, 1);
     }
 
     ngx_shmtx_unlock(&z->pool->mutex);
+
+    return b;
+}
+
+
+static void
+ngx_http_ffi_status_name(ngx_http_ffi_block_t *b, ngx_str_t *runtime,
+    ngx_str_t *method)
+{
+    b->runtime_len = (uint16_t) ngx_http_ffi_status_keep(
+                         b->runtime, sizeof(b->runtime), runtime);
+    b->method_len = (uint16_t) ngx_http_ffi_status_keep(
+                        b->method, sizeof(b->method), method);
+    b->hash = (uint32_t) (ngx_murmur_hash2(b->runtime, b->runtime_len) * 31
+                          + ngx_murmur_hash2(b->method, b->method_len));
+}
+
+
+/*
+ * Locked.  Names bound the work of who shows them, not only the memory: they
+ * stay, whether somebody has a block of that name still or not.
+ */
+static ngx_http_ffi_block_t *
+ngx_http_ffi_status_new_block(ngx_http_ffi_status_zone_t *z,
+    ngx_http_ffi_block_t *named)
+{
+    ngx_uint_t             known;
+    ngx_queue_t           *q;
+    ngx_http_ffi_block_t  *b;
+
+    known = 0;
+
+    for (q = ngx_queue_head(&z->sh->blocks);
+         q != ngx_queue_sentinel(&z->sh->blocks) && !known;
+         q = ngx_queue_next(q))
+    {
+        known = ngx_http_ffi_status_same(
+                    ngx_queue_data(q, ngx_http_ffi_block_t, queue), named);
+    }
+
+    if (!known && z->sh->nnames == NGX_HTTP_FFI_STATUS_NAMES) {
+        return NULL;
+    }
+
+    b = ngx_slab_calloc_locked(z->pool, sizeof(ngx_http_ffi_block_t));
+
+    if (b) {
+        ngx_queue_insert_tail(&z->sh->blocks, &b->queue);
+        z->sh->nblocks++;
+        z->sh->nnames += !known;
+    }
 
     return b;
 }

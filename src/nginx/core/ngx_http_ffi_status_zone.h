@@ -26,6 +26,7 @@
 #define NGX_HTTP_FFI_STATUS_NOBODY   NGX_HTTP_FFI_STATUS_WORKERS
 #define NGX_HTTP_FFI_STATUS_ABOUT    48
 #define NGX_HTTP_FFI_STATUS_CHAINS   256
+#define NGX_HTTP_FFI_STATUS_NAMES    1000   /* of runtime and method */
 #define NGX_HTTP_FFI_STATUS_RECORDS  32     /* of each kind */
 
 /* for what has no name, or no room of its own */
@@ -82,6 +83,7 @@ typedef struct {
                                                    requests, of memory */
     ngx_uint_t                    nblocks;
     ngx_queue_t                   blocks;       /* ngx_http_ffi_block_t */
+    ngx_uint_t                    nnames;       /* that they have */
     ngx_http_ffi_block_t         *nobodys[NGX_HTTP_FFI_STATUS_CHAINS];
     ngx_http_ffi_counter_t        full;         /* blocks that had no room */
     ngx_http_ffi_status_ring_t    records[NGX_HTTP_FFI_NRECORDS];
@@ -123,7 +125,7 @@ ngx_http_ffi_status_worker_t *ngx_http_ffi_status_worker(void);
 
 /*
  * A block of this worker for these names, of which as much is kept as fits;
- * NULL where the zone is full.
+ * NULL where the zone is full, or has that many names.
  */
 ngx_http_ffi_block_t *ngx_http_ffi_status_block(ngx_str_t *runtime,
     ngx_str_t *method);

@@ -6,7 +6,7 @@
  * after NULL), "late" (answer held tasks after NULL), "fail" (start, then
  * return 7), "fail-late" (the same, polling only later), "slow" (polls
  * later), "eventfd" (has one, which nobody waits on), "stay" (threads that
- * have seen NULL do not end).
+ * have seen NULL do not end), "name=" (all behind it is the runtime's name).
  */
 
 #define _GNU_SOURCE
@@ -457,6 +457,10 @@ libffi_init(char *cfg, void *tq)
 
     inits++;
     failing = false;
+
+    if (strstr(words, "name=")) {
+        resty_ffi_name(tq, strstr(words, "name=") + 5);
+    }
 
     if (strstr(words, "eventfd")) {
         (void) resty_ffi_eventfd(tq);
