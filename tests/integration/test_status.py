@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families,
+)
 
 from .checker import SLOWNESS
 from .client import Response, UnixConnection, eventually
@@ -30,6 +33,10 @@ from .status import (
 from .web import head
 
 pytestmark = pytest.mark.valgrind
+
+PROMTOOL = shutil.which("promtool") or shutil.which(
+    ROOT / "build/prometheus/usr/bin/promtool"
+)
 
 LOAD = 'local rt = assert(ngx.load_ffi("ffi_python3", "app,Loop"))\n'
 STREAM = LOAD + 'local stream = require("resty.ffi").stream\n'
@@ -403,20 +410,36 @@ def test_samples_agree_with_json(nginx: Nginx) -> None:
 
 
 def test_openmetrics(nginx: Nginx) -> None:
-    text = nginx.get("/status?format=openmetrics").text
+    nginx.lua(lua_calls(NAMES) + LOAD + 'rt:echo("x")')
+    text = nginx.get("/status?format=openmetrics").body.decode()
     assert text.endswith("# EOF\n")
-    assert "# TYPE ffi_calls counter\n" in text
     assert text.count("# EOF") == 1
+    families = {
+        family.name: family for family in text_string_to_metric_families(text)
+    }
+    assert families["ffi_calls"].type == "counter"
+    assert families["ffi_call_wait_seconds"].type == "histogram"
+    assert families["ffi_lock_wait_seconds"].type == "summary"
+    found = {s.labels["method"] for s in families["ffi_calls"].samples}
+    assert found >= {*NAMES, "echo"}
+    seen = {
+        (s.name, frozenset(s.labels.items())): s.value
+        for family in families.values()
+        for s in family.samples
+        if family.type in ("counter", "histogram", "summary")
+    }
+    plain = samples(nginx.get("/status").body.decode())
+    assert seen.keys() <= plain.keys()
 
 
-@pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is not installed"
-)
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
 def test_promtool_is_content(nginx: Nginx) -> None:
+    assert PROMTOOL
     nginx.lua(lua_calls(NAMES))
+    nginx.lua(LOAD + 'rt:echo("x") rt:fail()')
     text = nginx.get("/status").body
     done = subprocess.run(
-        ["promtool", "check", "metrics"],
+        [PROMTOOL, "check", "metrics"],
         input=text,
         capture_output=True,
     )
