@@ -8,10 +8,11 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families,
 )
@@ -414,9 +415,8 @@ def test_openmetrics(nginx: Nginx) -> None:
     text = nginx.get("/status?format=openmetrics").body.decode()
     assert text.endswith("# EOF\n")
     assert text.count("# EOF") == 1
-    families = {
-        family.name: family for family in text_string_to_metric_families(text)
-    }
+    parse: Callable[[str], Iterable[Metric]] = text_string_to_metric_families
+    families = {family.name: family for family in parse(text)}
     assert families["ffi_calls"].type == "counter"
     assert families["ffi_call_wait_seconds"].type == "histogram"
     assert families["ffi_lock_wait_seconds"].type == "summary"
