@@ -113,6 +113,28 @@ def test_what_is_no_string(nginx: Nginx) -> None:
     assert "opts.traceparent must be a string" in said
 
 
+@pytest.mark.valgrind
+def test_of_a_stream(nginx: Nginx) -> None:
+    def stream(trace: str | None, opts: str) -> str:
+        return ask(
+            nginx,
+            "/lua",
+            trace,
+            f"""
+            local rt = ngx.load_ffi("ffi_python3", "traced,Loop")
+            local stream = require("resty.ffi").stream
+            return assert(stream(rt, "parts", nil, {opts})):read()
+            """,
+        )
+
+    assert f"'{TRACE}'" in stream(TRACE, "nil")
+    assert f"'{OTHER}'" in stream(TRACE, f"{{traceparent = '{OTHER}'}}")
+    assert '"None"' in stream(TRACE, "{traceparent = ''}")
+    assert '"None"' in stream(None, "{traceparent = 'what'}")
+    said = stream(None, "{traceparent = 1}")
+    assert "opts.traceparent must be a string" in said
+
+
 def test_in_a_timer(nginx: Nginx) -> None:
     """There is no client."""
     (said,) = nginx.lua(

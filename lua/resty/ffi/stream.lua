@@ -58,9 +58,10 @@ local function wait_for(f, self, arg)
 end
 
 
--- chunk, or nil at the end; or nil, err, status, text
+-- chunk, or nil at the end; or nil, err, status, text, why
 --
--- err is "failed" where the runtime has answered with a status that is not 0.
+-- err is "failed" where the runtime has answered with a status that is not 0;
+-- why is "no method" where it has none of that name.
 function stream.read(self)
     return wait_for(read, self, false)
 end
@@ -84,12 +85,12 @@ local function send_header()
 end
 
 
--- bytes; or nil, err, status, text
+-- bytes; or nil, err, status, text, why
 --
 -- Sends all that comes to the client. What goes wrong before the first part
 -- leaves the response to the caller; later it leaves it unfinished.
 function stream.pipe(self)
-    local found, err, status, text = peek(self)
+    local found, err, status, text, why = peek(self)
 
     if not found then
         if err == nil then
@@ -100,7 +101,11 @@ function stream.pipe(self)
             return nil, err
         end
 
-        return nil, err, status, text
+        if why == nil then
+            return nil, err, status, text
+        end
+
+        return nil, err, status, text, why
     end
 
     local _, ok
@@ -190,7 +195,8 @@ local none = {}
 -- opts: first_timeout (milliseconds until the first part or the end; what a
 --       call's timeout would be), read_timeout (between parts; the same),
 --       timeout (for all; none), input (the request goes on by s:write and
---       s:finish), body (it goes on with the client's request body).
+--       s:finish), body (it goes on with the client's request body),
+--       traceparent (in the place of the request's own).
 return function(rt, method, req, opts)
     local id = id_of(rt)
     if not id then
@@ -220,10 +226,16 @@ return function(rt, method, req, opts)
     local all = check_time(opts, "timeout")
     local input = not not opts.input
     local body = not not opts.body
+    local trace = opts.traceparent
+
+    if trace ~= nil and type(trace) ~= "string" then
+        error("opts.traceparent must be a string", 2)
+    end
 
     if input and body then
         error("opts.input and opts.body exclude each other", 2)
     end
 
-    return open(id, req, method, first, gap, all, input or body, input)
+    return open(id, req, method, first, gap, all, input or body, input,
+                trace)
 end

@@ -28,7 +28,7 @@ ngx_ffi_lua_core_stream_open(lua_State *L)
 {
     size_t                 len;
     u_char                 err[NGX_HTTP_FFI_ERR_LEN];
-    const char            *why;
+    const char            *why, *trace;
     bridge_task_t         *t;
     ngx_ffi_lua_asked_t    asked;
     ngx_ffi_lua_stream_t  *s;
@@ -39,6 +39,11 @@ ngx_ffi_lua_core_stream_open(lua_State *L)
     t = ngx_ffi_lua_task_new(L, &asked);
     if (t == NULL) {
         return 2;
+    }
+
+    trace = lua_tolstring(L, 9, &len);
+    if (trace) {
+        bridge_task_set_trace(t, trace, len);
     }
 
     len = sizeof(err);

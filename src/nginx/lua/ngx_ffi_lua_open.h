@@ -12,7 +12,7 @@
 
 /*
  * stream_open(id, req, method, first_timeout, read_timeout, timeout, input,
- *             written)
+ *             written, traceparent)
  * Returns a stream, or nil and why not.  input: the request goes on in parts;
  * written: those of write, else of the client's body.
  */

@@ -453,5 +453,10 @@ ngx_ffi_lua_stream_push_error(lua_State *L, bridge_task_t *t)
         lua_pushnil(L);
     }
 
+    if (t->no_method) {
+        lua_pushliteral(L, "no method");
+        return 5;
+    }
+
     return 4;
 }

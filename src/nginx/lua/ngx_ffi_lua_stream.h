@@ -156,8 +156,8 @@ void ngx_ffi_lua_push_mark(lua_State *L);
 
 /*
  * What read, and pipe, return to Lua for an answer with rc other than 0, or
- * one that was rejected: pushes nil, err[, status[, text]], and returns their
- * number.  The task is still the caller's.
+ * one that was rejected: pushes nil, err[, status, text[, "no method"]], and
+ * returns their number.  The task is still the caller's.
  */
 int ngx_ffi_lua_stream_push_error(lua_State *L, bridge_task_t *t);
 

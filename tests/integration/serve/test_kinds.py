@@ -131,6 +131,28 @@ def test_methods_nobody_has(nginx: Nginx, method: str) -> None:
     assert "Pooled has no method" in text
 
 
+@pytest.mark.valgrind
+@pytest.mark.parametrize("method", ["read", "pipe"])
+def test_a_stream_of_no_method(nginx: Nginx, method: str) -> None:
+    """It is told apart from one that has failed with the same status."""
+    load = 'local rt = assert(ngx.load_ffi("ffi_python3", "kinds,Cache"))'
+    said = nginx.lua(
+        f"""{load}
+        local s = assert(require("resty.ffi").stream(rt, "nope"))
+        return s:{method}()
+        """
+    )
+    text = "AttributeError: kinds.Cache has no method 'nope'"
+    assert said == [None, "failed", 404, text, "no method"]
+    said = nginx.lua(
+        f"""{load}
+        local s = assert(require("resty.ffi").stream(rt, "not_found"))
+        return s:{method}()
+        """
+    )
+    assert said == [None, "failed", 404, "nobody"]
+
+
 def test_calling_the_runtime_itself(nginx: Nginx) -> None:
     assert call(nginx, "kinds,Plain", "x", method="") == [True, "called x"]
     assert call(nginx, "kinds,Mixed", "x", method="") == [True, "called x"]

@@ -8,7 +8,7 @@ import functools
 import threading
 from collections.abc import Callable
 
-from resty_ffi import current, serve
+from resty_ffi import Error, current, serve
 
 BOUND = 10.0
 
@@ -128,6 +128,9 @@ class Cache(Words):
 
     def conf(self, request: bytes) -> str:
         return repr(self.config)
+
+    def not_found(self, request: bytes) -> None:
+        raise Error(404, "nobody")
 
     def same_thread(self, request: bytes) -> str:
         return str(self.maker == threading.get_ident())
