@@ -391,7 +391,12 @@ ngx_http_ffi_pass_init_process(ngx_cycle_t *cycle)
     targets = (ngx_http_ffi_target_t **) pmcf->targets.elts;
 
     for (i = 0; i < pmcf->targets.nelts; i++) {
-        ngx_http_ffi_target_start(targets[i], cycle->log);
+        if (targets[i]->begin) {
+            targets[i]->begin(targets[i]);
+
+        } else {
+            ngx_http_ffi_target_start(targets[i], cycle->log);
+        }
     }
 
     return NGX_OK;

@@ -213,6 +213,21 @@ ngx_http_ffi_target_failed(ngx_http_ffi_target_t *target, ngx_log_t *log,
 }
 
 
+void
+ngx_http_ffi_target_hold(ngx_http_ffi_target_t *target, ngx_str_t *why)
+{
+    ngx_http_ffi_target_keep(target, why);
+    target->dead = 1;
+}
+
+
+void
+ngx_http_ffi_target_release(ngx_http_ffi_target_t *target)
+{
+    target->dead = 0;
+}
+
+
 static void
 ngx_http_ffi_target_log(ngx_http_ffi_target_t *target, ngx_log_t *log,
     ngx_str_t *why)

@@ -23,6 +23,10 @@ typedef void (*ngx_http_ffi_settled_pt)(ngx_http_ffi_target_t *target,
     ngx_uint_t started);
 
 
+/* In the place of _start, in init_process. */
+typedef void (*ngx_http_ffi_begin_pt)(ngx_http_ffi_target_t *target);
+
+
 /* Zeroed at first, but for what is to be loaded. */
 struct ngx_http_ffi_target_s {
     ngx_http_ffi_load_t       load;
@@ -30,10 +34,11 @@ struct ngx_http_ffi_target_s {
     uint64_t                  id;        /* of its runtime */
     time_t                    failed;    /* when a load has, last */
     ngx_http_ffi_limit_t      said;      /* of messages about it */
+    ngx_http_ffi_begin_pt     begin;     /* NULL: it starts with the worker */
     ngx_http_ffi_settled_pt   settled;   /* NULL: it is tried again */
     ngx_str_t                 why;       /* the last load has failed */
     unsigned                  has_id:1;
-    unsigned                  dead:1;    /* has failed, and stays so */
+    unsigned                  dead:1;    /* has failed, or is held */
     unsigned                  request_buffering:1;  /* if nginx.conf is
                                                        silent, before the
                                                        runtime has started */
@@ -64,6 +69,10 @@ ngx_http_ffi_runtime_t *ngx_http_ffi_target_runtime(
  */
 void ngx_http_ffi_target_failed(ngx_http_ffi_target_t *target,
     ngx_log_t *log, ngx_str_t *why);
+
+/* It is not loaded, and its requests get 502, until it is released. */
+void ngx_http_ffi_target_hold(ngx_http_ffi_target_t *target, ngx_str_t *why);
+void ngx_http_ffi_target_release(ngx_http_ffi_target_t *target);
 
 #pragma GCC visibility pop
 

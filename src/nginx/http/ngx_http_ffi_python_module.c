@@ -5,7 +5,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_ffi_python_env.h"
-#include "ngx_http_ffi_python_restart.h"
+#include "ngx_http_ffi_python_start.h"
 #include "ngx_http_ffi_python_target.h"
 #include "resty_ffi.h"
 
@@ -19,22 +19,19 @@
 
 
 typedef struct {
-    ngx_array_t      targets;    /* ngx_http_ffi_python_target_t * */
-    ngx_array_t      path;       /* ngx_str_t, of python_path */
-    ngx_str_t        venv;
-    ngx_int_t        threads;
-    ngx_int_t        max_queue;
-    size_t           max_size;   /* of a message of WebSocket */
-    ngx_shm_zone_t  *restarts;   /* NULL: there are no targets */
-    unsigned         used:1;     /* by any of its directives */
+    ngx_array_t  targets;    /* ngx_http_ffi_python_target_t * */
+    ngx_array_t  path;       /* ngx_str_t, of python_path */
+    ngx_str_t    venv;
+    ngx_int_t    threads;
+    ngx_int_t    max_queue;
+    size_t       max_size;   /* of a message of WebSocket */
+    unsigned     used:1;     /* by any of its directives */
 } ngx_http_ffi_python_main_conf_t;
 
 
 static ngx_int_t ngx_http_ffi_python_init_module(ngx_cycle_t *cycle);
 static void *ngx_http_ffi_python_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_ffi_python_init_main_conf(ngx_conf_t *cf, void *conf);
-static void ngx_http_ffi_python_settled(ngx_http_ffi_target_t *target,
-    ngx_uint_t started);
 static char *ngx_http_ffi_python_check_size(ngx_conf_t *cf, void *post,
     void *data);
 static char *ngx_http_ffi_python_pass(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -233,37 +230,12 @@ ngx_http_ffi_python_init_main_conf(ngx_conf_t *cf, void *conf)
             (double) pmcf->threads;
         targets[i]->pass.load.options[RESTY_FFI_MAX_MESSAGE] =
             (double) pmcf->max_size;
-        targets[i]->pass.settled = ngx_http_ffi_python_settled;
     }
 
-    if (pmcf->targets.nelts) {
-        pmcf->restarts = ngx_http_ffi_python_restart_zone(
-                             cf, &ngx_http_ffi_python_module);
-        if (pmcf->restarts == NULL) {
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static void
-ngx_http_ffi_python_settled(ngx_http_ffi_target_t *target, ngx_uint_t started)
-{
-    ngx_http_ffi_python_main_conf_t  *pmcf;
-
-    (void) target;
-
-    pmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
-                                               ngx_http_ffi_python_module);
-
-    if (started) {
-        ngx_http_ffi_python_started(pmcf->restarts);
-
-    } else {
-        ngx_http_ffi_python_not_started(pmcf->restarts);
-    }
+    return ngx_http_ffi_python_starts(cf, &pmcf->targets,
+                                      &ngx_http_ffi_python_module)
+           == NGX_OK
+           ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 

@@ -92,8 +92,7 @@ ngx_http_ffi_python_not_started(ngx_shm_zone_t *zone)
 
     failures = (*ngx_http_ffi_python_failures(zone))++;
 
-    delay = failures < NGX_HTTP_FFI_PYTHON_MAX_SHIFT
-            ? (ngx_msec_t) 1 << failures : NGX_HTTP_FFI_PYTHON_MAX_DELAY;
+    delay = ngx_http_ffi_python_delay(failures);
 
     ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                   "FFI058: ffi: "
@@ -108,6 +107,14 @@ ngx_http_ffi_python_not_started(ngx_shm_zone_t *zone)
     ev->cancelable = 1;
 
     ngx_add_timer(ev, delay * 1000);
+}
+
+
+ngx_msec_t
+ngx_http_ffi_python_delay(ngx_uint_t failures)
+{
+    return failures < NGX_HTTP_FFI_PYTHON_MAX_SHIFT
+           ? (ngx_msec_t) 1 << failures : NGX_HTTP_FFI_PYTHON_MAX_DELAY;
 }
 
 

@@ -26,6 +26,9 @@ ngx_shm_zone_t *ngx_http_ffi_python_restart_zone(ngx_conf_t *cf, void *tag);
 void ngx_http_ffi_python_started(ngx_shm_zone_t *zone);
 void ngx_http_ffi_python_not_started(ngx_shm_zone_t *zone);
 
+/* How many seconds to wait after so many failures before the last one. */
+ngx_msec_t ngx_http_ffi_python_delay(ngx_uint_t failures);
+
 #pragma GCC visibility pop
 
 

@@ -20,6 +20,13 @@ typedef struct {
     ngx_str_t              directory;   /* "/dir/", or "" */
     ngx_str_t              module;
     ngx_str_t              interface;   /* "asgi", "wsgi", or "" */
+
+    /* of _python_start.c */
+    ngx_shm_zone_t        *starts;
+    ngx_shm_zone_t        *restarts;
+    ngx_uint_t             n;           /* which of all */
+    ngx_queue_t            queue;       /* of those that are held */
+    ngx_msec_t             begins;      /* when it may start then */
 } ngx_http_ffi_python_target_t;
 
 
