@@ -23,6 +23,7 @@
 #include "queue.h"
 #include "task.h"
 #include "threads.h"
+#include "wake.h"
 
 
 #define MAX_CONSUMERS  3

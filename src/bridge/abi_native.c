@@ -13,6 +13,7 @@
 #include "log.h"
 #include "spawn.h"
 #include "threads.h"
+#include "wake.h"
 
 
 static void

@@ -10,6 +10,7 @@
 #include "events.h"
 #include "quiet.h"
 #include "threads.h"
+#include "wake.h"
 
 
 /*

@@ -2,6 +2,7 @@
 
 #include "events.h"
 #include "threads.h"
+#include "wake.h"
 
 
 /* with the lock held */

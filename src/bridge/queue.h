@@ -129,18 +129,6 @@ bool bridge_queue_full(const bridge_queue_t *q);
  */
 bool bridge_put(bridge_queue_t *q, bridge_task_t *t);
 
-/*
- * Host thread.  Wakes a consumer where tasks or a kick wait, one sleeps and
- * none is on its way; who leaves something wakes the next one.
- */
-void bridge_queue_wake(bridge_queue_t *q);
-
-/* With the lock held.  Whether `changed` is to be signalled for that. */
-bool bridge_queue_call(bridge_queue_t *q);
-
-/* Host thread.  Both. */
-bool bridge_push(bridge_queue_t *q, bridge_task_t *t);
-
 /* Host thread.  How many tasks wait. */
 uint32_t bridge_queue_len(const bridge_queue_t *q);
 
@@ -213,13 +201,6 @@ bool bridge_queue_all_cancelled(const bridge_queue_t *q);
  * would: they come up, marked as rejected.  Returns how many.
  */
 uint32_t bridge_queue_reject(bridge_t *b, bridge_queue_t *q);
-
-/*
- * Any thread.  Makes one thread that sleeps in a poll return, with 0 or with
- * tasks that came meanwhile, and the eventfd readable, armed or not.  On the
- * host thread that is left to b->kicked, where it is set.
- */
-void bridge_kick(bridge_t *b, uint64_t queue);
 
 /*
  * With the lock held.  Whether the thread tid has events of its own, of tasks

@@ -9,6 +9,7 @@
 #include "events.h"
 #include "log.h"
 #include "threads.h"
+#include "wake.h"
 
 
 void

@@ -29,6 +29,7 @@
 #include "stream.h"
 #include "task.h"
 #include "threads.h"
+#include "wake.h"
 
 
 #define MAX_LEN    70000

@@ -55,7 +55,7 @@ MUTATIONS = [
         "two loops on one eventfd, close",
     ),
     (
-        "queue.c",
+        "wake.c",
         "    pthread_cond_signal(&q->changed);\n    bridge_queue_unpin(q);",
         "    bridge_queue_unpin(q);",
         "kick",
@@ -79,7 +79,7 @@ MUTATIONS = [
         "put two, one wake-up, pollers that take one each",
     ),
     (
-        "queue.c",
+        "wake.c",
         "        || !(q->kicked || bridge_queue_len(q)))",
         "        || !(q->kicked || bridge_queue_len(q) > 1))",
         "push, two pollers",
@@ -103,7 +103,7 @@ MUTATIONS = [
         "put two and close, pollers that are told first",
     ),
     (
-        "queue.c",
+        "wake.c",
         "    write = wake && (disarm(q) ||",
         "    write = wake && ((disarm(q) && 0) ||",
         "loop, push and close",
@@ -252,13 +252,13 @@ MUTATIONS = [
         "a mark, and its event by an eventfd",
     ),
     (
-        "queue.c",
+        "wake.c",
         "        || !(q->kicked || bridge_queue_len(q)))",
         "        || !bridge_queue_len(q))",
         "a mark, and its event by a poll that is put off",
     ),
     (
-        "queue.c",
+        "wake.c",
         "    wake = q->kicked || bridge_queue_len(q);",
         "    wake = bridge_queue_len(q);",
         "a mark, and its event by an eventfd that is put off",

@@ -21,6 +21,7 @@
 #include "stream.h"
 #include "task.h"
 #include "threads.h"
+#include "wake.h"
 
 #define TASKS  4
 

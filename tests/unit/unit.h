@@ -24,6 +24,7 @@
 #include "queue.h"
 #include "task.h"
 #include "threads.h"
+#include "wake.h"
 
 
 /* how often the host was notified */

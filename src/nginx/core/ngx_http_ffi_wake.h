@@ -11,7 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "queue.h"
+#include "wake.h"
 
 #pragma GCC visibility push(hidden)
 
