@@ -1457,7 +1457,7 @@ def test_each_allocation_of_the_configuration(
         before = len(found(sites))
         nginx = new_nginx(
             environ={**environ, "FAULTS_ARM": str(n)},
-            http=PYTHON + "ffi_status_zone faults 1m;",
+            http=PYTHON + "ffi_status_zone faults 1m; ffi_max_rss 1g;",
             server=WEB + LOCATIONS + STATUS,
         )
         (nginx.prefix / "env").write_text("A=b\nexport C='d'\n")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import resource
 import signal
 import socket
 import time
@@ -248,6 +249,23 @@ def test_without_a_master_it_stays() -> None:
         assert nginx.count_log("FFI06[45]") == 0
 
 
+@pytest.mark.valgrind
+def test_without_a_descriptor_it_looks_again() -> None:
+    limits = resource.RLIMIT_NOFILE
+    with site("ffi_max_rss 1m;") as nginx:
+        nginx.text("/")
+        old = nginx.worker()
+        since = len(nginx.log())
+        before = resource.prlimit(old, limits)
+        resource.prlimit(old, limits, (1, before[1]))
+        nginx.wait_log('FFI011: ffi: "/proc/self/statm" cannot be read', since)
+        time.sleep(2)
+        assert nginx.count_log("cannot be read") == 1
+        assert nginx.worker() == old
+        resource.prlimit(old, limits, before)
+        nginx.wait_successor(old)
+
+
 def test_no_limits_no_looks() -> None:
     with site("") as nginx:
         assert nginx.text("/") == str(nginx.worker())
@@ -271,3 +289,7 @@ def test_mistakes(http: str, says: str) -> None:
 
 def test_zero_is_no_limit() -> None:
     taken(http="ffi_max_rss 0; ffi_max_requests 0;")
+
+
+def test_gigabytes() -> None:
+    taken(http="ffi_max_rss 5g;")

@@ -81,7 +81,7 @@ static ngx_command_t  ngx_http_ffi_commands[] = {
 
     { ngx_string("ffi_max_rss"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_size_slot,
+      ngx_conf_set_off_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_ffi_main_conf_t, limits.max_rss),
       NULL },
@@ -169,7 +169,7 @@ ngx_http_ffi_create_main_conf(ngx_conf_t *cf)
     fmcf->exit_timeout = NGX_CONF_UNSET_MSEC;
     fmcf->umask = NGX_CONF_UNSET_UINT;
     fmcf->slow_time = NGX_CONF_UNSET_MSEC;
-    fmcf->limits.max_rss = NGX_CONF_UNSET_SIZE;
+    fmcf->limits.max_rss = NGX_CONF_UNSET;
     fmcf->limits.max_requests = NGX_CONF_UNSET;
     fmcf->limits.timeout = NGX_CONF_UNSET_MSEC;
 
@@ -207,7 +207,7 @@ ngx_http_ffi_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(fmcf->exit_timeout, 5000);
     ngx_conf_init_uint_value(fmcf->umask, ngx_http_ffi_default_umask());
 
-    ngx_conf_init_size_value(fmcf->limits.max_rss, 0);
+    ngx_conf_init_value(fmcf->limits.max_rss, 0);
     ngx_conf_init_value(fmcf->limits.max_requests, 0);
     ngx_conf_init_msec_value(fmcf->limits.timeout, 10000);
 

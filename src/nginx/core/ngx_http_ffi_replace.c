@@ -43,9 +43,9 @@ static ngx_int_t ngx_http_ffi_replace_zone_init(ngx_shm_zone_t *zone,
     void *data);
 static void ngx_http_ffi_replace_begun(ngx_http_ffi_replace_sh_t *sh);
 static void ngx_http_ffi_replace_look(ngx_event_t *ev);
-static size_t ngx_http_ffi_replace_rss(void);
+static off_t ngx_http_ffi_replace_rss(void);
 static ngx_uint_t ngx_http_ffi_replace_may_leave(void);
-static void ngx_http_ffi_replace_log(ngx_uint_t rss, size_t bytes,
+static void ngx_http_ffi_replace_log(ngx_uint_t rss, off_t bytes,
     ngx_uint_t answers);
 static void ngx_http_ffi_replace_leave(ngx_event_t *ev);
 static void ngx_http_ffi_replace_end(ngx_event_t *ev);
@@ -178,7 +178,7 @@ ngx_http_ffi_replace_leaves(void)
 static void
 ngx_http_ffi_replace_look(ngx_event_t *ev)
 {
-    size_t                  rss;
+    off_t                   rss;
     ngx_uint_t              answers, large, many;
     ngx_http_ffi_limits_t  *limits;
 
@@ -207,7 +207,7 @@ ngx_http_ffi_replace_look(ngx_event_t *ev)
 
 
 /* 0 where nobody knows */
-static size_t
+static off_t
 ngx_http_ffi_replace_rss(void)
 {
     char            text[128];
@@ -230,7 +230,7 @@ ngx_http_ffi_replace_rss(void)
 
     if (sscanf(text, "%*u %lu", &pages) == 1) {
         ngx_http_ffi_replace_blind = 0;
-        return (size_t) pages * ngx_pagesize;
+        return (off_t) pages * (off_t) ngx_pagesize;
     }
 
     if (!ngx_http_ffi_replace_blind) {
@@ -285,7 +285,7 @@ ngx_http_ffi_replace_may_leave(void)
 
 
 static void
-ngx_http_ffi_replace_log(ngx_uint_t rss, size_t bytes, ngx_uint_t answers)
+ngx_http_ffi_replace_log(ngx_uint_t rss, off_t bytes, ngx_uint_t answers)
 {
     ngx_http_ffi_limits_t  *limits;
 
@@ -305,8 +305,8 @@ ngx_http_ffi_replace_log(ngx_uint_t rss, size_t bytes, ngx_uint_t answers)
     if (answers >= NGX_HTTP_FFI_REPLACE_FEW) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "FFI064: ffi: "
-                      "worker %P has %uz MiB resident, \"ffi_max_rss\" is "
-                      "%uz MiB, after %ui requests: it leaves within %M ms, "
+                      "worker %P has %O MiB resident, \"ffi_max_rss\" is "
+                      "%O MiB, after %ui requests: it leaves within %M ms, "
                       "and another one takes its place",
                       ngx_pid, bytes >> 20, limits->max_rss >> 20, answers,
                       limits->timeout);
@@ -315,7 +315,7 @@ ngx_http_ffi_replace_log(ngx_uint_t rss, size_t bytes, ngx_uint_t answers)
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "FFI065: ffi: "
-                  "\"ffi_max_rss\" of %uz MiB is too low: worker %P has %uz "
+                  "\"ffi_max_rss\" of %O MiB is too low: worker %P has %O "
                   "MiB resident after %ui requests, and so will the one that "
                   "takes its place: workers go on being replaced, one in %d s "
                   "at the most",

@@ -20,7 +20,7 @@
 
 
 typedef struct {
-    size_t           max_rss;       /* bytes; 0: no limit */
+    off_t            max_rss;       /* bytes; 0: no limit */
     ngx_int_t        max_requests;  /* answers of runtimes; likewise */
     ngx_msec_t       timeout;       /* in which one that leaves has to end */
     ngx_shm_zone_t  *zone;          /* NULL: there are no limits */
