@@ -14,9 +14,16 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_ffi_replace.h"
-
 #pragma GCC visibility push(hidden)
+
+
+/* of a worker, which is replaced above them */
+typedef struct {
+    off_t            max_rss;       /* bytes; 0: no limit */
+    ngx_int_t        max_requests;  /* answers of runtimes; likewise */
+    ngx_msec_t       timeout;       /* in which one that leaves has to end */
+    ngx_shm_zone_t  *zone;          /* NULL: there are no limits */
+} ngx_http_ffi_limits_t;
 
 
 typedef struct {

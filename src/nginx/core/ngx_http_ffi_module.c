@@ -10,6 +10,7 @@
 #include "ngx_http_ffi_conf.h"
 #include "ngx_http_ffi_event.h"
 #include "ngx_http_ffi_process.h"
+#include "ngx_http_ffi_replace.h"
 #include "ngx_http_ffi_runtimes.h"
 #include "ngx_http_ffi_status_account.h"
 #include "ngx_http_ffi_status_slow.h"

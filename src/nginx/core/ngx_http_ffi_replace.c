@@ -26,6 +26,9 @@
 /* ms after which one that leaves is not believed, besides its timeouts */
 #define NGX_HTTP_FFI_REPLACE_STALE   30000
 
+/* ms that one lives that is above its limit before it has answered anything */
+#define NGX_HTTP_FFI_REPLACE_LOW     30000
+
 /* answers, below which a worker has what it started with */
 #define NGX_HTTP_FFI_REPLACE_FEW     16
 
@@ -56,6 +59,8 @@ static ngx_uint_t              ngx_http_ffi_replace_requests;
 static ngx_msec_t              ngx_http_ffi_replace_exit_timeout;
 static ngx_uint_t              ngx_http_ffi_replace_leaving;
 static ngx_uint_t              ngx_http_ffi_replace_blind;
+static ngx_uint_t              ngx_http_ffi_replace_low;
+static ngx_msec_t              ngx_http_ffi_replace_started;
 static ngx_event_t             ngx_http_ffi_replace_event;
 static ngx_connection_t        ngx_http_ffi_replace_dumb;
 
@@ -138,6 +143,7 @@ ngx_http_ffi_replace_start(ngx_http_ffi_limits_t *limits,
     pool = (ngx_slab_pool_t *) limits->zone->shm.addr;
 
     ngx_time_update();
+    ngx_http_ffi_replace_started = ngx_current_msec;
 
     ngx_shmtx_lock(&pool->mutex);
     ngx_http_ffi_replace_begun(limits->zone->data);
@@ -192,6 +198,19 @@ ngx_http_ffi_replace_look(ngx_event_t *ev)
 
     large = limits->max_rss && rss > limits->max_rss;
     many = limits->max_requests && answers >= ngx_http_ffi_replace_requests;
+
+    if (large && answers == 0) {
+        ngx_http_ffi_replace_low = 1;
+    }
+
+    /* else one would leave before it has imported what it is to serve */
+
+    if (ngx_http_ffi_replace_low
+        && ngx_current_msec - ngx_http_ffi_replace_started
+           < NGX_HTTP_FFI_REPLACE_LOW)
+    {
+        large = 0;
+    }
 
     if ((large || many) && ngx_http_ffi_replace_may_leave()) {
         ngx_http_ffi_replace_log(large, rss, answers);
@@ -302,7 +321,7 @@ ngx_http_ffi_replace_log(ngx_uint_t rss, off_t bytes, ngx_uint_t answers)
         return;
     }
 
-    if (answers >= NGX_HTTP_FFI_REPLACE_FEW) {
+    if (answers >= NGX_HTTP_FFI_REPLACE_FEW && !ngx_http_ffi_replace_low) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "FFI064: ffi: "
                       "worker %P has %O MiB resident, \"ffi_max_rss\" is "
