@@ -22,3 +22,11 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
+# to error.log: without this, records of Django's loggers go by mail alone
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "loggers": {"django": {"level": "INFO"}},
+}
+# that of the worker, and so of nginx's logs; Chicago's, if nothing is said
+TIME_ZONE = "UTC"

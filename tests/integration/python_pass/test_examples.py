@@ -91,6 +91,10 @@ def test_django() -> None:
         assert answer.status == 302
         cookie = answer.headers["Set-Cookie"].strip().partition(";")[0]
         assert "<li>kept</li>" in nginx.send("GET", Cookie=cookie).text
+        assert nginx.send("GET", uri="/nowhere").status == 404
+        start = r"\[warn\] .* ffi_python3: notes\S*: "
+        nginx.wait_log(start + r"django\.security\.csrf: Forbidden \(CSRF")
+        nginx.wait_log(start + r"django\.request: Not Found: /nowhere, client")
 
 
 def test_fastapi() -> None:
