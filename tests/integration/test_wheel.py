@@ -67,6 +67,10 @@ ENVIRON = {
     for name, value in os.environ.items()
     if name not in ("LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
 }
+# make deps has put them into the tree
+UNPACKED = BUILD / "nginx-dev/usr/share/nginx/src"
+if UNPACKED.exists():
+    ENVIRON.setdefault("NGINX_SRC", str(UNPACKED))
 
 
 def run(*command: str | Path) -> str:
@@ -77,12 +81,23 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sdist(folder: Path) -> Path:
+    """The archive alone has what a wheel is made of."""
+    run(sys.executable, "-m", "build", "--sdist", "--outdir", folder, ROOT)
+    (archive,) = folder.glob("*.tar.gz")
+    return archive
+
+
+@pytest.fixture(scope="module", params=["tree", "sdist"])
+def venv(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """One that has the wheel, and nothing else."""
     folder = tmp_path_factory.mktemp("wheel")
+    source = sdist(folder) if request.param == "sdist" else ROOT
     pip = [sys.executable, "-m", "pip", "--quiet"]
-    run(*pip, "wheel", "--no-deps", "--wheel-dir", folder, ROOT)
+    run(*pip, "wheel", "--no-deps", "--wheel-dir", folder, source)
     (wheel,) = folder.glob("*.whl")
     assert f"-cp{sys.version_info[0]}{sys.version_info[1]}-" in wheel.name
     run(sys.executable, "-m", "venv", folder / "venv")
