@@ -468,7 +468,8 @@ typedef struct {
  * has no RESTY_FFI_EARLY_HINTS throws away.  nginx's fields
  * (Content-Length, Content-Type, Location, Date, ...) become nginx's own.
  * Connection, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding and Upgrade
- * are nginx's business, and left out.
+ * are nginx's business, and left out.  The client gets the head with the first
+ * part, or at once where none follows.
  * Returns 0, or an error number; nothing is sent then:
  *   EINVAL  tsk is no web request, or has its head; a status out of range; a
  *           name that is no token; CR, LF or NUL in a value; more than 1 MiB.

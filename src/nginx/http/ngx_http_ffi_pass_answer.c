@@ -28,6 +28,7 @@ static void ngx_http_ffi_pass_event(ngx_event_t *ev);
 static void ngx_http_ffi_pass_go_on(ngx_http_ffi_pass_t *p);
 static void ngx_http_ffi_pass_append(bridge_head_t **list,
     bridge_head_t **last, bridge_head_t *h);
+static ngx_int_t ngx_http_ffi_pass_flush_head(ngx_http_ffi_pass_t *p);
 static ngx_int_t ngx_http_ffi_pass_send_head(ngx_http_ffi_pass_t *p);
 static void ngx_http_ffi_pass_finish(ngx_http_ffi_pass_t *p);
 static void ngx_http_ffi_pass_failed(ngx_http_ffi_pass_t *p);
@@ -196,7 +197,35 @@ ngx_http_ffi_pass_go_on(ngx_http_ffi_pass_t *p)
         return;
     }
 
+    if (p->outlet.bytes == 0
+        && !p->upgraded
+        && ngx_http_ffi_pass_flush_head(p) != NGX_OK)
+    {
+        ngx_http_ffi_pass_lost(p, NGX_ERROR);
+        return;
+    }
+
     ngx_http_ffi_pass_write(p, 0);
+}
+
+
+/* in the next turn, so that most heads go with what comes behind them */
+static ngx_int_t
+ngx_http_ffi_pass_flush_head(ngx_http_ffi_pass_t *p)
+{
+    if (!p->head_alone) {
+        p->head_alone = 1;
+        ngx_http_ffi_pass_post_later(p);
+        return NGX_OK;
+    }
+
+    if (p->head_flushed) {
+        return NGX_OK;
+    }
+
+    p->head_flushed = 1;
+
+    return ngx_http_ffi_outlet_flush(&p->outlet);
 }
 
 

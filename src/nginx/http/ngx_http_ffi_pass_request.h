@@ -48,6 +48,8 @@ typedef struct {
     unsigned                loading:1;  /* the task is that of a load */
     unsigned                answered:1; /* the task has its answer */
     unsigned                head_sent:1;
+    unsigned                head_alone:1;   /* nothing has come behind it */
+    unsigned                head_flushed:1;
     unsigned                no_body:1;  /* of the answer: HEAD, 204, 304 */
     unsigned                nomem:1;    /* a part is lost */
     unsigned                read_before:1;  /* the body: not by us */

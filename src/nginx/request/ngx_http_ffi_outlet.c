@@ -172,6 +172,24 @@ ngx_http_ffi_outlet_write(ngx_http_ffi_outlet_t *o, ngx_uint_t flush)
 
 
 ngx_int_t
+ngx_http_ffi_outlet_flush(ngx_http_ffi_outlet_t *o)
+{
+    ngx_int_t  rc;
+
+    ngx_http_ffi_outlet_no_delay(o);
+
+    o->writing = 1;
+
+    rc = ngx_http_send_special(o->request, NGX_HTTP_FLUSH);
+
+    o->writing = 0;
+
+    return rc == NGX_ERROR || rc >= NGX_HTTP_SPECIAL_RESPONSE
+           ? NGX_ERROR : NGX_OK;
+}
+
+
+ngx_int_t
 ngx_http_ffi_outlet_finish(ngx_http_ffi_outlet_t *o)
 {
     ngx_buf_t           *last;

@@ -56,7 +56,10 @@ ngx_int_t ngx_http_ffi_outlet_answer(ngx_http_ffi_outlet_t *o,
 ngx_int_t ngx_http_ffi_outlet_write(ngx_http_ffi_outlet_t *o,
     ngx_uint_t flush);
 
-/* The same with the end of the response; returns what the filters did. */
+/* Has the head go out, and all that filters hold; NGX_ERROR as above. */
+ngx_int_t ngx_http_ffi_outlet_flush(ngx_http_ffi_outlet_t *o);
+
+/* Write, with the end of the response; returns what the filters did. */
 ngx_int_t ngx_http_ffi_outlet_finish(ngx_http_ffi_outlet_t *o);
 
 /* Gives back what has been sent; write does so itself. */

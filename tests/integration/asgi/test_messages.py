@@ -12,7 +12,7 @@ from http.client import IncompleteRead
 
 import pytest
 
-from ..client import eventually
+from ..client import eventually, until_end
 from ..http2 import Http2, Http2Upload
 from .site import Site, parse
 
@@ -345,6 +345,24 @@ def test_never_answers(site: Site) -> None:
         assert other.ask("/never?never").status == 504
         other.wait_notes("never", "begun", "disconnect")
         assert other.ask("/hello").status == 200
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("how", ["parts", "trailers"])
+def test_head_goes_with_an_empty_part(site: Site, how: str) -> None:
+    with site.connect() as sock:
+        sock.sendall(b"GET /head-alone?%b HTTP/1.1\r\n" % how.encode())
+        sock.sendall(b"Host: x\r\nConnection: close\r\n\r\n")
+        data = b""
+        while not data.endswith(b"\r\n\r\n"):
+            data += sock.recv(1000)
+        assert data.startswith(b"HTTP/1.1 200 ")
+        site.ask("/open-gate")
+        rest = until_end(sock)
+    if how == "parts":
+        assert rest == b"5\r\nwhole\r\n0\r\n\r\n"
+    else:
+        assert rest == b"0\r\nx-sum: 1\r\n\r\n"
 
 
 def test_json_of_an_error_page(site: Site) -> None:

@@ -49,9 +49,9 @@ async def app(scope, receive, send):
 
 
 def crashing(
-    server: str, app: str, times: bytes = ALWAYS, **more: str
+    server: str, app: str, times: bytes = ALWAYS, well: str = WELL
 ) -> Site:
-    nginx = Site(server, apps={"app.py": app, **more})
+    nginx = Site(server, apps={"app.py": app, "well.py": well})
     (nginx.python_dir / "times").write_bytes(times)
     nginx.expect_other_worker()
     nginx.allow_log("exited (on signal|with code)|Fatal Python error")
@@ -135,7 +135,7 @@ def test_requests_that_came_before() -> None:
 def test_beside_one_that_serves() -> None:
     """It is tried once more, and then the other one is left in peace."""
     app = EXIT + "time.sleep(0.3)\ncrash()\n" + WELL
-    with crashing(TWO, app, **{"well.py": WELL}) as nginx:
+    with crashing(TWO, app) as nginx:
         nginx.wait_log('FFI063: .*"app:app" is not started again before')
         worker = nginx.worker()
         assert (nginx.python_dir / "times").read_bytes() == ALWAYS[2:]
@@ -154,7 +154,7 @@ def test_two_that_start_at_once() -> None:
     """The one that does not crash is found out, and serves."""
     slow = "import time\ntime.sleep(1)\n" + WELL
     app = EXIT + "time.sleep(0.3)\ncrash()\n" + WELL
-    with crashing(TWO, app, **{"well.py": slow}) as nginx:
+    with crashing(TWO, app, well=slow) as nginx:
         nginx.wait_log('"well:app" was starting when .* 1 in a row')
         nginx.wait_log('FFI063: .*"app:app" is not started again before')
         assert nginx.text("/well") == "well"
@@ -164,7 +164,7 @@ def test_two_that_start_at_once() -> None:
 
 def test_once_beside_one_that_serves() -> None:
     app = EXIT + "time.sleep(0.3)\ncrash()\n" + WELL
-    with crashing(TWO, app, b"x", **{"well.py": WELL}) as nginx:
+    with crashing(TWO, app, b"x") as nginx:
         nginx.wait_log(again(1))
         eventually(lambda: nginx.get("/app").status == 200, "it serves")
         assert nginx.text("/well") == "well"
@@ -174,7 +174,7 @@ def test_once_beside_one_that_serves() -> None:
 def test_two_that_crash() -> None:
     """In turns, and each more seldom; the other one waits for a reload."""
     app = EXIT + "crash()\n" + WELL
-    with crashing(TWO, app, **{"well.py": app}) as nginx:
+    with crashing(TWO, app, well=app) as nginx:
         nginx.wait_log('"app:app" was starting when .* 3 in a row')
         nginx.wait_log('"well:app" was starting when .* 2 in a row')
         assert nginx.get("/app").status == 502

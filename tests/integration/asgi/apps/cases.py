@@ -698,6 +698,31 @@ async def trailers(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @case
+async def head_alone(scope: Scope, receive: Receive, send: Send) -> None:
+    """How: "trailers", or parts; what is behind it waits for the gate."""
+    how = query(scope)
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "trailers": how == "trailers",
+        }
+    )
+    await send(
+        {
+            "type": "http.response.body",
+            "body": b"",
+            "more_body": how != "trailers",
+        }
+    )
+    await GATE.wait()
+    if how == "trailers":
+        await send_trailers(send, [(b"x-sum", b"1")])
+    else:
+        await body(send, b"whole")
+
+
+@case
 async def hints(scope: Scope, receive: Receive, send: Send) -> None:
     """How: "" or what is sent wrongly."""
     how = query(scope)
