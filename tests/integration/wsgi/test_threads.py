@@ -90,6 +90,30 @@ def test_an_answer_does_not_wait_for_the_next() -> None:
             sock.close()
 
 
+@pytest.mark.parametrize("how", ["", "&write=1"])
+def test_a_part_does_not_wait_for_others(how: str) -> None:
+    """Of one thread, which has taken all of them at once."""
+    with Site("answers:application", threads=1) as site:
+        held = hold(site, "one")
+        uris = ["/list", f"/waits?name=two{how}", "/list", "/list"]
+        socks = [site.connect() for _ in uris]
+        for sock, uri in zip(socks, uris, strict=True):
+            sock.sendall(request(uri))
+        assert site.ask("/ping").status == 200
+        release(site, "one")
+        assert parse(until_end(held)).text == "held"
+        assert parse(until_end(socks[0])).text == "hello"
+        data = b""
+        while b"first;" not in data:
+            data += socks[1].recv(1000)
+        release(site, "two")
+        assert parse(data + until_end(socks[1])).text == "first;second"
+        for sock in socks[2:]:
+            assert parse(until_end(sock)).text == "hello"
+        for sock in [held, *socks]:
+            sock.close()
+
+
 def test_more_than_the_queue_takes() -> None:
     with Site(
         "answers:application", threads=1, http="python_max_queue 2;"

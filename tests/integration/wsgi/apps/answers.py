@@ -99,6 +99,23 @@ def do_generator(environ: Environ, start: Start) -> Any:
         yield b"%d;" % n
 
 
+def do_waits(environ: Environ, start: Start) -> Any:
+    """Two parts, by write() if so said, and the file `name` between them."""
+
+    def parts() -> Iterator[bytes]:
+        yield b"first;"
+        while not (STATE / said(environ, "name")).exists():
+            time.sleep(0.01)
+        yield b"second"
+
+    write = start("200 OK", PLAIN)
+    if not said(environ, "write"):
+        return parts()
+    for part in parts():
+        write(part)
+    return []
+
+
 def do_late(environ: Environ, start: Start) -> Any:
     """A generator that calls start_response itself, at its first step."""
     start("201 Created", PLAIN)
