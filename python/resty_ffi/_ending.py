@@ -101,6 +101,23 @@ class Ending:
 
         if not self.run_until(ended, END_S):
             self._detach("tasks", asyncio.all_tasks(self._loop))
+        self._tell_failed(task for task in cancelled if task.done())
+
+    def _tell_failed(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        """Nobody else does: who holds a task may live on with the worker."""
+        for task in tasks:
+            # not those that somebody has awaited
+            if task.cancelled() or not getattr(task, "_log_traceback", True):
+                continue
+            error = task.exception()
+            if error is not None:
+                self._loop.call_exception_handler(
+                    {
+                        "message": "a task has failed as its loop ended",
+                        "exception": error,
+                        "task": task,
+                    }
+                )
 
     def _close_generators(self) -> None:
         before = asyncio.all_tasks(self._loop)

@@ -96,6 +96,27 @@ def test_all_that_is_left_ends(
         assert not nginx.count_log("have not ended|leaves without")
 
 
+@pytest.mark.parametrize(
+    "how", ["unload", pytest.param("quit", marks=pytest.mark.valgrind)]
+)
+def test_a_task_that_fails_as_it_is_cancelled(
+    new_nginx: NewNginx, loop: str, notes: Path, how: str
+) -> None:
+    """It is logged, as asyncio.run does; not if somebody has awaited it."""
+    with running(new_nginx, loop, notes) as nginx:
+        cfg = "endings,leave"
+        nginx.allow_log("a task has failed as its loop ended|ValueError")
+        assert call(nginx, cfg, "fails awaited") == [True, "fails awaited"]
+        end(nginx, cfg, how)
+        nginx.wait_log(
+            "a task has failed as its loop ended\n(.*\n)+?"
+            "ValueError: as the loop ended"
+        )
+        eventually(lambda: "failure awaited" in read(notes))
+        assert nginx.count_log("a task has failed as its loop ended") == 1
+        assert not nginx.count_log("never retrieved")
+
+
 def test_close_runs_in_the_loop(
     new_nginx: NewNginx, loop: str, notes: Path
 ) -> None:

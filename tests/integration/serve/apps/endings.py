@@ -62,6 +62,20 @@ async def never_closed() -> AsyncIterator[int]:
         await refuse()
 
 
+async def fail() -> None:
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        raise ValueError("as the loop ended")
+
+
+async def be_awaited() -> None:
+    try:
+        await asyncio.get_running_loop().create_task(fail())
+    except ValueError:
+        note("failure awaited")
+
+
 def start(coroutine: Coroutine[Any, Any, None]) -> None:
     kept.append(asyncio.get_running_loop().create_task(coroutine))
 
@@ -82,6 +96,10 @@ async def leave(request: bytes) -> bytes:
                 kept.extend(loop.run_in_executor(None, job) for _ in range(8))
         elif word == "long-job":
             kept.append(asyncio.get_running_loop().run_in_executor(None, doze))
+        elif word == "fails":
+            start(fail())
+        elif word == "awaited":
+            start(be_awaited())
         elif word == "refuses":
             start(refuse())
         elif word == "unclosable":
