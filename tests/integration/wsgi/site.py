@@ -36,6 +36,7 @@ class Site(Bare):
         location: str = "",
         workers: int = 1,
         threads: int = 0,
+        connections: int = 2048,
     ) -> None:
         if threads:
             http += f"python_threads {threads};"
@@ -51,7 +52,7 @@ class Site(Bare):
                 }}
             """,
             workers=workers,
-            connections=2048,
+            connections=connections,
         )
 
     def ask(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ..client import eventually, until_end
+from ..web import parse
 from .site import Site, request
 
 SITE = {
@@ -94,6 +95,26 @@ def test_100_mb(site: Site, base: str, chunked: bool) -> None:
     data = bytes(range(256)) * (100_000_000 // 256)
     got = post(site, f"{base}/digest?size=65536", data, chunked=chunked)
     assert got == [len(data), hashlib.sha256(data).hexdigest()]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Length: 3\r\nContent-Length: 4",
+        b"Content-Length: 3\r\nContent-Length: 3",
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 3",
+        b"Content-Length: -3",
+        b"Content-Length: 3, 3",
+    ],
+)
+@ways
+def test_lengths_that_smuggle(site: Site, base: str, fields: bytes) -> None:
+    """nginx refuses them before the application sees anything."""
+    line = f"POST {base}/read HTTP/1.1\r\nHost: x\r\n".encode()
+    data = site.raw(line + fields + b"\r\n\r\nabc0\r\n\r\n")
+    assert parse(data).status == 400
+    assert data.count(b"HTTP/1.1 ") == 1
 
 
 @ways

@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import socket
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from .. import checker
 from ..client import eventually, until_end
 from ..web import parse
 from .site import Site, request
 
 SITE = {"app": "answers:application", "threads": 4}
+
+MANY = 10_000
 
 Holding = Callable[[str], socket.socket]
 
@@ -155,6 +159,35 @@ def test_100_slow_readers_hold_no_thread(alone: Site) -> None:
                 assert sock.recv(1024)
     eventually(lambda: "e" in alone.ask("/closed").text)
     assert "moved" not in alone.ask("/closed").text
+
+
+@pytest.mark.once
+@pytest.mark.skipif(checker.CHECKED, reason="takes too long")
+def test_10_000_slow_clients() -> None:
+    """Some read nothing, most have not sent all of it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if min(soft, hard) < MANY + 1000:
+        pytest.skip("too few descriptors")
+    with (
+        Site(
+            "answers:application", threads=4, connections=MANY + 1000
+        ) as site,
+        contextlib.ExitStack() as stack,
+    ):
+        for n in range(MANY):
+            if n % 500 == 0:  # no more of them than wait to be accepted
+                assert site.ask("/ping").status == 200
+            sock = stack.enter_context(site.connect())
+            if n % 10:
+                sock.sendall(b"POST /list HTTP/1.1\r\nHost: x\r\n")
+                sock.sendall(b"Content-Length: 10\r\n\r\n")
+            else:
+                sock.sendall(request("/endless?name=e"))
+        for _ in range(100):
+            assert site.ask("/list").text == "hello"
+        stack.close()
+        eventually(lambda: site.ask("/closed").text.count("e") > 0)
+        assert site.ask("/list").text == "hello"
 
 
 def test_a_parked_answer_is_complete(alone: Site) -> None:
