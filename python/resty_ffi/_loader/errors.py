@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 LOG_CRIT, LOG_ERR, LOG_WARN, LOG_NOTICE, LOG_INFO, LOG_DEBUG = range(3, 9)
 
+TRACEBACK = "Traceback (most recent call last):\n"
+
 INTERNAL_ERROR = "ffi_python3: internal error: see error.log"
 
 
@@ -48,11 +50,22 @@ def describe(error: BaseException) -> str:
     """One line that UTF-8 can hold: the exception's class and text."""
     name = type(error).__name__
     try:
-        text = " ".join(str(error).split())
+        text = " ".join(_without_frames(str(error)).split())
     except BaseException:
         text = "(its text cannot be had)"
     line = f"{name}: {text}" if text else name
     return line.encode("utf-8", "backslashreplace").decode()
+
+
+def _without_frames(text: str) -> str:
+    """Where it has a traceback, as Starlette's of a lifespan: its end."""
+    before, found, after = text.rpartition(TRACEBACK)
+    lines = after.splitlines()
+    while lines and lines[0].startswith(" "):
+        del lines[0]
+    if not found or not lines:
+        return text
+    return before.partition(TRACEBACK)[0] + "\n".join(lines)
 
 
 def format_traceback(error: BaseException) -> str:

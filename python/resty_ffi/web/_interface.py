@@ -34,12 +34,12 @@ def find_interface(app: Any, said: str = "") -> str:
         if three:
             return ASGI
         raise TypeError(
-            f"it does not take (scope, receive, send): {signature}"
+            f"it does not take (scope, receive, send): {_show(signature)}"
         )
     kinds = {parameter.kind for parameter in signature.parameters.values()}
     two = _takes(signature, 2)
     if two and three and inspect.Parameter.VAR_POSITIONAL in kinds:
-        raise TypeError(f"it takes any arguments, {signature}: {_SAY}")
+        raise TypeError(f"it takes any arguments, {_show(signature)}: {_SAY}")
     if two:
         return WSGI
     if three:
@@ -47,11 +47,21 @@ def find_interface(app: Any, said: str = "") -> str:
     what = "the class " if isinstance(app, type) else ""
     raise TypeError(
         f"{what}takes neither (scope, receive, send) nor"
-        f" (environ, start_response): {signature}"
+        f" (environ, start_response): {_show(signature)}"
+        f"{_FACTORY if _takes(signature, 0) else ''}"
     )
 
 
 _SAY = "python_pass has to say asgi, or wsgi"
+_FACTORY = "; with () behind its name, what it returns is the application"
+
+# Characters of a signature: those of some classes have their documentation.
+SHOWN = 80
+
+
+def _show(signature: inspect.Signature) -> str:
+    text = " ".join(str(signature).split())
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _takes(signature: inspect.Signature, count: int) -> bool:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -51,7 +51,7 @@ class Target:
         """
         if self.directory and self.directory not in sys.path:
             sys.path.insert(0, self.directory)
-        found: Any = importlib.import_module(self.module)
+        found: Any = _import(self.module)
         for name in self.attribute.split("."):
             found = getattr(found, name)
         _check(found)
@@ -59,6 +59,33 @@ class Target:
             found = found()
             _check(found)
         return found, find_interface(found, self.interface)
+
+
+def _import(name: str) -> ModuleType:
+    """With no frames of importlib's in the traceback, as `import` has it."""
+    try:
+        __import__(name)
+    except ModuleNotFoundError as error:
+        hint = _hint(name, error.name)
+        if hint:
+            error.msg = f"{error.msg}; {hint}"
+        raise
+    return sys.modules[name]
+
+
+def _hint(wanted: str, missing: str | None) -> str:
+    """Why a module may be missing, and what to do."""
+    if not missing:
+        return ""
+    if wanted != missing and not wanted.startswith(f"{missing}."):
+        return f"the packages are those of {sys.prefix}"
+    if wanted.endswith(".py"):
+        return f"a module's name has no .py: {wanted.removesuffix('.py')}"
+    package = missing.rpartition(".")[0]
+    places = sys.path
+    if package:
+        places = getattr(sys.modules.get(package), "__path__", [])
+    return f"it is not in {', '.join(places)}" if places else ""
 
 
 def _check(found: Any) -> None:

@@ -71,6 +71,10 @@ def test_cannot_start(tmp_path: Path, app: str, logged: str) -> None:
         site.wait_log(rf"lifespans:\w+(\(\))?: LifespanError: .*{logged}")
         if app.startswith("starlette"):
             site.wait_log(r'File ".*lifespans\.py", line \d+, in lifespan\n')
+            site.wait_log(
+                r"(?m)FFI004: .*: LifespanError: lifespan\.startup\.failed:"
+                f" {logged}$"
+            )
         assert "never retrieved" not in site.log()
         assert site.ask("/ping").status == 200
 

@@ -349,12 +349,19 @@ def test_a_name_in_error_log() -> None:
 
 
 REFUSED = {
-    "none:app": "ModuleNotFoundError: No module named 'none'",
+    "none:app": "No module named 'none'; it is not in /.*/python, /.*",
+    "none.sub:app": "No module named 'none'; it is not in /.*/python, /.*",
+    "email.none:app": "No module named 'email.none'; it is not in /.*/email$",
+    "json.tool.x:app": "'json.tool' is not a package$",
+    "app.py:app": "a module's name has no .py: app$",
+    "needs:app": "No module named 'absent'; the packages are those of /.*",
     "app:none": "AttributeError: module 'app' has no attribute 'none'",
     "app:number": "TypeError: 'int' object is not callable",
     "app:number()": "TypeError: 'int' object is not callable",
     "app:returns_none()": "TypeError: 'NoneType' object is not callable",
     "app:raises()": "ValueError: why not",
+    "app:factory": "with () behind its name, what it returns is the app",
+    "app:Class": r": \(\*, text: str = 'x{10,70}\.\.\.; with \(\) ",
     "app:double": "TypeError: it takes a scope alone, as in ASGI 2",
     "app:any": "python_pass has to say asgi, or wsgi",
     "app:exits()": "SystemExit: 3",
@@ -372,7 +379,11 @@ def test_what_cannot_start() -> None:
             def double(scope): return None
             def any(*args): return None
             def exits(): sys.exit(3)
+            def factory(): return None
+            class Class:
+                def __init__(self, *, text: str = "x" * 100_000) -> None: pass
         """,
+        "needs.py": "import absent",
         "syntax.py": "def",
         "well.py": WSGI,
     }
@@ -384,7 +395,7 @@ def test_what_cannot_start() -> None:
         for i, (target, why) in enumerate(REFUSED.items()):
             assert nginx.get(f"/{i}").status == 502
             nginx.wait_log(
-                f'cannot load "{target}": ffi_python3: .*{why}'.replace(
+                f'(?m)cannot load "{target}": ffi_python3: .*{why}'.replace(
                     "()", r"\(\)"
                 )
             )
