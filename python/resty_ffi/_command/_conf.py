@@ -125,6 +125,8 @@ class Conf:
 
     def _server(self) -> list[str]:
         lines = [f"listen {address};" for address in self.listen]
+        # as applications are used to it: /fetch/https://example.com
+        lines.append("merge_slashes off;")
         app = quoted(self.app)
         if self.interface:
             app += f" {self.interface}"

@@ -97,6 +97,8 @@ def _static(text: str) -> tuple[str, str]:
 def _serve(options: argparse.Namespace, home: Path) -> int:
     nginx = Nginx(options.nginx)
     directory, app = _app(options.app)
+    if not os.path.isdir(directory):
+        raise RefusedError(f"there is no directory {directory}")
     for _, place in options.static:
         if not os.path.isdir(place):
             raise RefusedError(f"--static: there is no directory {place}")

@@ -271,8 +271,13 @@ def _after_fork() -> None:
             setattr(sys, name, getattr(sys, f"__{name}__"))
 
 
+def are_plain() -> bool:
+    """Whether streams are left as they are."""
+    return os.environ.get("RESTY_FFI_STREAMS") == "plain"
+
+
 def install() -> None:
-    if os.environ.get("RESTY_FFI_STREAMS") != "plain":
+    if not are_plain():
         sys.stdout = Lines(LOG_NOTICE, 1, sys.__stdout__)
         sys.stderr = Lines(LOG_ERR, 2, sys.__stderr__)
     os.register_at_fork(after_in_child=_after_fork)

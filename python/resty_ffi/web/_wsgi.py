@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .._handlers import Handlers
+from .._loader.lines import are_plain
 from .._native import native
 from .._threads import Threads
 from ._answers import Answers
@@ -29,7 +31,7 @@ class Wsgi(Threads):
         self._environs = native.Environs(
             {
                 "wsgi.version": (1, 0),
-                "wsgi.errors": self._errors,
+                "wsgi.errors": sys.stderr if are_plain() else self._errors,
                 "wsgi.multithread": self._threads > 1,
                 "wsgi.multiprocess": True,
                 "wsgi.run_once": False,

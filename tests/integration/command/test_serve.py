@@ -91,6 +91,23 @@ def test_an_interface_that_is_named(folder: Path) -> None:
         assert served.get().text == "x"
 
 
+def test_a_path_as_it_is(folder: Path) -> None:
+    write(folder, wsgi("environ['PATH_INFO']"))
+    with Serve(folder) as served:
+        assert served.get("/a//b/https://x").text == "/a//b/https://x"
+
+
+def test_errors_as_they_are(folder: Path) -> None:
+    """What goes to wsgi.errors, as frameworks' tracebacks do."""
+    write(
+        folder,
+        wsgi("environ['wsgi.errors'].write('first\\n  second\\n\\nend\\n')"),
+    )
+    with Serve(folder) as served:
+        served.get()
+        served.wait(r"(?m)^first\n  second\n\nend$")
+
+
 def test_workers(folder: Path) -> None:
     write(folder, "import os" + wsgi("os.getpid()"))
     with Serve(folder, "--workers=2") as served:
@@ -282,6 +299,7 @@ def test_no_module(folder: Path) -> None:
         (["app"], "'app' is not [directory/]module:attribute"),
         (["a b:app"], 'takes "[/directory/]module:attribute"'),
         (["app:app", "--static=/x=none"], "there is no directory none"),
+        (["none/app:app"], "there is no directory none"),
         (["app:app", "--static=x=."], "'x=.' is not /uri/=directory"),
         (["app:app", "--static=/=."], "'/=.' is not /uri/=directory"),
         (["app:app", "--static=/a\nb=."], "has a control character in it"),
