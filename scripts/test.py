@@ -45,14 +45,21 @@ CHECKERS = {
     "valgrind": {"TEST_VALGRIND": "1"},
     "nginx-asan": {"TEST_ASAN": "1", "BUILD_DIR": "build/asan"},
 }
-# Of these several files run at a time: they wait, or leave a core idle. Each
+# Of these several files run at a time, or several tests: they would leave
+# cores idle. Twice as many where tests wait for most of their time. Each
 # worker of Kafka's has a broker of its own.
-BESIDE = ("-n", "auto", "--dist", "loadfile")
+CORES = len(os.sched_getaffinity(0))
+FILES = ("-n", str(CORES), "--dist", "loadfile")
+TESTS = ("-n", str(CORES), "--dist", "load")
+MORE_FILES = ("-n", str(2 * CORES), "--dist", "loadfile")
 PARALLEL = {
-    "integration": BESIDE,
+    "fuzz": TESTS,
+    "integration": MORE_FILES,
     "kafka": ("-n", "2", "--dist", "loadfile"),
-    "valgrind": BESIDE,
-    "nginx-asan": BESIDE,
+    "model": TESTS,
+    "nginx-asan": MORE_FILES,
+    "python": FILES,
+    "valgrind": FILES,
 }
 UNIT_TIMEOUT = 300
 # ThreadSanitizer's shadow does not fit a wide address space randomisation.

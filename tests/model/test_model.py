@@ -8,6 +8,7 @@ MODEL_PREEMPTIONS: for the scenarios that have a bound, another; -1: none.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -19,6 +20,10 @@ pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "model"
+# Of processes that run tests beside each other, each but the first has a
+# bridge and a mutant elsewhere.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+BESIDE = "" if WORKER == "gw0" else f"-{WORKER}"
 
 # A file, what is in it once, what is there instead, and the scenario in
 # which that shows.
@@ -442,10 +447,13 @@ def run(program: Path, *args: str) -> tuple[int, str]:
 @pytest.fixture(scope="session")
 def model() -> Path:
     """The bridge as it is."""
-    folder = BUILD / "plain"
+    folder = BUILD / f"plain{BESIDE}"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "src" / "bridge", folder / "src")
-    return make(folder)
+    # the checker's own objects are for all, and compiled by one
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return make(folder)
 
 
 @pytest.mark.timeout(7200)
@@ -471,7 +479,7 @@ def test_all_scenarios(
 def test_a_mutation_is_found(
     model: Path, name: str, old: str, new: str, scenario: str
 ) -> None:
-    folder = BUILD / "mutant"
+    folder = BUILD / f"mutant{BESIDE}"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(model.parent, folder)
     edit(folder / "src" / name, old, new)
