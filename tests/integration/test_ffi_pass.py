@@ -387,6 +387,7 @@ def test_if_and_limit_except(web: Web) -> None:
     assert web.do("head=200", "/except", method="POST").status == 403
 
 
+@pytest.mark.asan
 @pytest.mark.parametrize(
     ("server", "said"),
     [

@@ -10,7 +10,10 @@ import pytest
 from .site import Site
 
 
-@pytest.fixture(scope="module", params=["uvloop", "asyncio"])
+@pytest.fixture(
+    scope="module",
+    params=["uvloop", pytest.param("asyncio", marks=pytest.mark.asan)],
+)
 def server(request: pytest.FixtureRequest) -> Iterator[Site]:
     with Site(uvloop=request.param == "uvloop") as site:
         yield site

@@ -26,7 +26,9 @@ def told(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.valgrind
-@pytest.mark.parametrize("uvloop", [True, False])
+@pytest.mark.parametrize(
+    "uvloop", [True, pytest.param(False, marks=pytest.mark.asan)]
+)
 def test_once_each(tmp_path: Path, uvloop: bool) -> None:
     with running("whole", tmp_path, uvloop) as site:
         for _ in range(3):

@@ -30,7 +30,10 @@ def running(new_nginx: NewNginx, loop: str, notes: Path) -> Iterator[Nginx]:
         yield nginx
 
 
-@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("asyncio", marks=pytest.mark.asan), "uvloop"],
+)
 def loop(request: pytest.FixtureRequest) -> str:
     name = request.param
     assert isinstance(name, str)

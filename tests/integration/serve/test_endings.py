@@ -19,7 +19,10 @@ LEFT = "generator task jobs"
 ENDED = {"generator closed", "task cancelled", "task saved", "job done"}
 
 
-@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("asyncio", marks=pytest.mark.asan), "uvloop"],
+)
 def loop(request: pytest.FixtureRequest) -> str:
     name = request.param
     assert isinstance(name, str)

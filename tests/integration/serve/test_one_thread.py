@@ -16,9 +16,9 @@ ROW = "a row, of import, True"
 @pytest.mark.parametrize(
     ("name", "method"),
     [
-        ("function", "any"),
-        ("Plain", "look"),
-        ("Loop", "look"),
+        pytest.param("function", "any", marks=pytest.mark.asan),
+        pytest.param("Plain", "look", marks=pytest.mark.asan),
+        pytest.param("Loop", "look", marks=pytest.mark.asan),
         ("Loop", "a_look"),
     ],
 )
