@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
+#include "dict.h"
 #include "environ.h"
 
 #include <stdbool.h>
@@ -100,25 +101,12 @@ word(const environ_shared_t *shared, const char *data, size_t len)
 }
 
 
-/* takes value over; -1 with an exception set, also where value is NULL */
-static int
-put(PyObject *environ, PyObject *key, PyObject *value)
-{
-    int  rc;
-
-    rc = value ? PyDict_SetItem(environ, key, value) : -1;
-    Py_XDECREF(value);
-
-    return rc;
-}
-
-
 static int
 put_text(const environ_shared_t *shared, PyObject *environ, int key,
     const resty_ffi_head_t *head, resty_ffi_text_t text)
 {
-    return put(environ, shared->keys[key],
-               str_new(RESTY_FFI_TEXT(head, text), text.len));
+    return dict_put(environ, shared->keys[key],
+                    str_new(RESTY_FFI_TEXT(head, text), text.len));
 }
 
 
@@ -126,8 +114,8 @@ static int
 put_word(const environ_shared_t *shared, PyObject *environ, int key,
     const resty_ffi_head_t *head, resty_ffi_text_t text)
 {
-    return put(environ, shared->keys[key],
-               word(shared, RESTY_FFI_TEXT(head, text), text.len));
+    return dict_put(environ, shared->keys[key],
+                    word(shared, RESTY_FFI_TEXT(head, text), text.len));
 }
 
 
@@ -140,7 +128,7 @@ put_number(const environ_shared_t *shared, PyObject *environ, int key,
 
     n = snprintf(text, sizeof(text), "%u", number);
 
-    return put(environ, shared->keys[key], word(shared, text, (size_t) n));
+    return dict_put(environ, shared->keys[key], word(shared, text, (size_t) n));
 }
 
 
@@ -158,8 +146,8 @@ put_protocol(const environ_shared_t *shared, PyObject *environ,
     n = snprintf(text, sizeof(text), "HTTP/%.8s%s", version,
                  strchr(version, '.') ? "" : ".0");
 
-    return put(environ, shared->keys[SERVER_PROTOCOL],
-               word(shared, text, (size_t) n));
+    return dict_put(environ, shared->keys[SERVER_PROTOCOL],
+                    word(shared, text, (size_t) n));
 }
 
 
@@ -234,7 +222,8 @@ put_server(const environ_shared_t *shared, PyObject *environ,
 
     port = head->server_port ? head->server_port : is_https(head) ? 443 : 80;
 
-    return put(environ, shared->keys[SERVER_NAME], str_new(host, len)) == -1
+    return dict_put(environ, shared->keys[SERVER_NAME],
+                    str_new(host, len)) == -1
            || put_number(shared, environ, SERVER_PORT, port) == -1
            ? -1 : 0;
 }
@@ -276,9 +265,10 @@ put_path(const environ_shared_t *shared, PyObject *environ,
     path = RESTY_FFI_TEXT(head, head->path);
     prefix = head->root_path.len <= head->path.len ? head->root_path.len : 0;
 
-    return put(environ, shared->keys[SCRIPT_NAME], str_new(path, prefix)) == -1
-           || put(environ, shared->keys[PATH_INFO],
-                  str_new(path + prefix, head->path.len - prefix)) == -1
+    return dict_put(environ, shared->keys[SCRIPT_NAME],
+                    str_new(path, prefix)) == -1
+           || dict_put(environ, shared->keys[PATH_INFO],
+                       str_new(path + prefix, head->path.len - prefix)) == -1
            ? -1 : 0;
 }
 
@@ -326,7 +316,7 @@ put_uri(const environ_shared_t *shared, PyObject *environ,
         memcpy(p, query, head->query.len);
     }
 
-    return put(environ, shared->keys[REQUEST_URI], uri);
+    return dict_put(environ, shared->keys[REQUEST_URI], uri);
 }
 
 
@@ -370,7 +360,7 @@ put_field(PyObject *environ, PyObject *key, PyObject *value, bool is_cookie)
         Py_CLEAR(value);
     }
 
-    return put(environ, key, value);
+    return dict_put(environ, key, value);
 }
 
 
@@ -426,8 +416,8 @@ set_scheme(const environ_shared_t *shared, PyObject *environ,
              : https.len == 0 || strcmp(text, "off") == 0 ? "http"
              : NULL;
 
-    return scheme ? put(environ, shared->keys[URL_SCHEME],
-                        word(shared, scheme, strlen(scheme)))
+    return scheme ? dict_put(environ, shared->keys[URL_SCHEME],
+                             word(shared, scheme, strlen(scheme)))
                   : 0;
 }
 
@@ -458,9 +448,9 @@ put_params(const environ_shared_t *shared, PyObject *environ,
             return -1;
         }
 
-        rc = put(environ, key,
-                 str_new(RESTY_FFI_TEXT(head, params[i].value),
-                         params[i].value.len));
+        rc = dict_put(environ, key,
+                      str_new(RESTY_FFI_TEXT(head, params[i].value),
+                              params[i].value.len));
         Py_DECREF(key);
 
         if (rc == -1) {

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
+#include "dict.h"
 #include "scope.h"
 
 #include <string.h>
-
-
-/* clients choose the names: there is no end to them */
-#define MAX_NAME    64
 
 
 /* a dict with every key that all scopes have, in their order */
@@ -80,10 +77,7 @@ scope_clear(scope_shared_t *shared)
         Py_CLEAR(shared->texts[i]);
     }
 
-    for (i = 0; i < SCOPE_NAMES; i++) {
-        Py_CLEAR(shared->names[i]);
-    }
-
+    field_names_clear(&shared->names);
     Py_CLEAR(shared->server);
 }
 
@@ -141,53 +135,6 @@ same_str(scope_shared_t *shared, int which, const resty_ffi_head_t *head,
 }
 
 
-static uint32_t
-hash(const char *text, uint32_t len)
-{
-    uint32_t  i, h;
-
-    h = UINT32_C(2166136261);
-
-    for (i = 0; i < len; i++) {
-        h = (h ^ (unsigned char) text[i]) * UINT32_C(16777619);
-    }
-
-    return h ^ (h >> 16);
-}
-
-
-/* the bytes of a name that has been seen before, where it is short */
-static PyObject *
-name_bytes(scope_shared_t *shared, const resty_ffi_head_t *head,
-    resty_ffi_text_t text)
-{
-    PyObject    **known, *name;
-    const char   *bytes;
-
-    if (text.len > MAX_NAME) {
-        return text_bytes(head, text);
-    }
-
-    bytes = RESTY_FFI_TEXT(head, text);
-    known = &shared->names[hash(bytes, text.len) % SCOPE_NAMES];
-
-    if (*known
-        && PyBytes_GET_SIZE(*known) == (Py_ssize_t) text.len
-        && memcmp(PyBytes_AS_STRING(*known), bytes, text.len) == 0)
-    {
-        return Py_NewRef(*known);
-    }
-
-    name = text_bytes(head, text);
-
-    if (name) {
-        Py_XSETREF(*known, Py_NewRef(name));
-    }
-
-    return name;
-}
-
-
 /* takes both over */
 static PyObject *
 make_pair(PyObject *first, PyObject *second)
@@ -215,6 +162,7 @@ headers(scope_shared_t *shared, const resty_ffi_head_t *head)
 {
     uint32_t                  i;
     PyObject                 *list, *pair;
+    resty_ffi_text_t          name;
     const resty_ffi_field_t  *fields;
 
     list = PyList_New(head->nfields);
@@ -225,7 +173,9 @@ headers(scope_shared_t *shared, const resty_ffi_head_t *head)
     fields = RESTY_FFI_FIELDS(head);
 
     for (i = 0; i < head->nfields; i++) {
-        pair = make_pair(name_bytes(shared, head, fields[i].name),
+        name = fields[i].name;
+        pair = make_pair(field_names_get(&shared->names,
+                                         RESTY_FFI_TEXT(head, name), name.len),
                          text_bytes(head, fields[i].value));
 
         if (pair == NULL) {
@@ -299,19 +249,6 @@ server(scope_shared_t *shared, const resty_ffi_head_t *head)
 }
 
 
-/* takes value over; -1 with an exception set, also where value is NULL */
-static int
-put(PyObject *dict, PyObject *key, PyObject *value)
-{
-    int  rc;
-
-    rc = value ? PyDict_SetItem(dict, key, value) : -1;
-    Py_XDECREF(value);
-
-    return rc;
-}
-
-
 /* None where the text is empty */
 static PyObject *
 text_or_none(const resty_ffi_head_t *head, resty_ffi_text_t text)
@@ -363,7 +300,7 @@ is_websocket(const resty_ffi_head_t *head)
 static int
 offer(PyObject *extensions, PyObject *name)
 {
-    return put(extensions, name, PyDict_New());
+    return dict_put(extensions, name, PyDict_New());
 }
 
 
@@ -385,7 +322,7 @@ make_extensions(scope_shared_t *shared, const resty_ffi_head_t *head)
            || ((head->flags & RESTY_FFI_EARLY_HINTS)
                && offer(extensions, keys[SCOPE_HINTS]) == -1))
         || (head->tls.version
-            && put(extensions, keys[SCOPE_TLS], make_tls(head)) == -1))
+            && dict_put(extensions, keys[SCOPE_TLS], make_tls(head)) == -1))
     {
         Py_CLEAR(extensions);
     }
@@ -443,12 +380,12 @@ put_state(scope_shared_t *shared, PyObject *scope,
     copy = state == Py_None ? PyDict_New() : PyDict_Copy(state);
 
     if (copy && head->nparams
-        && put(copy, shared->keys[SCOPE_PARAMS], make_params(head)) == -1)
+        && dict_put(copy, shared->keys[SCOPE_PARAMS], make_params(head)) == -1)
     {
         Py_CLEAR(copy);
     }
 
-    return put(scope, shared->keys[SCOPE_STATE], copy);
+    return dict_put(scope, shared->keys[SCOPE_STATE], copy);
 }
 
 
@@ -458,10 +395,11 @@ put_http(scope_shared_t *shared, PyObject *scope,
 {
     PyObject  **keys = shared->keys;
 
-    return put(scope, keys[SCOPE_METHOD],
-               same_str(shared, SCOPE_TEXT_METHOD, head, head->method)) == -1
-           || put(scope, keys[SCOPE_SCHEME],
-                  same_str(shared, SCOPE_TEXT_SCHEME, head, head->scheme))
+    return dict_put(scope, keys[SCOPE_METHOD],
+                    same_str(shared, SCOPE_TEXT_METHOD, head, head->method))
+              == -1
+           || dict_put(scope, keys[SCOPE_SCHEME],
+                       same_str(shared, SCOPE_TEXT_SCHEME, head, head->scheme))
               == -1
            ? -1 : 0;
 }
@@ -475,12 +413,13 @@ put_websocket(scope_shared_t *shared, PyObject *scope,
     PyObject  **keys = shared->keys;
 
     return PyDict_DelItem(scope, keys[SCOPE_METHOD]) == -1
-           || put(scope, keys[SCOPE_TYPE], Py_NewRef(shared->websocket)) == -1
-           || put(scope, keys[SCOPE_SCHEME],
-                  PyUnicode_InternFromString(head->scheme.len == 5
-                                             ? "wss" : "ws"))
+           || dict_put(scope, keys[SCOPE_TYPE], Py_NewRef(shared->websocket))
               == -1
-           || put(scope, keys[SCOPE_SUBPROTOCOLS], PyList_New(0)) == -1
+           || dict_put(scope, keys[SCOPE_SCHEME],
+                       PyUnicode_InternFromString(head->scheme.len == 5
+                                                  ? "wss" : "ws"))
+              == -1
+           || dict_put(scope, keys[SCOPE_SUBPROTOCOLS], PyList_New(0)) == -1
            ? -1 : 0;
 }
 
@@ -499,22 +438,23 @@ scope_new(scope_shared_t *shared, const resty_ffi_head_t *head,
 
     if ((is_websocket(head) ? put_websocket(shared, scope, head)
                             : put_http(shared, scope, head)) == -1
-        || put(scope, keys[SCOPE_HTTP_VERSION],
-               same_str(shared, SCOPE_TEXT_PROTOCOL, head, head->protocol))
+        || dict_put(scope, keys[SCOPE_HTTP_VERSION],
+                    same_str(shared, SCOPE_TEXT_PROTOCOL, head, head->protocol))
            == -1
-        || put(scope, keys[SCOPE_PATH], text_str(head, head->path)) == -1
-        || put(scope, keys[SCOPE_RAW_PATH],
-               text_bytes(head, head->raw_path)) == -1
-        || put(scope, keys[SCOPE_QUERY_STRING],
-               text_bytes(head, head->query)) == -1
-        || put(scope, keys[SCOPE_ROOT_PATH],
-               same_str(shared, SCOPE_TEXT_ROOT, head, head->root_path)) == -1
-        || put(scope, keys[SCOPE_HEADERS], headers(shared, head)) == -1
-        || put(scope, keys[SCOPE_CLIENT], client(shared, head)) == -1
-        || put(scope, keys[SCOPE_SERVER], server(shared, head)) == -1
-        || put(scope, keys[SCOPE_ASGI], PyDict_Copy(shared->asgi)) == -1
-        || put(scope, keys[SCOPE_EXTENSIONS],
-               make_extensions(shared, head)) == -1
+        || dict_put(scope, keys[SCOPE_PATH], text_str(head, head->path)) == -1
+        || dict_put(scope, keys[SCOPE_RAW_PATH],
+                    text_bytes(head, head->raw_path)) == -1
+        || dict_put(scope, keys[SCOPE_QUERY_STRING],
+                    text_bytes(head, head->query)) == -1
+        || dict_put(scope, keys[SCOPE_ROOT_PATH],
+                    same_str(shared, SCOPE_TEXT_ROOT, head, head->root_path))
+           == -1
+        || dict_put(scope, keys[SCOPE_HEADERS], headers(shared, head)) == -1
+        || dict_put(scope, keys[SCOPE_CLIENT], client(shared, head)) == -1
+        || dict_put(scope, keys[SCOPE_SERVER], server(shared, head)) == -1
+        || dict_put(scope, keys[SCOPE_ASGI], PyDict_Copy(shared->asgi)) == -1
+        || dict_put(scope, keys[SCOPE_EXTENSIONS],
+                    make_extensions(shared, head)) == -1
         || put_state(shared, scope, head, state) == -1)
     {
         Py_CLEAR(scope);

@@ -8,6 +8,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "field_names.h"
 #include "resty_ffi.h"
 
 enum {
@@ -24,8 +25,6 @@ enum {
     SCOPE_TEXT_ROOT, SCOPE_TEXT_CLIENT, SCOPE_TEXT_SERVER, SCOPE_TEXTS
 };
 
-#define SCOPE_NAMES  256
-
 /* What all scopes share; zeroed before the first use. */
 typedef struct {
     PyObject  *keys[SCOPE_KEYS];
@@ -35,12 +34,10 @@ typedef struct {
     PyObject  *template;        /* dict: what every scope begins as */
     PyObject  *texts[SCOPE_TEXTS];
                                 /* str, each the last of its kind, or NULL */
-    PyObject  *names[SCOPE_NAMES];
-                                /* bytes: names of fields, each where its hash
-                                   tells, or NULL */
     PyObject  *server;          /* the last pair of address and port, of
                                    texts and port, or NULL */
     uint32_t   port;
+    field_names_t  names;       /* of fields */
 } scope_shared_t;
 
 /* -1 with an exception set. */
