@@ -13,7 +13,7 @@
 #pragma GCC visibility push(hidden)
 
 
-/* Called for one before it is freed, whose queue is still as it was; or NULL. */
+/* NULL, or called for one before it is freed: its queue is as it was. */
 extern void (*ngx_http_ffi_released)(ngx_http_ffi_runtime_t *rt);
 
 /*
