@@ -13,6 +13,9 @@
 /* parts that are sent without a look at the loop, as of _streams.py */
 #define TURN  32
 
+/* bytes of a message with a part of the body, if one part is not more */
+#define MESSAGE  65536
+
 
 static int
 is_name(const exchange_t *self, PyObject *text, int name)
@@ -72,10 +75,50 @@ is_broken_pipe(void)
 }
 
 
+/*
+ * What is there besides a part joins it, so that most bodies are one message,
+ * which is the last, and large ones are few: a framework may use a thread for
+ * each.
+ */
+static int
+gather(exchange_t *self, PyObject **part)
+{
+    PyObject  *ahead;
+
+    for ( ;; ) {
+        ahead = parts_read_now(self->call->task);
+
+        if (ahead == NULL) {
+            return is_broken_pipe() ? 0 : -1;
+        }
+
+        if (ahead == Py_None) {
+            Py_DECREF(ahead);
+            return 0;
+        }
+
+        self->body_ended = PyBytes_GET_SIZE(ahead) == 0;
+
+        if (self->body_ended
+            || PyBytes_GET_SIZE(*part) + PyBytes_GET_SIZE(ahead) > MESSAGE)
+        {
+            self->ahead = ahead;
+            return 0;
+        }
+
+        PyBytes_ConcatAndDel(part, ahead);
+
+        if (*part == NULL) {
+            return -1;
+        }
+    }
+}
+
+
 exchange_rc_t
 exchange_receive(exchange_t *self, PyObject **message)
 {
-    PyObject       *part, *ahead;
+    PyObject       *part;
     exchange_rc_t   rc;
 
     if (self->body_ended || self->state == EXCHANGE_COMPLETE) {
@@ -100,23 +143,9 @@ exchange_receive(exchange_t *self, PyObject **message)
 
     self->body_ended = PyBytes_GET_SIZE(part) == 0;
 
-    if (!self->body_ended) {
-
-        /* so that most bodies are one message, which is the last */
-
-        ahead = parts_read_now(self->call->task);
-
-        if (ahead == NULL && !is_broken_pipe()) {
-            Py_DECREF(part);
-            return EXCHANGE_ERROR;
-        }
-
-        if (ahead == Py_None) {
-            Py_CLEAR(ahead);
-        }
-
-        self->body_ended = ahead && PyBytes_GET_SIZE(ahead) == 0;
-        self->ahead = ahead;
+    if (!self->body_ended && gather(self, &part) == -1) {
+        Py_XDECREF(part);
+        return EXCHANGE_ERROR;
     }
 
     rc = make_message(self, part, message);

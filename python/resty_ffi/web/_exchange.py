@@ -24,7 +24,7 @@ DISCONNECT = "http.disconnect"
 # one that sends. Django closes its response then, and not where send() raises.
 LISTENERS_TURNS = 5
 
-# Bytes of a file that is read here.
+# Bytes of a file that is read here, and of a message of a request's body.
 PART = 65536
 
 
@@ -59,12 +59,10 @@ class Exchange(native.Exchange):
             try:
                 if part is None:
                     part = self._call._read_now()
-                if part:
-                    # so that most bodies are one message, which is the last
-                    self._ahead = self._call._read_now()
             except BrokenPipeError:
-                if part is None:
-                    break
+                break
+            if part:
+                part = self._gather(part)
             if part is not None:
                 self._body_ended = not part or self._ahead == b""
                 return {
@@ -77,6 +75,18 @@ class Exchange(native.Exchange):
             await self._wait()
         self._told = self._told or self.state != COMPLETE
         return {"type": DISCONNECT}
+
+    def _gather(self, part: bytes) -> bytes:
+        """With what is there besides; as the base has it in C."""
+        try:
+            while ahead := self._call._read_now():
+                if len(part) + len(ahead) > PART:
+                    break
+                part += ahead
+            self._ahead = ahead
+        except BrokenPipeError:
+            pass  # which the next read is told, too
+        return part
 
     async def _wait(self) -> None:
         self._waiting += 1

@@ -52,6 +52,18 @@ def test_body_comes_in_messages(site: Site) -> None:
 
 
 @pytest.mark.valgrind
+def test_large_bodies_come_in_large_messages(site: Site) -> None:
+    """Larger ones than nginx's buffers, of 8 or 16 KiB."""
+
+    def largest() -> int:
+        found = site.ask("/messages", "POST", bytes(1_000_000)).json()
+        assert sum(size for _, size, _ in found) == 1_000_000
+        return max(int(size) for _, size, _ in found)
+
+    eventually(lambda: largest() > 16_384, "a large message")
+
+
+@pytest.mark.valgrind
 def test_echo(site: Site) -> None:
     data = bytes(range(256)) * 2000
     assert site.ask("/echo", "POST", data).body == data
