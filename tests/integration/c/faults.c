@@ -270,8 +270,16 @@ no_##name(long a, long b, long c, long d, long e, long f, long g, long h,     \
 #define SET  (void) original("PyErr_NoMemory")(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
                                                0, 0)
 
+/* a: of an object, which is dropped then; b: another one */
+#define DROP  SET;                                                            \
+    (void) original("Py_DecRef")(*(long *) a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   \
+                                 0);                                          \
+    *(long *) a = 0;                                                          \
+    (void) original("Py_DecRef")(b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
 /* _PyObject_CallMethod_SizeT: what PyObject_CallMethod is before 3.13 */
 #define OF_PYTHON(X)                                                          \
+    X(PyBytes_ConcatAndDel, 0, DROP)                                          \
     X(PyBytes_FromString, 0, SET)                                             \
     X(PyBytes_FromStringAndSize, 0, SET)                                      \
     X(PyContextVar_Set, 0, SET)                                               \
