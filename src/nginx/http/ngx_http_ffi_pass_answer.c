@@ -63,7 +63,9 @@ ngx_http_ffi_pass_part(bridge_task_t *t, bridge_part_t *part)
 
     p = t->data;
 
-    if (p->no_body || p->lost) {
+    /* nothing follows one that got lost */
+
+    if (p->no_body || p->lost || p->nomem) {
         bridge_part_free(bridge_host(), part, p->no_body);
         p->touched = ngx_current_msec;
         return;
