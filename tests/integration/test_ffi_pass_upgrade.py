@@ -7,7 +7,6 @@ What Python makes of them is in websocket/.
 from __future__ import annotations
 
 import errno
-import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,5 +147,5 @@ def test_a_worker_that_ends_at_once(libs: Path) -> None:
         upgrade(web, f"{OPEN};part=here;leaving") as sock,
     ):
         assert exactly(sock, 4) == b"here"
-        web.signal(signal.SIGTERM)
+        web.stop()
         assert until_end(sock) == b""

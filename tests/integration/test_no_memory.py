@@ -1067,7 +1067,7 @@ def test_each_allocation_of_a_websocket(website: Nginx, offers: str) -> None:
         while n:
             with failing(website, n) as failures:
                 got = said_by(website, offers)
-            print(n, failures, isinstance(got, list) and len(got))
+            print(n, failures, f"{got!r:.1000}")
             if isinstance(got, list):
                 same = [a for a, b in zip(got, whole, strict=False) if a == b]
                 rest = got[len(same) :]

@@ -289,7 +289,7 @@ def test_a_rebalance(kafka: LuaKafka, cluster: Cluster, topic: str) -> None:
 
         def read(which: LuaKafka) -> None:
             (had,) = which.run("""
-                local s, values = assert(k:stream({quiet = 200})), {}
+                local s, values = assert(k:stream({quiet = 2000})), {}
                 repeat
                     local msg, err = s:read()
                     assert(not err, err)

@@ -21,9 +21,11 @@ def gate(name: str) -> threading.Event:
 
 def happened() -> str:
     """What has happened since it was last asked."""
-    text = " ".join(events)
-    events.clear()
-    return text
+    found = []
+    while events:
+        # one may come meanwhile
+        found.append(events.pop(0))
+    return " ".join(found)
 
 
 def told(name: str) -> None:
