@@ -26,6 +26,7 @@
 #define NGX_HTTP_FFI_LOOK        10
 
 
+static void ngx_http_ffi_keep_environ(void);
 static void ngx_http_ffi_event_handler(ngx_event_t *ev);
 static void ngx_http_ffi_quits(void);
 static void ngx_http_ffi_look(ngx_event_t *ev);
@@ -40,6 +41,8 @@ static ngx_http_ffi_quit_t  *ngx_http_ffi_told;
 static void                (*ngx_http_ffi_flush)(ngx_open_file_t *file,
     ngx_log_t *log);
 static ngx_uint_t            ngx_http_ffi_reopened;
+
+static char                **ngx_http_ffi_environ;
 
 
 ngx_int_t
@@ -70,6 +73,7 @@ ngx_http_ffi_process_init(void (*threads_ended)(void))
     (void) mallopt(M_TRIM_THRESHOLD, 2 * NGX_HTTP_FFI_KEEP_BELOW);
     ngx_http_ffi_library_pin();
     ngx_http_ffi_signals_init();
+    ngx_http_ffi_keep_environ();
 
     fmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle, ngx_http_ffi_module);
 
@@ -81,6 +85,40 @@ ngx_http_ffi_process_init(void (*threads_ended)(void))
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * nginx has its strings in a pool, which it destroys when the worker ends; a
+ * thread of a runtime, which begins just then, may read them all the same.
+ */
+static void
+ngx_http_ffi_keep_environ(void)
+{
+    char    *p;
+    size_t   n, size;
+
+    for (n = 0, size = 0; environ[n]; n++) {
+        size += ngx_strlen(environ[n]) + 1;
+    }
+
+    ngx_http_ffi_environ = ngx_alloc((n + 1) * sizeof(char *) + size,
+                                     ngx_cycle->log);
+    if (ngx_http_ffi_environ == NULL) {
+        return;
+    }
+
+    p = (char *) &ngx_http_ffi_environ[n + 1];
+
+    for (n = 0; environ[n]; n++) {
+        ngx_http_ffi_environ[n] = p;
+        size = ngx_strlen(environ[n]) + 1;
+        p = (char *) ngx_cpymem(p, environ[n], size);
+    }
+
+    ngx_http_ffi_environ[n] = NULL;
+
+    environ = ngx_http_ffi_environ;
 }
 
 

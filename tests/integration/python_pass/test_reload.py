@@ -8,6 +8,7 @@ import pytest
 from bench import reload
 
 from ..nginx import BUILD, ROOT
+from .site import Site
 
 
 @pytest.mark.once
@@ -20,3 +21,15 @@ def test_no_request_is_lost(workers: int) -> None:
     assert result.lost == 0
     assert result.requests > 200
     assert "signal" not in result.log
+
+
+@pytest.mark.valgrind
+def test_a_worker_that_ends_while_python_starts() -> None:
+    """It may read the environment, which nginx frees then."""
+    app = {"app.py": "def app(environ, start_response): ..."}
+    with Site("location / { python_pass app:app wsgi; }", apps=app) as nginx:
+        # by the master, which has no patience
+        nginx.allow_log("exited on signal 9")
+        nginx.reload()
+        nginx.stop()
+        nginx.wait()
