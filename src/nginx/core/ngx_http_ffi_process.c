@@ -102,8 +102,8 @@ ngx_http_ffi_keep_environ(void)
         size += ngx_strlen(environ[n]) + 1;
     }
 
-    ngx_http_ffi_environ = ngx_alloc((n + 1) * sizeof(char *) + size,
-                                     ngx_cycle->log);
+    ngx_http_ffi_environ = (char **) ngx_alloc((n + 1) * sizeof(char *) + size,
+                                               ngx_cycle->log);
     if (ngx_http_ffi_environ == NULL) {
         return;
     }
