@@ -17,6 +17,19 @@ WITH_LUA = [
     BUILD / "modules" / "ngx_http_lua_ffi_module.so",
 ]
 
+# one application, app; or another one, WELL, beside it
+ASK = "location / { python_pass app:app; }"
+TWO = """
+    location /app { python_pass app:app; }
+    location /well { python_pass well:app; }
+"""
+
+WELL = """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"well"]
+"""
+
 
 class Site(Bare):
     """apps: files that import finds; `{prefix}` is the server's folder.

@@ -8,19 +8,7 @@ import time
 import pytest
 
 from ..client import eventually
-from .site import Site
-
-ASK = "location / { python_pass app:app; }"
-TWO = """
-    location /app { python_pass app:app; }
-    location /well { python_pass well:app; }
-"""
-
-WELL = """
-def app(environ, start_response):
-    start_response("200 OK", [])
-    return [b"well"]
-"""
+from .site import ASK, TWO, WELL, Site
 
 # {how} as long as there is a file, whose bytes are counted down
 CRASHING = """

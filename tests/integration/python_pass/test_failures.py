@@ -12,19 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ..client import eventually
-from .site import Site
-
-ASK = "location / { python_pass app:app; }"
-TWO = """
-    location /app { python_pass app:app; }
-    location /well { python_pass well:app; }
-"""
-
-WELL = """
-def app(environ, start_response):
-    start_response("200 OK", [])
-    return [b"well"]
-"""
+from .site import ASK, TWO, WELL, Site
 
 # fails until the file is there, and counts how often it is imported
 BROKEN = (
